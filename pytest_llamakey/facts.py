@@ -1,0 +1,260 @@
+"""What was seen of one deployment: frozen, and JSON in and out.
+
+This is the seam of the whole plugin. Everything before it (runtimes, endpoint, probe, drive) exists to fill a
+:class:`Facts`; everything after it (causes, checks, reports) reads nothing else, so a recorded run can be judged again
+without booting anything. Times are seconds since the deployment was started. No key that is not our own canary is in
+it: other keys were turned into ``sk-…`` and a salted fingerprint inside the process that holds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+KeyState = Literal["match", "missing", "empty", "mangled", "different"]
+Role = Literal["main", "worker", "helper"]
+Via = Literal["startup", "request", "task", "rollcall"]
+DriveOutcome = Literal["called", "answered", "silent", "died", "skipped"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line in one of the user's files, as they know the file (relative to ``workdir``), with its text."""
+
+    file: str
+    line: int
+    text: str = ""
+    function: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class KeySight:
+    """A key as it was seen: its state against the delivered one, and how it may be shown to people."""
+
+    state: KeyState
+    shown: str = ""
+
+
+@dataclass(frozen=True)
+class EnvironmentChange:
+    """A watched variable that this process set or removed; ``where`` is the app's own frames, innermost first."""
+
+    at: float
+    name: str
+    key: KeySight
+    where: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True)
+class DotenvLoad:
+    """A call of python-dotenv: the file it used (empty when none was found) and the key that stands there."""
+
+    at: float
+    path: str
+    found: bool
+    override: bool
+    key: KeySight
+    where: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client object that was built: ``kind`` is its class's full name; ``error`` why building it failed, if it did."""
+
+    at: float
+    kind: str
+    key: KeySight
+    host: str = ""
+    base: str = ""
+    organization: str = ""
+    project: str = ""
+    error: str = ""
+    where: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of the model. ``header`` is the credential header's name as sent, in lower case, or empty without one.
+
+    ``status`` is ``None`` for a call that was tried and did not arrive. ``intended`` is false where the app addressed
+    another host than the deployment gave it (the mock answered in its stead). ``exact`` says that the credential header
+    is exactly the one its provider asks for.
+    """
+
+    at: float
+    via: Via
+    method: str
+    host: str
+    path: str
+    header: str
+    key: KeySight
+    status: int | None
+    exact: bool = False
+    intended: bool = True
+    organization: str = ""
+    project: str = ""
+    where: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True)
+class CallError:
+    """An exception that a model call (or the building of a client) ended in; ``message`` bears no foreign key."""
+
+    at: float
+    type: str
+    message: str
+    where: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rollcall:
+    """What one live LLM, embedding or client object would send, shown by a minimal call of a copy of it."""
+
+    kind: str
+    key: KeySight
+    host: str = ""
+    setting: str = ""
+    error: str = ""
+    where: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True)
+class Drive:
+    """How the attempt to make one worker call the model ended.
+
+    ``answer`` is the app's HTTP status where it has one, ``helpers`` the processes that called in this worker's stead,
+    ``detail`` a sentence for people where the outcome is not ``called``.
+    """
+
+    outcome: DriveOutcome
+    answer: int | None = None
+    seconds: float = 0.0
+    requests: int = 0
+    helpers: tuple[int, ...] = ()
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process of the deployment that is a supervisor, a worker or a helper.
+
+    ``key`` is the best the process held when it was last asked; ``key_source`` one of ``environ``, ``dotenv``,
+    ``client`` or empty. ``reported`` is false where it serves and no probe answered from inside it.
+    """
+
+    pid: int
+    ppid: int
+    role: Role
+    command: str
+    python: str = ""
+    reported: bool = True
+    started: float = 0.0
+    ended: float | None = None
+    exit: str = ""
+    key: KeySight = KeySight("missing")
+    key_source: str = ""
+    environment: Mapping[str, KeySight] = field(default_factory=dict)
+    environment_changes: tuple[EnvironmentChange, ...] = ()
+    dotenv: tuple[DotenvLoad, ...] = ()
+    clients: tuple[Client, ...] = ()
+    calls: tuple[Call, ...] = ()
+    errors: tuple[CallError, ...] = ()
+    rollcall: tuple[Rollcall, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    drive: Drive | None = None
+    log_tail: str = ""
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One container or pod, or the process tree of the process runtime."""
+
+    id: str
+    processes: tuple[Process, ...] = ()
+
+    @property
+    def workers(self) -> tuple[Process, ...]:
+        """The processes that serve the app."""
+        return tuple(p for p in self.processes if p.role == "worker")
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A place where the key was visible that should not show it; ``text`` has the key replaced by ``<key>``."""
+
+    where: Literal["log", "response", "layer", "history", "build-arg"]
+    place: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a plain local process sends with the same settings: the yardstick of ``parity``."""
+
+    key: KeySight
+    host: str
+    base: str
+    organization: str = ""
+    project: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DeploymentFacts:
+    """What the causes need to know of the deployment itself; ``delivered`` are key deliveries as the user wrote them.
+
+    ``origins`` maps a field of the deployment to ``file:line``. ``hosts`` are the hosts that calls are meant for.
+    """
+
+    id: str
+    name: str
+    runtime: str
+    image: str = ""
+    delivered: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    driven: bool = False
+    expected_workers: int | None = None
+    replicas: int = 1
+    probe: bool = True
+    hosts: tuple[str, ...] = ()
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that was seen of one deployment in one run."""
+
+    deployment: DeploymentFacts
+    replicas: tuple[Replica, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
+    reference: Reference | None = None
+    strays: tuple[Call, ...] = ()
+    """Calls that arrived at the endpoint and that no process could be named for."""
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def workers(self) -> tuple[tuple[Replica, Process], ...]:
+        """Every worker with its replica."""
+        return tuple((replica, worker) for replica in self.replicas for worker in replica.workers)
+
+
+@lru_cache(maxsize=1)
+def _adapter() -> TypeAdapter[Facts]:
+    return TypeAdapter(Facts)
+
+
+def to_json(facts: Facts) -> bytes:
+    """``facts`` as indented JSON."""
+    return _adapter().dump_json(facts, indent=1)
+
+
+def from_json(text: bytes | str) -> Facts:
+    """The facts in ``text``; raises :class:`pydantic.ValidationError` where it is not such a document."""
+    return _adapter().validate_json(text)

@@ -1,0 +1,166 @@
+"""The interface between the run and the ways of running an app: what every runtime can do, in the reader's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pytest_llamakey.spec.model import Deployment
+
+Progress = Callable[[str], None]
+"""Takes one line for people about what is going on just now (a build step, a wait)."""
+
+
+class RuntimeFault(Exception):
+    """The deployment could not be run at all (verdict ``error``): what happened, what it was seen by, what to do."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """A TCP address that is reachable from the process that runs pytest."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How a deployment reaches this machine: the local IP address to listen on, and the host name or IP it dials."""
+
+    listen: str
+    dial: str
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How the deployment's first process ended: its exit code (negative: the signal's number) and whether it was OOM-killed."""
+
+    code: int
+    out_of_memory: bool = False
+
+
+@dataclass(frozen=True)
+class ProcessRow:
+    """One process as seen from outside, with pids as the app itself sees them.
+
+    ``listens``: local TCP ports on which it holds a listening socket. ``accepted``: local TCP ports of its established
+    incoming connections. ``cpu``: seconds of processor time used. ``state``: the letter of ``ps``.
+    """
+
+    pid: int
+    ppid: int
+    command: tuple[str, ...]
+    state: str
+    cpu: float
+    listens: tuple[int, ...] = ()
+    accepted: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class DeliveredFile:
+    """A file laid into the app's world before it starts; relative paths start at the app's ``workdir``.
+
+    ``merge_dotenv``: ``content`` is one ``NAME=value`` line that takes its place in a ``.env`` that may already be there.
+    """
+
+    path: str
+    content: bytes
+    mode: int = 0o444
+    merge_dotenv: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a runtime needs to start one deployment.
+
+    ``environment`` is complete: the runtime adds nothing of its own that the app could see (the process runtime adds
+    the few variables of the tester that the contract allows). ``agent`` renders the probe's file for one replica id;
+    ``None`` where nothing is to be injected. ``hosts`` are provider host names that must not resolve to the provider.
+    ``ca_pem`` is the throwaway authority that the mock's TLS certificates are signed by.
+    """
+
+    run_id: str
+    deployment: Deployment
+    environment: Mapping[str, str]
+    files: tuple[DeliveredFile, ...] = ()
+    agent: Callable[[str], str] | None = None
+    hosts: tuple[str, ...] = ()
+    dial: str = "127.0.0.1"
+    ca_pem: bytes = b""
+    keep: bool = False
+    verbose: bool = False
+    progress: Progress = lambda _line: None
+    build_args: Mapping[str, str] = field(default_factory=dict)
+
+
+class RunningReplica(Protocol):
+    """One started container or process tree."""
+
+    id: str
+
+    def address(self) -> Address | None:
+        """Where the app's port is reachable from here (always on 127.0.0.1), or ``None`` for an app without one."""
+
+    @property
+    def app_port(self) -> int | None:
+        """The port the app itself listens on, as :attr:`ProcessRow.listens` names it."""
+
+    def census(self) -> tuple[ProcessRow, ...]:
+        """Every process of the replica, supervisors and shells included; empty once it has ended."""
+
+    def hold(self, pids: Collection[int]) -> None:
+        """Stop (SIGSTOP) these processes until :meth:`release`; a pid that is gone is passed over.
+
+        The hold has an end even if this process is killed: whatever happens, they are continued or ended.
+        """
+
+    def release(self) -> None:
+        """Continue (SIGCONT) every process that is held; safe to call at any time."""
+
+    def wake(self, pids: Collection[int]) -> None:
+        """Send SIGURG, which the probe answers to and every other program ignores by default (signal(7))."""
+
+    def exited(self) -> Exit | None:
+        """How the first process ended, or ``None`` while it lives; must be cheap (it is asked every few milliseconds)."""
+
+    def logs(self) -> bytes:
+        """All output so far, standard output and error together."""
+
+    def spawn(self, count: int, command: tuple[str, ...]) -> None:
+        """Start ``count`` further processes beside the app, in its environment and folder, without waiting for them."""
+
+
+class Running(Protocol):
+    """A started deployment."""
+
+    image: str
+    """The image id, or empty where there is none."""
+    timings: Mapping[str, float]
+    """Seconds spent so far: ``build`` and ``start``."""
+
+    @property
+    def replicas(self) -> tuple[RunningReplica, ...]:
+        """The replicas, in a stable order."""
+
+    def local_path(self, path: str) -> str:
+        """``path`` as the app sees it, made relative to its ``workdir`` where it lies inside."""
+
+    def stop(self) -> None:
+        """End it and remove all that was started for it; never raises, safe to call twice."""
+
+
+class Runtime(Protocol):
+    """One way of running an app."""
+
+    name: str
+
+    def reach(self) -> Reach:
+        """Where the mocked endpoint must listen for this runtime's apps; raises :class:`RuntimeFault` without an engine."""
+
+    def start(self, plan: Plan) -> Running:
+        """Start the deployment and return at once, without waiting until it is ready.
+
+        Raises:
+            RuntimeFault: it could not be started (no engine, build failed, command not found …). Nothing is left behind.
+        """

@@ -1,0 +1,167 @@
+"""What the user wrote, as frozen data: the one place that knows a deployment's fields and their defaults.
+
+The fields and their meaning are documented in ``docs/configuration.md``; every reader in this package (TOML,
+Dockerfile, keyword arguments of the ``llamakey_deploy`` fixture) ends in a :class:`Deployment`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+RuntimeName = Literal["docker", "process", "compose", "kubernetes", "systemd"]
+CheckName = Literal["keyed", "wire", "rollcall", "parity", "exposure", "gate", "rotation"]
+
+ALL_CHECKS: tuple[CheckName, ...] = ("keyed", "wire", "rollcall", "parity", "exposure", "gate", "rotation")
+DEFAULT_CHECKS: tuple[CheckName, ...] = ("keyed", "wire", "rollcall", "parity", "exposure")
+OPENAI_KEY = "OPENAI_API_KEY"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where in the user's files something was written; ``line`` counts from 1, 0 means the file as a whole."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+class SpecError(Exception):
+    """A mistake in the user's files: what is wrong and what to do, with file and line where known.
+
+    Attributes:
+        message: what is wrong and what to do, one or two sentences.
+        origin: where it stands, or ``None`` for a mistake in keyword arguments.
+    """
+
+    def __init__(self, message: str, origin: Origin | None = None) -> None:
+        super().__init__(f"{origin}: {message}" if origin else message)
+        self.message = message
+        self.origin = origin
+
+
+@dataclass(frozen=True)
+class KeyDelivery:
+    """One way in which the key reaches the app.
+
+    ``env:NAME`` → scheme ``env``, target ``NAME``; ``dotenv:PATH[:NAME]`` → target ``PATH``, variable ``NAME``;
+    ``file:PATH`` → target ``PATH``; ``secret:NAME/ITEM`` → target ``NAME/ITEM``; ``none`` → empty target.
+    """
+
+    scheme: Literal["env", "dotenv", "file", "secret", "none"]
+    target: str = ""
+    variable: str = OPENAI_KEY
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """An HTTP request that makes the app call the model. ``json`` is any JSON value; ``files`` maps form fields to paths."""
+
+    path: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Any = None
+    data: Mapping[str, str] | str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WebSocketRequest:
+    """Messages sent over one WebSocket; after each, one answer is awaited."""
+
+    path: str
+    send: tuple[str, ...]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CommandRequest:
+    """A command run beside pytest for what else speaks to the app; ``{url}`` in it is the app's base URL."""
+
+    command: tuple[str, ...]
+
+
+Request = HttpRequest | WebSocketRequest | CommandRequest
+
+
+@dataclass(frozen=True)
+class CeleryTask:
+    """The task that makes a Celery worker call the model: ``app`` as in ``celery -A``, the task's name, its arguments."""
+
+    app: str
+    name: str
+    args: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ready:
+    """When the app counts as ready: a path that answers below 400, or a regular expression found in its log."""
+
+    path: str | None = None
+    log: str | None = None
+
+
+@dataclass(frozen=True)
+class Service:
+    """A container that the app needs beside it, reachable by its name."""
+
+    name: str
+    image: str | None = None
+    build: str | None = None
+    command: tuple[str, ...] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One way of running one app, as the user wrote it.
+
+    ``folder`` is where relative paths of the file start, ``source`` the file (or ``None`` when it was given as keyword
+    arguments), ``id`` what a pytest node id shows: ``sample_images/gunicorn/llamakey.toml::api``.
+    ``origins`` says for each field given by the user where it stands.
+    """
+
+    id: str
+    name: str
+    folder: Path
+    source: Path | None
+    runtime: RuntimeName
+
+    build: str | None = None
+    dockerfile: str = "Dockerfile"
+    image: str | None = None
+    compose: str | None = None
+    service: str | None = None
+    manifests: tuple[str, ...] = ()
+    workload: str | None = None
+    unit: str | None = None
+
+    command: tuple[str, ...] | None = None
+    workdir: str | None = None
+    port: int | None = None
+    ready: Ready | None = None
+    requests: tuple[Request, ...] = ()
+    task: CeleryTask | None = None
+    workers: int | None = None
+    replicas: int = 1
+
+    key: tuple[KeyDelivery, ...] = (KeyDelivery("env", OPENAI_KEY),)
+    env: Mapping[str, str] = field(default_factory=dict)
+    services: tuple[Service, ...] = ()
+    probe: bool = True
+    endpoint: Literal["env", "intercept"] = "env"
+    checks: tuple[CheckName, ...] = DEFAULT_CHECKS
+    expect: tuple[str, ...] = ()
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+
+    def origin(self, field_name: str) -> Origin | None:
+        """Where the user wrote ``field_name``, or the file itself, or ``None`` without a file."""
+        known = self.origins.get(field_name)
+        if known is None and self.source is not None:
+            return Origin(str(self.source), 0)
+        return known
