@@ -6,10 +6,12 @@ Dockerfile, keyword arguments of the ``llamakey_deploy`` fixture) ends in a :cla
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 RuntimeName = Literal["docker", "process", "compose", "kubernetes", "systemd"]
 CheckName = Literal["keyed", "wire", "rollcall", "parity", "exposure", "gate", "rotation"]
@@ -17,6 +19,32 @@ CheckName = Literal["keyed", "wire", "rollcall", "parity", "exposure", "gate", "
 ALL_CHECKS: tuple[CheckName, ...] = ("keyed", "wire", "rollcall", "parity", "exposure", "gate", "rotation")
 DEFAULT_CHECKS: tuple[CheckName, ...] = ("keyed", "wire", "rollcall", "parity", "exposure")
 OPENAI_KEY = "OPENAI_API_KEY"
+
+CAUSES: tuple[str, ...] = (
+    "key-missing",
+    "variable-unset",
+    "key-mangled",
+    "key-build-only",
+    "key-baked",
+    "secret-unreadable",
+    "dotenv-not-found",
+    "dotenv-partial",
+    "dotenv-shadowed",
+    "env-cleared",
+    "env-after-start",
+    "client-before-env",
+    "key-overwritten",
+    "hardcoded-key",
+    "stale-key",
+    "wrong-variable",
+    "provider-mismatch",
+    "wrong-endpoint",
+    "worker-silent",
+    "worker-died",
+    "key-in-logs",
+    "serves-without-key",
+)
+"""The vocabulary of findings, in the order of the documentation."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +73,17 @@ class SpecError(Exception):
 
 
 @dataclass(frozen=True)
+class Defaults:
+    """What serves every deployment unless it says otherwise: command-line options over ``[tool.llamakey]``.
+
+    ``checks`` is ``None`` where nobody named any.
+    """
+
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    checks: tuple[CheckName, ...] | None = None
+
+
+@dataclass(frozen=True)
 class KeyDelivery:
     """One way in which the key reaches the app.
 
@@ -59,7 +98,10 @@ class KeyDelivery:
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """An HTTP request that makes the app call the model. ``json`` is any JSON value; ``files`` maps form fields to paths."""
+    """An HTTP request that makes the app call the model.
+
+    ``json`` is any JSON value; ``files`` maps form fields to paths.
+    """
 
     path: str
     method: str = "GET"
@@ -90,7 +132,7 @@ Request = HttpRequest | WebSocketRequest | CommandRequest
 
 @dataclass(frozen=True)
 class CeleryTask:
-    """The task that makes a Celery worker call the model: ``app`` as in ``celery -A``, the task's name, its arguments."""
+    """The task that makes a Celery worker call the model: ``app`` as in ``celery -A``, its name, its arguments."""
 
     app: str
     name: str
@@ -122,7 +164,8 @@ class Deployment:
 
     ``folder`` is where relative paths of the file start, ``source`` the file (or ``None`` when it was given as keyword
     arguments), ``id`` what a pytest node id shows: ``sample_images/gunicorn/llamakey.toml::api``.
-    ``origins`` says for each field given by the user where it stands.
+    ``origins`` says for each field given by the user where it stands (requests under ``request``, a variable of ``env``
+    also under ``env.NAME``), and under ``deployment`` where the whole of it begins.
     """
 
     id: str
@@ -160,8 +203,8 @@ class Deployment:
     origins: Mapping[str, Origin] = field(default_factory=dict)
 
     def origin(self, field_name: str) -> Origin | None:
-        """Where the user wrote ``field_name``, or the file itself, or ``None`` without a file."""
-        known = self.origins.get(field_name)
+        """Where the user wrote ``field_name``, or the deployment as a whole, or ``None`` without a file."""
+        known = self.origins.get(field_name) or self.origins.get("deployment")
         if known is None and self.source is not None:
             return Origin(str(self.source), 0)
         return known

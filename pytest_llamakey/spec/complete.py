@@ -1,0 +1,253 @@
+"""Makes a :class:`Deployment` of the fields a user gave: fills in what the folder says, refuses what fits nowhere."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_llamakey.spec import dockerfile_facts
+from pytest_llamakey.spec.model import (
+    DEFAULT_CHECKS,
+    OPENAI_KEY,
+    Defaults,
+    Deployment,
+    HttpRequest,
+    KeyDelivery,
+    Origin,
+    RuntimeName,
+    SpecError,
+    WebSocketRequest,
+)
+from pytest_llamakey.spec.placeholders import uses_port_placeholder, uses_url_placeholder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_llamakey.spec.dockerfile_facts import DockerfileFacts
+
+COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+"""What ``docker compose`` itself looks for, in its order (docs.docker.com/compose/intro/compose-application-model)."""
+
+RUNTIMES_OF: Mapping[str, tuple[RuntimeName, ...]] = {
+    "build": ("docker", "systemd"),
+    "dockerfile": ("docker", "systemd"),
+    "image": ("docker", "systemd"),
+    "compose": ("compose",),
+    "service": ("compose",),
+    "manifests": ("kubernetes",),
+    "workload": ("kubernetes",),
+    "unit": ("systemd",),
+}
+"""The runtimes that a field which says what to start belongs to."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a user said of one deployment.
+
+    ``values`` are fields under the model's names and in its types, ``origins`` their places under the user's names;
+    ``here`` is the place of the deployment as a whole, ``root`` the folder that shown paths start at.
+    """
+
+    root: Path
+    folder: Path
+    source: Path | None
+    values: Mapping[str, Any]
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    here: Origin | None = None
+    id: str | None = None
+
+
+def shown(path: Path, root: Path) -> str:
+    """``path`` relative to ``root``, with ``/`` on every system."""
+    return Path(os.path.relpath(path, root)).as_posix()
+
+
+def folder_name(folder: Path) -> str:
+    """The name that a deployment of ``folder`` bears where none is given."""
+    return folder.resolve().name or "app"
+
+
+def complete(given: Given, defaults: Defaults) -> Deployment:
+    """The deployment that ``given`` amounts to.
+
+    Raises:
+        SpecError: a field contradicts another or what the folder holds; the message says what to write instead.
+    """
+    return _Completion(given, defaults).deployment()
+
+
+class _Completion:
+    def __init__(self, given: Given, defaults: Defaults) -> None:
+        self.given = given
+        self.defaults = defaults
+        self.values = dict(given.values)
+        self.folder = given.folder
+
+    def deployment(self) -> Deployment:
+        runtime = self._runtime()
+        self._check_belonging(runtime)
+        if runtime == "process" and self.values.get("command") is None:
+            raise self._mistake(
+                'runtime "process" needs the start command; add command = ["gunicorn", "app:app"]', "runtime"
+            )
+        dockerfile = self._dockerfile(runtime)
+        self._files(runtime)
+        self._deliveries(runtime)
+        name = self.values.pop("name", None) or folder_name(self.folder)
+        source = self.given.source or self.folder
+        checks = self.values.pop("checks", None) or self.defaults.checks or DEFAULT_CHECKS
+        build_args = self.values.pop("build_args", self.defaults.build_args)
+        workdir = self.values.pop("workdir", None) or (dockerfile.workdir if dockerfile else None)
+        bare = Deployment(
+            id=self.given.id or f"{shown(source, self.given.root)}::{name}",
+            name=name,
+            folder=self.folder,
+            source=self.given.source,
+            runtime=runtime,
+            checks=checks,
+            build_args=build_args,
+            workdir=workdir,
+            origins=self.given.origins,
+            **self.values,
+        )
+        port = self._port(bare, dockerfile)
+        return bare if port == bare.port else Deployment(**{**vars(bare), "port": port})
+
+    def _mistake(self, message: str, *fields: str) -> SpecError:
+        places = (self.given.origins.get(name) for name in fields)
+        return SpecError(message, next(filter(None, places), self.given.here))
+
+    def _runtime(self) -> RuntimeName:
+        values, folder = self.values, self.folder
+        explicit: RuntimeName | None = values.pop("runtime", None)
+        if explicit:
+            return explicit
+        if values.get("compose") or (values.get("service") and compose_file(folder)):
+            return "compose"
+        if values.get("manifests"):
+            return "kubernetes"
+        if values.get("unit"):
+            return "systemd"
+        if any(values.get(name) for name in ("image", "build", "dockerfile")) or (folder / "Dockerfile").is_file():
+            return "docker"
+        if values.get("command"):
+            return "process"
+        beside = compose_file(folder)
+        also = f' (or service = "…" to test a service of {beside})' if beside else ""
+        raise self._mistake(
+            f"nothing says how to run this: {shown(folder, self.given.root)} holds no Dockerfile; add "
+            f'command = ["gunicorn", "app:app"], image = "registry/app:1" or build = "folder"{also}'
+        )
+
+    def _check_belonging(self, runtime: RuntimeName) -> None:
+        for name, runtimes in RUNTIMES_OF.items():
+            if self.values.get(name) and runtime not in runtimes:
+                meant = " or ".join(f'"{one}"' for one in runtimes)
+                raise self._mistake(
+                    f'{name} does not belong to runtime "{runtime}"; leave it out, or write runtime = {meant}', name
+                )
+        if self.values.get("image"):
+            other = next((name for name in ("build", "dockerfile") if self.values.get(name)), None)
+            if other:
+                raise self._mistake(
+                    f"image names a ready image and {other} builds one; leave one of them out", "image", other
+                )
+
+    def _dockerfile(self, runtime: RuntimeName) -> DockerfileFacts | None:
+        """What the Dockerfile that applies says; checks that a build has one."""
+        if self.values.get("image"):
+            return None
+        asked = [name for name in ("dockerfile", "build") if self.values.get(name)]
+        path = self.folder / (self.values.get("build") or ".") / (self.values.get("dockerfile") or "Dockerfile")
+        there = path.is_file()
+        if runtime == "docker" or asked:
+            if not there:
+                raise self._mistake(
+                    f"there is no Dockerfile at {shown(path, self.given.root)}{self._rather(path)}", *asked, "runtime"
+                )
+            self.values.setdefault("build", ".")
+        elif runtime == "systemd" and there:
+            self.values["build"] = "."
+        if not there or runtime not in {"docker", "systemd", "process"}:
+            return None
+        return dockerfile_facts.read(path, shown=shown(path, self.given.root), build_args=self.defaults.build_args)
+
+    def _rather(self, path: Path) -> str:
+        if not path.parent.is_dir():
+            return "; build names a folder, relative to the file it stands in"
+        others = sorted(one.name for one in path.parent.glob("*") if one.is_file() and "dockerfile" in one.name.lower())
+        if others:
+            return f'; write dockerfile = "{others[0]}"'
+        return '; add one, or image = "registry/app:1" for a ready image'
+
+    def _files(self, runtime: RuntimeName) -> None:
+        if runtime == "compose":
+            self.values.setdefault("compose", compose_file(self.folder))
+            if self.values["compose"] is None:
+                raise self._mistake('the folder holds no compose file; add compose = "compose.yaml"', "runtime")
+            self._exists("compose", self.values["compose"])
+        elif runtime == "kubernetes":
+            if not self.values.get("manifests"):
+                raise self._mistake('runtime "kubernetes" needs its files; add manifests = ["deploy.yaml"]', "runtime")
+            for one in self.values["manifests"]:
+                self._exists("manifests", one)
+        elif runtime == "systemd" and not self.values.get("unit"):
+            raise self._mistake('runtime "systemd" needs the unit under test; add unit = "app.service"', "runtime")
+
+    def _exists(self, name: str, path: str) -> None:
+        if not (self.folder / path).is_file():
+            raise self._mistake(f"{name}: there is no file at {shown(self.folder / path, self.given.root)}", name)
+
+    def _deliveries(self, runtime: RuntimeName) -> None:
+        ways = self.values.get("key", (KeyDelivery("env", OPENAI_KEY),))
+        twice = next(
+            (way.target for way in ways if way.scheme == "env" and way.target in self.values.get("env", {})), None
+        )
+        if twice is not None:
+            raise self._mistake(
+                f"env.{twice}: this is the variable that the key is delivered in; leave it out, or write "
+                'key = "none" for a deployment that brings its own',
+                f"env.{twice}",
+            )
+        if any(way.scheme == "none" for way in ways) and len(ways) > 1:
+            raise self._mistake('key: "none" says that nothing is delivered and cannot stand beside another way', "key")
+        if runtime != "kubernetes" and any(way.scheme == "secret" for way in ways):
+            raise self._mistake(
+                f'key: "secret:" is a Secret of Kubernetes, and the runtime is "{runtime}"; write "env:NAME", '
+                '"dotenv:PATH" or "file:PATH"',
+                "key",
+            )
+
+    def _port(self, bare: Deployment, dockerfile: DockerfileFacts | None) -> int | None:
+        if bare.port is not None or dockerfile is None:
+            return bare.port
+        chosen = uses_port_placeholder(bare)
+        if bare.runtime == "process" and chosen:
+            # The app listens where it is told to, and the run tells it a free port.
+            return None
+        numbers = [port.number for port in dockerfile.ports]
+        if len(numbers) == 1:
+            return numbers[0]
+        if numbers and bare.runtime == "docker" and (chosen or _dialled(bare)):
+            line = dockerfile.ports[-1].line
+            listed = f"{', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
+            raise self._mistake(
+                f"which port does the app listen on? add port = {numbers[0]} "
+                f"({dockerfile.file}:{line} EXPOSEs {listed})"
+            )
+        return None
+
+
+def _dialled(deployment: Deployment) -> bool:
+    """Whether something is going to call the app on a port."""
+    by_path = deployment.ready is not None and deployment.ready.path is not None
+    requests = any(isinstance(one, HttpRequest | WebSocketRequest) for one in deployment.requests)
+    return by_path or requests or uses_url_placeholder(deployment)
+
+
+def compose_file(folder: Path) -> str | None:
+    """The compose file that ``docker compose`` would take in ``folder``."""
+    return next((name for name in COMPOSE_FILES if (folder / name).is_file()), None)

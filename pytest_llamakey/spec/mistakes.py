@@ -1,0 +1,150 @@
+"""Turns what pydantic has against a table into sentences for its author, each with the place it stands at."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from pytest_llamakey.spec import schema
+from pytest_llamakey.spec.model import Origin, SpecError
+from pytest_llamakey.spec.nearest import hint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pydantic import BaseModel, ValidationError
+    from pydantic_core import ErrorDetails
+
+    from pytest_llamakey.spec.locate import TomlPath
+
+_EXPECTED = {
+    "string_type": "a string",
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "too_short": "at least one item",
+}
+_FORMS: Mapping[str, tuple[str, type[BaseModel]]] = {
+    "<http>": ("an HTTP request", schema.HttpTable),
+    "<websocket>": ("a WebSocket request", schema.WebSocketTable),
+    "<command>": ("a command request", schema.CommandTable),
+    "<log>": ("ready", schema.LogReady),
+}
+_TABLES: Mapping[str, tuple[str, type[BaseModel]]] = {
+    "task": ("task", schema.TaskTable),
+    "services": ("a service", schema.ServiceTable),
+}
+_WIDTH = 60
+
+
+def spec_error(error: ValidationError, table: Any, origin: Callable[[TomlPath], Origin | None]) -> SpecError:
+    """All that ``error`` holds against ``table``, in the order of lines; the first gives the place of the whole.
+
+    ``origin`` gives the place of a path inside ``table``.
+    """
+    every = error.errors(include_url=False)
+    mistyped = {details["loc"][:-1] for details in every if details["type"] == "extra_forbidden"}
+    found = []
+    for details in every:
+        if details["type"] == "missing" and details["loc"][:-1] in mistyped:
+            # The key that is missed is most likely the one that is mistyped.
+            continue
+        path = _inside(table, details["loc"])
+        found.append((origin(path), _sentence(details, path)))
+    return gather(found)
+
+
+def gather(found: Sequence[tuple[Origin | None, str]]) -> SpecError:
+    """One error for one or more mistakes: the first by line leads, the others follow on lines of their own."""
+    first, *others = sorted(found, key=lambda one: one[0].line if one[0] else 0)
+    more = "".join(f"\n{place}: {text}" if place else f"\n{text}" for place, text in others)
+    return SpecError(f"{first[1]}{more}", first[0])
+
+
+def label(path: TomlPath) -> str:
+    """``path`` as people write it: ``request[1].path``; list places count from 0."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def _inside(table: Any, loc: Sequence[str | int]) -> TomlPath:
+    """The part of ``loc`` that ``table`` really has: neither pydantic's tags nor a missing key."""
+    path: TomlPath = ()
+    for part in loc:
+        in_list = isinstance(table, list) and isinstance(part, int) and part < len(table)
+        if in_list or (isinstance(table, dict) and part in table):
+            table = table[part]
+            path = (*path, part)
+    return path
+
+
+def _sentence(details: ErrorDetails, path: TomlPath) -> str:
+    kind, found, context = details["type"], details["input"], details.get("ctx", {})
+    where = label(path)
+    if kind == "extra_forbidden":
+        what, model = _table_of(details["loc"])
+        place = f" in {what}" if what else ""
+        return f'unknown key "{path[-1]}"{place}; {hint(str(path[-1]), _keys(model))}'
+    if kind == "missing":
+        what, model = _table_of(details["loc"])
+        return f'{where}: {what} needs the key "{details["loc"][-1]}"; {_example(str(details["loc"][-1]), model)}'
+    if kind == "literal_error":
+        choices = re.findall(r"'([^']*)'", str(context.get("expected", "")))
+        known = f"one of {', '.join(choices)}"
+        near = f"; {hint(found, choices)}" if isinstance(found, str) else ""
+        return f"{where}: expected {known}, found {_shown(found)}{near}"
+    if kind == "value_error":
+        return f"{where}: {context['error']}"
+    if kind in {"greater_than_equal", "less_than_equal"}:
+        bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
+        return f"{where}: expected a number that is {bound}, found {_shown(found)}"
+    if kind in {"union_tag_not_found", "union_tag_invalid"}:
+        wanted = 'a path or { log = "regex" }' if path[:1] == ("ready",) else 'a table such as { path = "/ask" }'
+        return f"{where}: expected {wanted}, found {_shown(found)}"
+    return f"{where}: expected {_EXPECTED.get(kind, details['msg'])}, found {_shown(found)}{_advice(kind, found)}"
+
+
+def _table_of(loc: Sequence[str | int]) -> tuple[str, type[BaseModel]]:
+    for part in reversed(loc):
+        if part in _FORMS:
+            return _FORMS[str(part)]
+    if len(loc) > 1 and loc[0] in _TABLES:
+        return _TABLES[str(loc[0])]
+    return "", schema.DeploymentTable
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _example(key: str, model: type[BaseModel]) -> str:
+    examples = {
+        "path": 'path = "/ask"',
+        "send": 'send = ["ping"]',
+        "log": 'log = "started"',
+        "app": 'app = "tasks:celery"',
+    }
+    return f"add {examples.get(key, f'{key} = …')} (it takes {', '.join(_keys(model))})"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}…"
+
+
+def _advice(kind: str, found: Any) -> str:
+    if kind == "string_type" and isinstance(found, bool | int | float):
+        return f'; write "{_shown(found)}"'
+    if kind == "int_type" and isinstance(found, str) and found.isdigit():
+        return f"; write {found} without quotes"
+    if kind == "list_type" and isinstance(found, str):
+        try:
+            return f"; write {json.dumps(shlex.split(found), ensure_ascii=False)}"
+        except ValueError:
+            return f"; write {json.dumps([found], ensure_ascii=False)}"
+    return ""

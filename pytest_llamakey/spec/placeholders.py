@@ -1,0 +1,122 @@
+"""Fills in ``{port}``, ``{endpoint}`` and ``{url}``, known only when a deployment is about to run.
+
+Only these exact tokens mean anything: JSON braces, regular expressions and any other ``{word}`` stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pytest_llamakey.spec.model import CommandRequest, Deployment, HttpRequest, Ready, Request, SpecError
+
+_TOKEN = re.compile(r"\{(port|endpoint|url)\}")
+_Fill = Callable[[str], str]
+
+
+def fill(deployment: Deployment, *, port: int | None, endpoint: str, url: str | None) -> Deployment:
+    """``deployment`` with its placeholders replaced in ``env`` (services' too), ``command``, ``request`` and ``ready``.
+
+    ``endpoint`` is the mock's base URL without ``/v1``; ``url`` is the app's base URL, replaced in the command of a
+    request only, and left standing while it is ``None`` (it is known later than the rest).
+
+    Raises:
+        SpecError: ``{port}`` is used and ``port`` is ``None``.
+    """
+    values = {"port": None if port is None else str(port), "endpoint": endpoint.rstrip("/")}
+
+    def filler(field: str, extra: Mapping[str, str | None]) -> _Fill:
+        known = {**values, **extra}
+
+        def one(match: re.Match[str]) -> str:
+            name = match[1]
+            if name == "port" and port is None:
+                raise SpecError(
+                    f"{field} uses {{port}} and no port is known; add port = … to the deployment",
+                    deployment.origin(field),
+                )
+            value = known.get(name)
+            return match[0] if value is None else value
+
+        return lambda text: _TOKEN.sub(one, text)
+
+    def request(one: Request) -> Request:
+        return _request(one, filler("request", {"url": url} if isinstance(one, CommandRequest) else {}))
+
+    env, command, ready, services = (filler(name, {}) for name in ("env", "command", "ready", "services"))
+    return replace(
+        deployment,
+        env=_mapping(deployment.env, env),
+        command=None if deployment.command is None else tuple(map(command, deployment.command)),
+        requests=tuple(map(request, deployment.requests)),
+        ready=deployment.ready and _ready(deployment.ready, ready),
+        services=tuple(replace(one, env=_mapping(one.env, services)) for one in deployment.services),
+    )
+
+
+def uses_port_placeholder(deployment: Deployment) -> bool:
+    """Whether ``{port}`` stands anywhere in ``deployment``: the app then listens where it is told to."""
+    return "{port}" in _seen(deployment)
+
+
+def uses_url_placeholder(deployment: Deployment) -> bool:
+    """Whether a request's command takes ``{url}``, so that the app needs a port to be reached at."""
+    return any(isinstance(one, CommandRequest) and "{url}" in " ".join(one.command) for one in deployment.requests)
+
+
+def _seen(deployment: Deployment) -> set[str]:
+    seen: set[str] = set()
+
+    def note(text: str) -> str:
+        seen.update(match[0] for match in _TOKEN.finditer(text))
+        return text
+
+    _mapping(deployment.env, note)
+    for text in deployment.command or ():
+        note(text)
+    for one in deployment.requests:
+        _request(one, note)
+    if deployment.ready:
+        _ready(deployment.ready, note)
+    for service in deployment.services:
+        _mapping(service.env, note)
+    return seen
+
+
+def _request(one: Request, fill_in: _Fill) -> Request:
+    if isinstance(one, CommandRequest):
+        return CommandRequest(tuple(map(fill_in, one.command)))
+    if isinstance(one, HttpRequest):
+        return replace(
+            one,
+            path=fill_in(one.path),
+            headers=_mapping(one.headers, fill_in),
+            json=_json(one.json, fill_in),
+            data=fill_in(one.data) if isinstance(one.data, str) else one.data and _mapping(one.data, fill_in),
+        )
+    return replace(
+        one,
+        path=fill_in(one.path),
+        headers=_mapping(one.headers, fill_in),
+        send=tuple(map(fill_in, one.send)),
+    )
+
+
+def _ready(ready: Ready, fill_in: _Fill) -> Ready:
+    return Ready(ready.path and fill_in(ready.path), ready.log and fill_in(ready.log))
+
+
+def _mapping(values: Mapping[str, str], fill_in: _Fill) -> dict[str, str]:
+    return {name: fill_in(value) for name, value in values.items()}
+
+
+def _json(value: Any, fill_in: _Fill) -> Any:
+    if isinstance(value, str):
+        return fill_in(value)
+    if isinstance(value, Mapping):
+        return {name: _json(item, fill_in) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item, fill_in) for item in value]
+    return value
