@@ -1,0 +1,47 @@
+# Everything runs in a virtual environment of its own, .venv; a second call finds it made.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+PYTEST_ARGS ?=
+SAMPLES := sample_images
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean
+
+help: ## what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/.ready ## run the sample apps: as processes, and in containers where an engine answers
+	$(PYTEST) --llamakey $(SAMPLES) --llamakey-runtime process
+	@if image="$$(tools/engine --check)"; then \
+	  set -x; $(PYTEST) --llamakey $(SAMPLES) --llamakey-runtime docker --llamakey-build-arg "$$image"; \
+	else \
+	  echo "demo: the same in containers was left out: see the line above."; \
+	fi
+
+test: lint ## lint, type check and all tests; engine tests need a container engine (see tools/engine)
+	@image="$$(tools/engine)" && export LLAMAKEY_TEST_PYTHON_IMAGE="$${image#PYTHON_IMAGE=}"; \
+	set -x; $(PYTEST) $(PYTEST_ARGS)
+
+lint: $(VENV)/.ready-dev ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+clean: ## remove the virtual environment and all caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The samples' packages belong to it: the process runtime starts the samples with this environment's programs.
+$(VENV)/.ready: pyproject.toml $(SAMPLES)/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "$(PYTHON) is older than Python 3.10; name a newer one: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable . --requirement $(SAMPLES)/requirements.txt
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@

@@ -1,0 +1,189 @@
+"""What a cause is, and the words all causes share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from pytest_llamakey.facts import Place
+from pytest_llamakey.findings import Finding
+from pytest_llamakey.spec.model import ALL_CHECKS, OPENAI_KEY
+from pytest_llamakey.symptoms import Kind, Symptom, all_symptoms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pytest_llamakey.facts import CallError, Client, Facts, KeySight, Process, Replica
+
+KEY_SYMPTOMS: frozenset[Kind] = frozenset(
+    {"key", "silent", "died", "call-key", "client-key", "key-differs"},
+)
+"""What follows in a worker from not having the right key: it cannot call, or calls with another, or even ends."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A recorded deployment in which a cause is to be found (or, for the mended and the similar ones, is not)."""
+
+    title: str
+    facts: Facts
+    found: bool
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A process with symptoms that one cause may explain."""
+
+    replica: Replica
+    process: Process
+    symptoms: tuple[Symptom, ...]
+
+    @property
+    def worker(self) -> tuple[str, int]:
+        """Replica id and pid."""
+        return self.replica.id, self.process.pid
+
+
+class Cause(ABC):
+    """One way in which a key fails to arrive.
+
+    The docstring of a subclass is its documentation page: what people see, the failing pattern, the mended one.
+
+    Attributes:
+        name: the name in the contract's vocabulary.
+        title: what happened, in a few words.
+        explains: the kinds of symptoms that this cause may be the reason of; it is asked about no others.
+        EXAMPLES: recorded facts that must match and that must not; tests and documentation are made of them.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    explains: ClassVar[frozenset[Kind]]
+    EXAMPLES: ClassVar[tuple[Example, ...]]
+
+    @abstractmethod
+    def find(self, facts: Facts) -> Iterable[Finding]:
+        """The findings of this cause, in processes where something that it explains is wrong."""
+
+    def troubled(self, facts: Facts) -> tuple[Trouble, ...]:
+        """The processes with symptoms that this cause may explain."""
+        by_worker: dict[tuple[str, int], list[Symptom]] = {}
+        for symptom in all_symptoms(facts):
+            if symptom.worker is not None and symptom.kind in self.explains:
+                by_worker.setdefault(symptom.worker, []).append(symptom)
+        return tuple(
+            Trouble(replica, process, tuple(by_worker[replica.id, process.pid]))
+            for replica in facts.replicas
+            for process in replica.processes
+            if (replica.id, process.pid) in by_worker
+        )
+
+    def finding(
+        self,
+        troubles: Sequence[Trouble],
+        *,
+        where: Iterable[Place | None] = (),
+        evidence: Iterable[str] = (),
+        fix: str,
+        hints: Iterable[str] = (),
+    ) -> Finding:
+        """A finding for these processes; its check is the first that their symptoms break."""
+        broken = {symptom.check for trouble in troubles for symptom in trouble.symptoms}
+        return Finding(
+            check=min(broken, key=ALL_CHECKS.index),
+            cause=self.name,
+            workers=tuple(trouble.worker for trouble in troubles),
+            where=unique(place for place in where if place is not None),
+            evidence=tuple(dict.fromkeys(evidence)),
+            fix=fix,
+            hints=tuple(dict.fromkeys(hints)),
+        )
+
+
+def unique(places: Iterable[Place]) -> tuple[Place, ...]:
+    """``places`` in order, each line once (a line may have been recorded with and without its text)."""
+    kept: dict[str, Place] = {}
+    for place in places:
+        kept.setdefault(str(place), place)
+    return tuple(kept.values())
+
+
+def place_of(origin: str | None) -> Place | None:
+    """``"llamakey.toml:7"`` as a place; a file as a whole has line 0."""
+    if not origin:
+        return None
+    file, colon, line = origin.rpartition(":")
+    return Place(file, int(line)) if colon and line.isdigit() else Place(origin, 0)
+
+
+def innermost(where: Sequence[Place]) -> Place | None:
+    """The innermost line of the app's own, or ``None`` where none was on the stack."""
+    return where[0] if where else None
+
+
+def moment(at: float, where: Sequence[Place], what: str) -> str:
+    """One line of a timeline: ``0.41 s app.py:5 OpenAI(...) built, key: none``."""
+    place = innermost(where)
+    return f"{at:.2f} s {f'{place} ' if place else ''}{what}"
+
+
+def key_label(sight: KeySight) -> str:
+    """The key in a timeline."""
+    return {"missing": "none", "empty": '""', "match": "<key>"}.get(sight.state, sight.shown)
+
+
+def class_name(kind: str) -> str:
+    """The last part of a class's full name."""
+    return kind.rpartition(".")[2]
+
+
+def built(client: Client) -> str:
+    """The timeline's line for a client."""
+    end = f"failed: {client.error}" if client.error else f"built, key: {key_label(client.key)}"
+    return moment(client.at, client.where, f"{class_name(client.kind)}(...) {end}")
+
+
+def raised(error: CallError) -> str:
+    """The timeline's line for an exception."""
+    return moment(error.at, error.where, f"{error.type}: {first_line(error.message)}")
+
+
+def first_line(text: str) -> str:
+    """The first line of a message, cut at a length that still fits a report."""
+    line = text.strip().partition("\n")[0]
+    most = 200
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def about_keys(error: CallError) -> bool:
+    """Whether an exception is about the credential, by the words of the clients that raise it.
+
+    openai raises ``AuthenticationError`` for a 401 and ``OpenAIError("The api_key client option must be set …")``
+    without a key; httpx's ``LocalProtocolError: Illegal header value b'Bearer '`` is an empty or broken one.
+    """
+    words = f"{error.type} {error.message}".lower()
+    return any(word in words for word in ("authentication", "api_key", "api key", "illegal header value"))
+
+
+def variables(facts: Facts) -> frozenset[str]:
+    """The names of the variables in which the deployment is to find its key."""
+    named = {OPENAI_KEY, "AZURE_OPENAI_API_KEY"}
+    for delivery in facts.deployment.delivered:
+        scheme, _, target = delivery.partition(":")
+        if scheme == "env":
+            named.add(target)
+        elif scheme == "dotenv" and ":" in target:
+            named.add(target.rpartition(":")[2])
+    return frozenset(named)
+
+
+def ancestors(replica: Replica, process: Process) -> tuple[Process, ...]:
+    """The process's recorded ancestors, parent first."""
+    by_pid = {p.pid: p for p in replica.processes}
+    line: list[Process] = []
+    current = process
+    while (parent := by_pid.get(current.ppid)) is not None and parent is not process and parent not in line:
+        line.append(parent)
+        current = parent
+    return tuple(line)

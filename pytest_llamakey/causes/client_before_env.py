@@ -1,0 +1,257 @@
+"""The client was built before the key had arrived in its process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.causes.base import (
+    KEY_SYMPTOMS,
+    Cause,
+    Example,
+    Trouble,
+    about_keys,
+    ancestors,
+    built,
+    innermost,
+    moment,
+    raised,
+    variables,
+)
+from pytest_llamakey.causes.recorded import (
+    EMPTY,
+    FOREIGN,
+    MATCH,
+    MISSING,
+    app,
+    call,
+    change,
+    client,
+    dotenv,
+    keyless,
+    main_process,
+    roll,
+    worker,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pytest_llamakey.facts import Client, Facts, Place, Process
+    from pytest_llamakey.findings import Finding
+
+_EARLY = client(0.5, MISSING, "llm.py:4")
+_LATE = client(1.1, MATCH, "app.py:12")
+
+
+class ClientBeforeEnv(Cause):
+    """A client was built first, and the variable set afterwards; the client had already read it.
+
+    What you see: ``openai.OpenAIError: The api_key client option must be set``, or a 401 from a process in which
+    ``os.environ["OPENAI_API_KEY"]`` shows the right key. Printing the variable proves nothing: a client reads it once,
+    when it is built, and a module-level client is built by the import of its module.
+
+        from llm import llm          # builds OpenAI(...) at import
+        load_dotenv()                # too late for it
+
+    Load the environment before anything is imported that builds a client, or build the client in a function:
+
+        load_dotenv()
+        from llm import llm
+    """
+
+    name = "client-before-env"
+    title = "the client was built before the key was there"
+    explains = KEY_SYMPTOMS
+
+    EXAMPLES = (
+        Example(
+            "load_dotenv() after the import that builds the client",
+            app(
+                keyless(key=MATCH, key_source="dotenv", clients=(_EARLY,), dotenv=(dotenv(0.9),)),
+                delivered=("dotenv:.env",),
+            ),
+            True,
+        ),
+        Example(
+            "os.environ set after the client was built, and the call goes out without a key",
+            app(
+                keyless(
+                    key=MATCH, clients=(_EARLY,), environment_changes=(change(0.9),), errors=(), calls=(call(EMPTY),)
+                ),
+                delivered=("none",),
+            ),
+            True,
+        ),
+        Example(
+            "the variable was there, but empty, and building failed",
+            app(
+                keyless(
+                    key=MATCH,
+                    environment={"OPENAI_API_KEY": EMPTY},
+                    clients=(
+                        client(0.5, EMPTY, "llm.py:4", error="OpenAIError: The api_key client option must be set"),
+                    ),
+                    dotenv=(dotenv(0.9, override=True),),
+                    rollcall=(),
+                ),
+                delivered=("dotenv:.env",),
+            ),
+            True,
+        ),
+        Example(
+            "built before the fork, in the preloading main process",
+            app(
+                main_process(environment={}, clients=(_EARLY,), environment_changes=(change(0.9),)),
+                keyless(
+                    started=1.0,
+                    key=MATCH,
+                    environment={"OPENAI_API_KEY": MATCH},
+                    clients=(_EARLY,),
+                    environment_changes=(change(0.9),),
+                ),
+                delivered=("none",),
+            ),
+            True,
+        ),
+        Example("loaded first", app(worker(environment={}, dotenv=(dotenv(0.2),), clients=(client(0.5),))), False),
+        Example(
+            "a first client without key, and a right one that makes the calls",
+            app(worker(environment={}, clients=(_EARLY, _LATE), dotenv=(dotenv(0.9),)), delivered=("dotenv:.env",)),
+            False,
+        ),
+        Example(
+            "that first client is still in use somewhere",
+            app(
+                worker(
+                    environment={},
+                    clients=(_EARLY, _LATE),
+                    dotenv=(dotenv(0.9),),
+                    rollcall=(roll(), roll(MISSING, setting="")),
+                ),
+                delivered=("dotenv:.env",),
+            ),
+            True,
+        ),
+        Example("the key never came", app(keyless(clients=(_EARLY,)), delivered=("none",)), False),
+        Example(
+            "the .env that was loaded later holds no key",
+            app(keyless(clients=(_EARLY,), dotenv=(dotenv(0.9, MISSING),)), delivered=("dotenv:.env",)),
+            False,
+        ),
+        Example(
+            "the variable was there before: the code passes something else",
+            app(keyless(key=MATCH, environment={"OPENAI_API_KEY": MATCH}, dotenv=(dotenv(0.9),))),
+            False,
+        ),
+        Example(
+            "the calls bear a literal key",
+            app(
+                keyless(
+                    key=MATCH,
+                    clients=(_EARLY, client(1.0, FOREIGN)),
+                    dotenv=(dotenv(0.9),),
+                    errors=(),
+                    calls=(call(FOREIGN),),
+                    rollcall=(roll(FOREIGN),),
+                ),
+                delivered=("dotenv:.env",),
+            ),
+            False,
+        ),
+    )
+
+    def find(self, facts: Facts) -> Iterable[Finding]:
+        """A finding for each line that builds a client too early, with all the processes it does so in."""
+        names = variables(facts)
+        groups: dict[tuple[Place | None, Place | None], list[tuple[Trouble, Client, _Arrival]]] = {}
+        for trouble in self.troubled(facts):
+            arrival = _arrival(trouble.process, names)
+            if arrival is None or not _harmed(trouble.process):
+                continue
+            for early in _too_early(trouble, arrival, names):
+                key = innermost(early.where), arrival.place
+                groups.setdefault(key, []).append((trouble, early, arrival))
+        for (client_line, arrival_line), rows in groups.items():
+            trouble, early, arrival = rows[0]
+            yield self.finding(
+                [row[0] for row in rows],
+                where=[client_line, arrival_line],
+                evidence=[built(early), arrival.line, *_harm(trouble.process)],
+                fix=_fix(client_line, arrival_line),
+            )
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    at: float
+    place: Place | None
+    line: str
+
+
+def _arrival(process: Process, names: frozenset[str]) -> _Arrival | None:
+    """When the right key got into the environment of this process, or of the one it was forked from before."""
+    # load_dotenv() leaves a variable alone that is set, be it empty, unless told to override.
+    taken = any(sight.state != "missing" for name, sight in process.environment.items() if name in names)
+    arrivals = [
+        _Arrival(change.at, innermost(change.where), moment(change.at, change.where, f"{change.name} set to the key"))
+        for change in process.environment_changes
+        if change.name in names and change.key.state == "match"
+    ]
+    for load in process.dotenv:
+        if load.key.state == "match" and (load.override or not taken or load.at < process.started):
+            place = innermost(load.where)
+            told = moment(load.at, load.where, f"load_dotenv() sets the key from {load.path}")
+            # It sets the variable itself, so the change is seen too; the file's name tells more.
+            arrivals = [each for each in arrivals if each.place != place or each.place is None]
+            arrivals.append(_Arrival(load.at, place, told))
+    return min(arrivals, key=lambda arrival: arrival.at, default=None)
+
+
+def _too_early(trouble: Trouble, arrival: _Arrival, names: frozenset[str]) -> list[Client]:
+    """The keyless clients built before the key arrived, one for each line that builds them."""
+    line = (trouble.process, *ancestors(trouble.replica, trouble.process))
+    had_it = [p.started for p in line if any(p.environment.get(name, MISSING).state == "match" for name in names)]
+    early: dict[str, Client] = {}
+    for built_client in sorted(trouble.process.clients, key=lambda c: c.at):
+        # Where the variable was there already, the code gave the client something else.
+        if (
+            _without_key(built_client)
+            and built_client.at < arrival.at
+            and not any(started <= built_client.at for started in had_it)
+        ):
+            early.setdefault(str(innermost(built_client.where)), built_client)
+    return list(early.values())
+
+
+def _without_key(client: Client) -> bool:
+    return client.key.state in {"missing", "empty"}
+
+
+def _harmed(process: Process) -> bool:
+    """Whether something in this process went on without the key that others would have had."""
+    return next(iter(_harm(process)), None) is not None
+
+
+def _harm(process: Process) -> Iterator[str]:
+    """What came of it, at most one line: a call without key, an error about the key, or a live client without one."""
+    keyless_calls = [c for c in process.calls if c.key.state in {"missing", "empty"}]
+    for sent in keyless_calls[:1]:
+        yield moment(sent.at, sent.where, f"{sent.method} {sent.path} sent without the key, answered {sent.status}")
+        return
+    if not any(call.key.state == "different" for call in process.calls):
+        for error in [e for e in process.errors if about_keys(e)][:1]:
+            yield raised(error)
+            return
+        for failed in [c for c in process.clients if c.error and _without_key(c)][:1]:
+            if process.drive is not None and process.drive.outcome != "called":
+                yield built(failed)
+                return
+    for row in [r for r in process.rollcall if r.key.state in {"missing", "empty"}][:1]:
+        yield f"{row.setting or row.kind} still holds no key"
+
+
+def _fix(client_line: Place | None, arrival_line: Place | None) -> str:
+    late = f"{arrival_line}" if arrival_line else "the line that sets the key"
+    early = f"the client of {client_line}" if client_line else "the client"
+    return f"Run {late} before {early} is built: first thing in the entry point, or build the client in a function."

@@ -1,0 +1,60 @@
+"""The key can be read in a log or in a response."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pytest_llamakey.causes.base import Cause, Example, first_line
+from pytest_llamakey.causes.recorded import app
+from pytest_llamakey.facts import Sighting
+from pytest_llamakey.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_llamakey.facts import Facts
+    from pytest_llamakey.symptoms import Kind
+
+_FIXES = {
+    "log": "Do not log the key: leave it out of what is printed, or keep it in a type that hides itself (pydantic's "
+    "SecretStr).",
+    "response": "Do not send settings or error details that hold the key to the outside.",
+}
+_MOST_LINES = 3
+
+
+class KeyInLogs(Cause):
+    """The app writes the key where others read it.
+
+    What you see: nothing, until somebody looks through the log collector, or the settings page of the app is public.
+    Usual are a start-up line with the whole configuration, and a debug page that shows the environment:
+
+        log.info("settings: %s", settings.model_dump())
+
+    Hide it in its type, so that it cannot be printed by accident:
+
+        class Settings(BaseSettings):
+            openai_api_key: SecretStr
+    """
+
+    name = "key-in-logs"
+    title = "the key is written to a log or a response"
+    explains: ClassVar[frozenset[Kind]] = frozenset({"exposed-output"})
+
+    EXAMPLES = (
+        Example("a log line", app(sightings=(Sighting("log", "web-1 line 12", "settings: api_key='<key>'"),)), True),
+        Example("a response", app(sightings=(Sighting("response", "GET /debug", '{"key": "<key>"}'),)), True),
+        Example("an image layer is another matter", app(sightings=(Sighting("layer", "/app/.env", "<key>"),)), False),
+        Example("nothing seen", app(), False),
+    )
+
+    def find(self, facts: Facts) -> Iterable[Finding]:
+        """One finding for the log and one for responses."""
+        for where, fix in _FIXES.items():
+            seen = [sighting for sighting in facts.sightings if sighting.where == where]
+            if not seen:
+                continue
+            told = [f"{sighting.place}: {first_line(sighting.text)}" for sighting in seen[:_MOST_LINES]]
+            if len(seen) > _MOST_LINES:
+                told.append(f"and {len(seen) - _MOST_LINES} more")
+            yield Finding("exposure", self.name, evidence=tuple(told), fix=fix)

@@ -1,0 +1,106 @@
+"""The one place that orders causes and says which of them are consequences of which."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.spec.model import ALL_CHECKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pytest_llamakey.facts import Facts
+    from pytest_llamakey.findings import Finding, WorkerId
+
+# From what stands in files, over what happens at start and in code, to what merely shows.
+ORDER: tuple[str, ...] = (
+    "secret-unreadable",
+    "variable-unset",
+    "key-build-only",
+    "key-baked",
+    "dotenv-not-found",
+    "dotenv-partial",
+    "dotenv-shadowed",
+    "env-cleared",
+    "env-after-start",
+    "wrong-variable",
+    "key-mangled",
+    "client-before-env",
+    "key-overwritten",
+    "stale-key",
+    "hardcoded-key",
+    "key-missing",
+    "provider-mismatch",
+    "wrong-endpoint",
+    "key-in-logs",
+    "serves-without-key",
+    "worker-died",
+    "worker-silent",
+)
+
+_NO_KEY = frozenset(
+    {
+        "secret-unreadable",
+        "variable-unset",
+        "key-build-only",
+        "dotenv-not-found",
+        "dotenv-partial",
+        "dotenv-shadowed",
+        "env-cleared",
+        "env-after-start",
+        "wrong-variable",
+    },
+)
+_WRONG_KEY = frozenset(
+    {"key-mangled", "client-before-env", "key-overwritten", "stale-key", "hardcoded-key", "key-missing"},
+)
+
+CONSEQUENCE_OF: Mapping[str, frozenset[str]] = {
+    "key-missing": _NO_KEY,
+    "stale-key": frozenset({"dotenv-shadowed", "key-baked", "client-before-env", "hardcoded-key"}),
+    "serves-without-key": _NO_KEY | _WRONG_KEY,
+    "worker-died": _NO_KEY | _WRONG_KEY,
+    "worker-silent": _NO_KEY | _WRONG_KEY | {"provider-mismatch", "wrong-endpoint", "worker-died"},
+}
+"""A worker with a finding on the right has none on the left: mending the one mends the other."""
+
+
+def rank(cause: str) -> int:
+    """Where a cause stands: root causes first, causes nobody ordered last."""
+    return ORDER.index(cause) if cause in ORDER else len(ORDER)
+
+
+def apply(facts: Facts, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """``findings`` without the consequences, in the order of checks and causes."""
+    found = list(findings)
+    blamed: dict[str, set[WorkerId]] = {}
+    for finding in found:
+        blamed.setdefault(finding.cause, set()).update(finding.workers)
+    kept = [mended for finding in found if (mended := _without_consequences(facts, finding, blamed)) is not None]
+    return tuple(sorted(kept, key=lambda f: (ALL_CHECKS.index(f.check), rank(f.cause), f.workers)))
+
+
+def _without_consequences(
+    facts: Facts,
+    finding: Finding,
+    blamed: Mapping[str, set[WorkerId]],
+) -> Finding | None:
+    roots = CONSEQUENCE_OF.get(finding.cause, frozenset())
+    explained = {worker for root in roots for worker in blamed.get(root, ())}
+    if finding.cause == "worker-silent":
+        explained |= _before_broken_helpers(facts, explained)
+    left = tuple(worker for worker in finding.workers if worker not in explained)
+    if left == finding.workers:
+        return finding
+    return dataclasses.replace(finding, workers=left) if left else None
+
+
+def _before_broken_helpers(facts: Facts, explained: set[WorkerId]) -> set[WorkerId]:
+    """Workers that hand their work to a helper which cannot do it: the web process before a model server."""
+    return {
+        (replica.id, worker.pid)
+        for replica in facts.replicas
+        if any((replica.id, p.pid) in explained for p in replica.processes if p.role == "helper")
+        for worker in replica.workers
+    }

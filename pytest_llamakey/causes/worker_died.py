@@ -1,0 +1,89 @@
+"""A worker crashed or was restarted during the run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pytest_llamakey.causes.base import Cause, Example, first_line, innermost, raised
+from pytest_llamakey.causes.recorded import app, keyless, main_process, worker
+from pytest_llamakey.facts import Drive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pytest_llamakey.causes.base import Trouble
+    from pytest_llamakey.facts import Facts
+    from pytest_llamakey.findings import Finding
+    from pytest_llamakey.symptoms import Kind
+
+_MOST_LINES = 5
+_KILLED: dict[str, Any] = {"ended": 2.0, "exit": "signal 9", "calls": ()}
+
+
+class WorkerDied(Cause):
+    """A worker ended while it was looked at.
+
+    What you see: ``[CRITICAL] WORKER TIMEOUT``, ``Worker (pid:7) was sent SIGKILL! Perhaps out of memory?``, or a
+    worker that exits at its first request and is replaced by another. Its last log lines are in the evidence.
+
+    Usual are a memory limit below what the index needs, a timeout below what the model takes, and native code that does
+    not outlive a fork:
+
+        gunicorn app:app --timeout 5
+
+    Give it the time and the memory it needs:
+
+        gunicorn app:app --timeout 120
+    """
+
+    name = "worker-died"
+    title = "a worker ended during the run"
+    explains: ClassVar[frozenset[Kind]] = frozenset({"died"})
+
+    EXAMPLES = (
+        Example("killed while it was driven", app(worker(**_KILLED, drive=Drive("died", requests=1))), True),
+        Example("killed after its call", app(worker(ended=3.0, exit="signal 11")), True),
+        Example("restarted before it was reached", app(worker(ended=0.9, exit="orderly", calls=(), drive=None)), True),
+        Example("vanished, with nothing driven", app(worker(ended=0.9, drive=None), driven=False), True),
+        Example("recycled after its call", app(worker(ended=3.0, exit="orderly")), False),
+        Example("alive", app(), False),
+        Example(
+            "it ended for want of a key",
+            app(main_process(environment={}), keyless(ended=1.4, exit="exit code 3", drive=Drive("died", requests=1))),
+            False,
+        ),
+    )
+
+    def find(self, facts: Facts) -> Iterable[Finding]:
+        """One finding for all workers that ended in the same way."""
+        groups: dict[str, list[Trouble]] = {}
+        for trouble in self.troubled(facts):
+            groups.setdefault(trouble.process.exit, []).append(trouble)
+        for ending, troubles in groups.items():
+            errors = troubles[0].process.errors[-1:]
+            yield self.finding(
+                troubles,
+                where=[innermost(error.where) for error in errors],
+                evidence=_story(troubles),
+                fix=_fix(ending),
+            )
+
+
+def _story(troubles: list[Trouble]) -> Iterator[str]:
+    for trouble in troubles[:3]:
+        process = trouble.process
+        when = "" if process.ended is None else f"{process.ended:.2f} s "
+        yield f"{when}pid {process.pid} ended{f': {process.exit}' if process.exit else ''}"
+    first = troubles[0].process
+    yield from (raised(error) for error in first.errors[-1:])
+    yield from (f"log: {first_line(line)}" for line in _lines(first.log_tail)[-_MOST_LINES:])
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def _fix(ending: str) -> str:
+    if "9" in ending and "signal" in ending:
+        return "See whether it ran out of memory or into its server's timeout, and raise the limit."
+    return "See its last log lines for why it ended, and mend that first."

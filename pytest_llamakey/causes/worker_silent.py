@@ -1,0 +1,111 @@
+"""A live worker could not be made to call the model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pytest_llamakey.causes.base import Cause, Example, first_line, innermost, place_of, raised
+from pytest_llamakey.causes.recorded import app, keyless, main_process, worker
+from pytest_llamakey.facts import CallError, Drive, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_llamakey.causes.base import Trouble
+    from pytest_llamakey.facts import Facts
+    from pytest_llamakey.findings import Finding
+    from pytest_llamakey.symptoms import Kind
+
+_SILENT = Drive("silent", seconds=10.0, requests=3, detail="no answer within 10 s")
+_CRASH = CallError(1.2, "KeyError", "'index'", (Place("app.py", 20, 'state["index"]', "ask"),))
+
+
+class WorkerSilent(Cause):
+    """A worker serves, but no request led it to call the model, so nothing is known of the key it would send.
+
+    What you see: the request of the deployment is answered (or is not), and no call arrives. Either the request does
+    not reach the code that calls the model (another path, a login before it, a cached answer), or the app fails first:
+
+        request = { path = "/" }                                    # a page that asks no model
+
+    Name a request that makes the app call the model:
+
+        request = { method = "POST", path = "/ask", json = { q = "ping" } }
+    """
+
+    name = "worker-silent"
+    title = "a live worker could not be made to call the model"
+    explains: ClassVar[frozenset[Kind]] = frozenset({"silent", "unreported"})
+
+    EXAMPLES = (
+        Example("no answer", app(worker(calls=(), drive=_SILENT)), True),
+        Example(
+            "an answer, and no call",
+            app(worker(calls=(), drive=Drive("answered", answer=200, seconds=5.0, requests=1))),
+            True,
+        ),
+        Example(
+            "the app failed for a reason of its own",
+            app(worker(calls=(), errors=(_CRASH,), drive=Drive("answered", answer=500, requests=1))),
+            True,
+        ),
+        Example("never reached", app(worker(calls=(), drive=None)), True),
+        Example(
+            "a process that serves and did not report",
+            app(worker(reported=False, calls=(), clients=(), rollcall=(), drive=None), driven=False),
+            True,
+        ),
+        Example("it called", app(), False),
+        Example(
+            "a helper called in its stead",
+            app(
+                worker(calls=(), clients=(), rollcall=(), drive=Drive("called", answer=200, requests=1, helpers=(9,))),
+                worker(9, role="helper", drive=None),
+            ),
+            False,
+        ),
+        Example("it has no key: that is why", app(main_process(environment={}), keyless()), False),
+        Example("nothing was asked of it", app(worker(calls=(), drive=None), driven=False), False),
+    )
+
+    def find(self, facts: Facts) -> Iterable[Finding]:
+        """One finding for the workers that ended alike."""
+        groups: dict[tuple[str, str], list[Trouble]] = {}
+        for trouble in self.troubled(facts):
+            drive, last = trouble.process.drive, trouble.process.errors[-1:]
+            ending = f"{drive.outcome} {drive.answer}" if drive else "none"
+            groups.setdefault((ending, last[0].type if last else ""), []).append(trouble)
+        for troubles in groups.values():
+            errors = [error for trouble in troubles for error in trouble.process.errors[-1:]]
+            request = place_of(facts.deployment.origins.get("request") or facts.deployment.origins.get("task"))
+            yield self.finding(
+                troubles,
+                where=[*(innermost(error.where) for error in errors[:1]), request],
+                evidence=[
+                    *(symptom.what for trouble in troubles[:3] for symptom in trouble.symptoms),
+                    *(raised(error) for error in errors[:2]),
+                    *([] if errors else _last_lines(troubles[0])),
+                ],
+                fix=_fix(facts, troubles[0]),
+            )
+
+
+def _last_lines(trouble: Trouble) -> list[str]:
+    lines = [line for line in trouble.process.log_tail.splitlines() if line.strip()]
+    return [f"log: {first_line(line)}" for line in lines[-3:]]
+
+
+def _fix(facts: Facts, trouble: Trouble) -> str:
+    drive = trouble.process.drive
+    if all(symptom.kind == "unreported" for symptom in trouble.symptoms):
+        return (
+            f"Find out why Python starts without its site packages in pid {trouble.process.pid} (python -S or -I, a "
+            "frozen or non-Python program), or write probe = false to be judged by the wire alone."
+        )
+    if drive is not None and drive.answer is not None and drive.answer >= 500:  # noqa: PLR2004 - RFC 9110, 15.6
+        return "Mend the error that the app answers with; the request never gets as far as the model."
+    if drive is not None and drive.answer is not None and drive.answer >= 400:  # noqa: PLR2004 - RFC 9110, 15.5
+        return f"Mend the request in the deployment's file: the app refuses it with {drive.answer}."
+    if drive is None or drive.outcome == "silent":
+        return "See whether this worker accepts connections at all, and give the request the time it needs."
+    return f"Write a request that makes {facts.deployment.name} call the model: this one is answered without."

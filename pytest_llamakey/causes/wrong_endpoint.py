@@ -1,0 +1,76 @@
+"""The call went to a host the deployment was not meant to call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pytest_llamakey.causes.base import Cause, Example, innermost, moment
+from pytest_llamakey.causes.recorded import app, call, worker
+from pytest_llamakey.findings import Finding
+from pytest_llamakey.spec.model import ALL_CHECKS
+from pytest_llamakey.symptoms import Kind, all_symptoms
+from pytest_llamakey.symptoms.base import all_calls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_llamakey.facts import Call, Facts
+    from pytest_llamakey.findings import WorkerId
+
+_ELSEWHERE = call(host="api.openai.com", intended=False, exact=True)
+
+
+class WrongEndpoint(Cause):
+    """The client calls another host than the deployment names.
+
+    What you see: the API base was set for a gateway, a proxy or Azure, and the calls (and with them your key) go to
+    ``api.openai.com`` all the same; in production a 401 of a provider that never heard of this key, or a connection
+    that the firewall drops.
+
+    A client that is given its own base, or that reads another variable, pays no heed to yours:
+
+        Settings.llm = OpenAI(api_base="https://api.openai.com/v1")
+
+    Leave the base to the environment (LlamaIndex reads OPENAI_API_BASE, the openai package OPENAI_BASE_URL):
+
+        Settings.llm = OpenAI()
+    """
+
+    name = "wrong-endpoint"
+    title = "the call goes to another host"
+    explains: ClassVar[frozenset[Kind]] = frozenset({"call-host"})
+
+    EXAMPLES = (
+        Example("a client with its own base", app(worker(calls=(_ELSEWHERE,))), True),
+        Example("a call that nobody could be named for", app(strays=(_ELSEWHERE,)), True),
+        Example("one call of several", app(worker(calls=(call(), _ELSEWHERE))), True),
+        Example("the host that was named", app(), False),
+    )
+
+    def find(self, facts: Facts) -> Iterable[Finding]:
+        """A finding for each host, with all processes that called it."""
+        check = min((s.check for s in all_symptoms(facts) if s.kind == "call-host"), key=ALL_CHECKS.index, default=None)
+        if check is None:
+            return
+        hosts: dict[str, list[tuple[WorkerId | None, Call]]] = {}
+        for replica, pid, sent in all_calls(facts):
+            if not sent.intended and sent.via != "rollcall":
+                hosts.setdefault(sent.host, []).append((None if pid is None else (replica, pid), sent))
+        meant = " or ".join(facts.deployment.hosts) or "the deployment's API base"
+        for host, rows in hosts.items():
+            lines = [innermost(sent.where) for _worker, sent in rows]
+            told = [
+                moment(sent.at, sent.where, f"{sent.method} {host}{sent.path}, not {meant}") for _worker, sent in rows
+            ]
+            named = tuple(dict.fromkeys(worker for worker, _sent in rows if worker is not None))
+            strays = any(worker is None for worker, _sent in rows)
+            for workers in ((named,) if named else ()) + (((),) if strays else ()):
+                yield Finding(
+                    check=check,
+                    cause=self.name,
+                    workers=workers,
+                    where=tuple(dict.fromkeys(line for line in lines if line is not None)),
+                    evidence=tuple(dict.fromkeys(told))[:3],
+                    fix="Let this client take its base from OPENAI_API_BASE and OPENAI_BASE_URL; if it is meant to "
+                    f'call {host}, write endpoint = "intercept".',
+                )

@@ -1,0 +1,226 @@
+"""``Facts`` and ``Finding``s in, the verdict of each check out.
+
+A check is a small class: its docstring is the headline of its failure. It fails on the symptoms of its name, and on the
+findings that say why; the two come together (:func:`~pytest_llamakey.causes.diagnose` leaves no symptom unexplained).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pytest_llamakey.causes import causes
+from pytest_llamakey.causes.nearest import accounts_for
+from pytest_llamakey.spec.model import ALL_CHECKS
+from pytest_llamakey.symptoms import all_symptoms
+from pytest_llamakey.symptoms.base import expected_workers, seen_workers
+from pytest_llamakey.symptoms.parity import version_hints
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from pytest_llamakey.facts import Facts
+    from pytest_llamakey.findings import Finding
+    from pytest_llamakey.spec.model import CheckName
+    from pytest_llamakey.symptoms import Symptom
+
+CheckOutcome = Literal["passed", "failed", "skipped", "error"]
+Verdict = Literal["pass", "fail", "error"]
+Outcome = Literal["passed", "failed"]
+
+_MOST_TOLD = 3
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """How one check ended; ``reason`` is a sentence for people (where it passed, at most a remark)."""
+
+    name: CheckName
+    outcome: CheckOutcome
+    reason: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+class Check:
+    """A check of the contract's section 3.
+
+    Attributes:
+        name: as in ``--llamakey-checks``.
+        by_worker: whether its verdict is about each worker, so that a missing one leaves it open.
+    """
+
+    name: ClassVar[CheckName]
+    by_worker: ClassVar[bool] = True
+
+    @property
+    def headline(self) -> str:
+        """What has failed, in a sentence."""
+        return (type(self).__doc__ or "").strip()
+
+    def unasked(self, facts: Facts) -> str:
+        """Why this deployment cannot be held to the check, or nothing."""
+        return "" if facts.deployment.probe else "probe = false: nothing inside the workers was asked."
+
+    def remark(self, facts: Facts) -> str:  # noqa: ARG002 - for subclasses
+        """What is worth knowing although the check passed."""
+        return ""
+
+
+class Keyed(Check):
+    """Not every worker holds the delivered key."""
+
+    name = "keyed"
+
+
+class Wire(Check):
+    """Not every worker's call arrives with the exact header."""
+
+    name = "wire"
+
+    def unasked(self, facts: Facts) -> str:
+        """Without a request nothing makes the workers call."""
+        driven = facts.deployment.driven
+        return "" if driven else "The deployment gives no request and no task that would make a worker call the model."
+
+
+class Rollcall(Check):
+    """Not every live client would send the delivered key."""
+
+    name = "rollcall"
+
+    def remark(self, facts: Facts) -> str:
+        """Say so where there was nothing to ask."""
+        rows = any(process.rollcall for replica in facts.replicas for process in replica.processes)
+        return "" if rows else "No client was alive in any process when they were asked."
+
+
+class Parity(Check):
+    """What decides a call is not the same in all workers."""
+
+    name = "parity"
+
+    def remark(self, facts: Facts) -> str:
+        """Other SDK versions than in the reference process are no failure."""
+        return "; ".join(version_hints(facts))
+
+
+class Exposure(Check):
+    """The key can be read where it should not be."""
+
+    name = "exposure"
+    by_worker = False
+
+    def unasked(self, facts: Facts) -> str:  # noqa: ARG002 - the same for every deployment
+        """Logs and images can always be read."""
+        return ""
+
+
+class Gate(Check):
+    """The app reports ready without a usable key."""
+
+    name = "gate"
+
+    def unasked(self, facts: Facts) -> str:  # noqa: ARG002 - the same for every deployment
+        """It takes further starts of the deployment."""
+        return "The deployment was not started without a key: this version has no such run."
+
+
+class Rotation(Check):
+    """A worker still sends the key of the deployment before."""
+
+    name = "rotation"
+
+    def unasked(self, facts: Facts) -> str:  # noqa: ARG002 - the same for every deployment
+        """It takes a second deployment."""
+        return "The deployment was not rolled out with a second key: this version has no such run."
+
+
+CHECKS: Mapping[CheckName, Check] = {
+    check.name: check for check in (Keyed(), Wire(), Rollcall(), Parity(), Exposure(), Gate(), Rotation())
+}
+
+
+def judge(facts: Facts, findings: Sequence[Finding], wanted: Iterable[CheckName]) -> tuple[CheckResult, ...]:
+    """The result of each wanted check, in the contract's order; ``findings`` are those of ``diagnose(facts)``."""
+    asked = set(wanted)
+    symptoms = all_symptoms(facts)
+    return tuple(
+        _judge(CHECKS[name], facts, [s for s in symptoms if s.check == name], findings)
+        for name in ALL_CHECKS
+        if name in asked
+    )
+
+
+def _judge(check: Check, facts: Facts, symptoms: Sequence[Symptom], findings: Sequence[Finding]) -> CheckResult:
+    why = _why(check.name, symptoms, findings)
+    short = missing_workers(facts) if check.by_worker else ""
+    if symptoms or any(finding.check == check.name for finding in findings):
+        told = list(dict.fromkeys(symptom.what for symptom in symptoms))
+        more = [f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
+        sentence = f"{check.headline.rstrip('.')}: {'; '.join([*told[:_MOST_TOLD], *more]) or 'see the findings'}."
+        return CheckResult(check.name, "failed", " ".join(filter(None, [sentence, short])), why)
+    unasked = check.unasked(facts)
+    if unasked:
+        return CheckResult(check.name, "skipped", unasked)
+    if short:
+        return CheckResult(check.name, "error", short)
+    return CheckResult(check.name, "passed", check.remark(facts))
+
+
+def _why(name: CheckName, symptoms: Sequence[Symptom], findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The findings that say why a check fails: its own, and those that break an earlier check for the same reason."""
+    explains = {cause.name: cause.explains for cause in causes()}
+    symptomatic = {symptom.worker for symptom in symptoms} - {None}
+    own = [
+        finding
+        for finding in findings
+        if finding.check == name or any(accounts_for(finding, symptom, explains) for symptom in symptoms)
+    ]
+    # A cause without a file of its own does not say what it explains; a broken helper explains its web workers.
+    near = [f for f in findings if symptomatic.intersection(f.workers)] or list(findings)
+    return tuple(own or near) if symptoms or own else ()
+
+
+def missing_workers(facts: Facts) -> str:
+    """What is wrong with the number of workers, as a sentence, or nothing."""
+    seen = seen_workers(facts)
+    pids = ", ".join(str(worker.pid) for _replica, worker in seen)
+    found = f"{len(seen)} found: pid{'' if len(seen) == 1 else 's'} {pids}" if seen else "none found"
+    expected = expected_workers(facts)
+    if expected is None:
+        return "" if seen else "At least one worker process expected, none found."
+    if len(seen) >= expected:
+        return ""
+    origin = facts.deployment.origins.get("workers")
+    return f"{expected} worker{'' if expected == 1 else 's'} expected{f' ({origin})' if origin else ''}, {found}."
+
+
+def verdict_of(results: Iterable[CheckResult]) -> Verdict:
+    """What was found: ``fail`` if any check failed, else ``error`` if any could not be judged, else ``pass``."""
+    outcomes = {result.outcome for result in results}
+    return "fail" if "failed" in outcomes else "error" if "error" in outcomes else "pass"
+
+
+def outcome_of(verdict: Verdict, causes_found: Collection[str], expect: Collection[str]) -> Outcome:
+    """The verdict held against what the user expects: exactly these causes, or, without any, a pass."""
+    if expect:
+        return "passed" if set(causes_found) == set(expect) else "failed"
+    return "passed" if verdict == "pass" else "failed"
+
+
+def mismatch(causes_found: Collection[str], expect: Collection[str]) -> str:
+    """How what was found differs from ``expect``, as a sentence, or nothing."""
+    if not expect or set(causes_found) == set(expect):
+        return ""
+    found = ", ".join(sorted(set(causes_found))) or "nothing"
+    return f"Expected the causes {', '.join(sorted(set(expect)))}; found {found}."
+
+
+def item_outcome(
+    result: CheckResult, causes_found: Collection[str], expect: Collection[str]
+) -> tuple[CheckOutcome, str]:
+    """How one pytest item ends, and why: its check's result, or for a known-bad deployment its causes' match."""
+    if not expect:
+        return result.outcome, result.reason
+    wrong = mismatch(causes_found, expect)
+    return ("failed", wrong) if wrong else ("passed", "")

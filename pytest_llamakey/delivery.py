@@ -1,0 +1,70 @@
+"""How the key and the endpoint reach the app: the variables and files that a deployment's fields amount to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.runtimes.base import DeliveredFile, RuntimeFault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_llamakey.spec.model import Deployment
+
+PROVIDER_HOSTS = (
+    "api.openai.com",
+    "eu.api.openai.com",
+    "us.api.openai.com",
+    "api.anthropic.com",
+    "api.mistral.ai",
+    "api.groq.com",
+    "api.together.xyz",
+    "api.deepseek.com",
+    "openrouter.ai",
+)
+"""Hosts that no deployment under test may reach."""
+
+PROVIDER_PATTERNS = ("*.openai.azure.com", "*.cognitiveservices.azure.com", "*.services.ai.azure.com")
+INTERCEPTED = ("api.openai.com", "eu.api.openai.com", "us.api.openai.com", *PROVIDER_PATTERNS)
+"""Hosts that ``endpoint = "intercept"`` means to be called (learn.microsoft.com/azure/ai-services/openai/reference)."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The complete environment and the files that go to the app; ``names`` are the variables that bear the key."""
+
+    environment: Mapping[str, str]
+    files: tuple[DeliveredFile, ...]
+    names: tuple[str, ...]
+
+
+def deliver(deployment: Deployment, key: str, endpoint: str) -> Delivery:
+    """What ``deployment`` says of its environment and key, with ``key`` and the mock's base URL ``endpoint`` put in.
+
+    Raises:
+        RuntimeFault: a way of delivery that this runtime does not have.
+    """
+    environment = dict(deployment.env)
+    if deployment.endpoint == "env":
+        for name in ("OPENAI_API_BASE", "OPENAI_BASE_URL"):
+            environment.setdefault(name, f"{endpoint}/v1")
+    files: list[DeliveredFile] = []
+    names: list[str] = []
+    for way in deployment.key:
+        if way.scheme == "env":
+            environment[way.target] = key
+            names.append(way.target)
+        elif way.scheme == "dotenv":
+            line = f"{way.variable}={key}\n".encode()
+            files.append(DeliveredFile(way.target, line, mode=0o444, merge_dotenv=True))
+            names.append(way.variable)
+        elif way.scheme == "file":
+            files.append(DeliveredFile(way.target, key.encode(), mode=0o444))
+        elif way.scheme == "secret":
+            where = deployment.origin("key")
+            raise RuntimeFault(
+                f"{where}: key = 'secret:{way.target}' needs a Kubernetes cluster; the {deployment.runtime} runtime "
+                "delivers keys as env:NAME, dotenv:PATH or file:PATH"
+            )
+    return Delivery(environment, tuple(files), tuple(dict.fromkeys(names)))

@@ -1,0 +1,278 @@
+"""A deployment that runs: waits for it, drives its workers, and says what was seen. Usable without pytest."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pytest_llamakey import observe
+from pytest_llamakey.attribute import Yardstick, attribute
+from pytest_llamakey.drive import Course, Driven, Driver
+from pytest_llamakey.exposure import sightings
+from pytest_llamakey.facts import DeploymentFacts, Facts, Reference, Sighting, Via
+from pytest_llamakey.ready import log_tail, wait_until_ready
+from pytest_llamakey.roster import Roster, roster
+from pytest_llamakey.tags import Tag
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_llamakey.delivery import Delivery
+    from pytest_llamakey.endpoint.server import ReceivedCall
+    from pytest_llamakey.findings import Finding
+    from pytest_llamakey.probe.listener import ProcessRecord
+    from pytest_llamakey.runtimes.base import Progress, Running, RunningReplica
+    from pytest_llamakey.spec.model import Deployment
+    from pytest_llamakey.station import Station
+
+ROLLCALL_WAIT = 5.0
+"""Seconds within which every process must have answered the roll call."""
+SPAWN_WAIT = 60.0
+"""Seconds within which every spawned process must have reported."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What surrounds a running deployment: the station it is measured with, what was delivered, and the waits in seconds."""
+
+    deployment: Deployment
+    station: Station
+    delivery: Delivery
+    dial: str
+    boot: float
+    progress: Progress = lambda _line: None
+
+
+@dataclass(frozen=True)
+class LiveWorker:
+    """One worker as a test sees it. ``key`` is the key it holds (a foreign one is masked), ``None`` without one."""
+
+    pid: int
+    role: str
+    key: str | None
+    calls: tuple[ReceivedCall, ...] = field(repr=False, default=())
+    errors: tuple[str, ...] = ()
+
+
+class LiveDeployment:
+    """A started deployment. :meth:`stop` ends it; until then its workers can be driven and looked at."""
+
+    def __init__(self, running: Running, setting: Setting) -> None:
+        self._running, self._setting = running, setting
+        self._driven: dict[str, Driven] = {}
+        self._timings: dict[str, float] = dict(running.timings)
+        self._reference: Reference | None = None
+        self._spawned: set[tuple[str, int]] = set()
+
+    def wait_until_ready(self) -> None:
+        """Wait until every replica is ready.
+
+        Raises:
+            NotReady: a replica ended, or was not ready in time.
+        """
+        started = time.monotonic()
+        for replica in self._running.replicas:
+            left = self._setting.boot - (time.monotonic() - started)
+            wait_until_ready(replica, self._setting.deployment, max(left, 0.0), self._setting.progress)
+        self._timings["ready"] = time.monotonic() - started
+
+    def request_each_worker(self) -> None:
+        """Make every worker of every replica handle the deployment's requests once, and hold a roll call.
+
+        Raises:
+            NotReady: a replica ended as a whole.
+        """
+        started = time.monotonic()
+        deployment, station = self._setting.deployment, self._setting.station
+        course = Course(deployment.requests, deployment.folder, deployment.workers, self._setting.boot)
+        for replica in self._running.replicas:
+            driver = Driver(replica, station.endpoint, station.listener, course, self._setting.progress)
+            self._driven[replica.id] = driver.run()
+        self._call_the_roll()
+        self._timings["observe"] = self._timings.get("observe", 0.0) + time.monotonic() - started
+
+    def use_reference(self, reference: Reference | None) -> None:
+        """Take ``reference`` as the yardstick of :attr:`facts`."""
+        self._reference = reference
+
+    def spawn(self, count: int, command: list[str] | tuple[str, ...]) -> tuple[int, ...]:
+        """Start ``count`` further worker processes beside the app and return their pids once each has reported.
+
+        Raises:
+            TimeoutError: fewer had reported after a minute.
+        """
+        replica = self._running.replicas[0]
+        before = {record.conn for record in self._records(replica)}
+
+        def fresh() -> list[ProcessRecord]:
+            new = [record for record in self._records(replica) if record.conn not in before]
+            return [record for record in new if record.hello.how == "exec"]
+
+        replica.spawn(count, tuple(command))
+        if not self._setting.station.listener.wait_for(lambda _records: len(fresh()) >= count, SPAWN_WAIT):
+            raise TimeoutError(
+                f"{len(fresh())} of {count} processes of {' '.join(command)!r} reported within {SPAWN_WAIT:.0f} s"
+                f"{log_tail(replica)}"
+            )
+        pids = tuple(record.pid for record in fresh())
+        self._spawned.update((replica.id, pid) for pid in pids)
+        return pids
+
+    def facts(self) -> Facts:
+        """Everything seen so far."""
+        setting, deployment = self._setting, self._setting.deployment
+        station = setting.station
+        received, records = station.endpoint.calls, station.listener.processes()
+        via: Via = "task" if deployment.task else "request"
+        hosts = station.hosts(deployment, setting.dial)
+        ledger = attribute(received, records, self._driven, Yardstick(station.secrets, hosts, station.origin, via))
+        replicas = []
+        seen: list[Sighting] = []
+        for replica in self._running.replicas:
+            driven = self._driven.get(replica.id) or _undriven(self._roster(replica))
+            log = replica.logs()
+            own = tuple(record for record in records if record.replica == replica.id)
+            tail = log_tail(replica)
+            recorded = observe.Recorded(replica.id, own, driven, setting.delivery.names, tail)
+            replicas.append(observe.replica_facts(recorded, ledger.of(replica.id)))
+            seen.extend(sightings(station.secrets.canary, replica.id, log, driven.bodies))
+        return Facts(
+            deployment=DeploymentFacts(
+                id=deployment.id,
+                name=deployment.name,
+                runtime=deployment.runtime,
+                image=self._running.image,
+                delivered=tuple(f"{way.scheme}:{way.target}" if way.target else way.scheme for way in deployment.key),
+                environment=tuple(sorted(setting.delivery.environment)),
+                driven=bool(deployment.requests or deployment.task),
+                expected_workers=deployment.workers,
+                replicas=deployment.replicas,
+                probe=deployment.probe,
+                hosts=hosts,
+                origins={name: str(origin) for name, origin in deployment.origins.items()},
+            ),
+            replicas=tuple(replicas),
+            sightings=tuple(seen),
+            reference=self._reference,
+            strays=ledger.strays,
+            timings=dict(self._timings),
+        )
+
+    @property
+    def workers(self) -> tuple[LiveWorker, ...]:
+        """Every process that serves the app now, and every spawned one."""
+        found = []
+        for replica in self._running.replicas:
+            records = {record.pid: record for record in self._records(replica)}
+            serving = self._roster(replica).serving
+            spawned = {pid for name, pid in self._spawned if name == replica.id}
+            found += [self._live_worker(replica, pid, records.get(pid)) for pid in sorted(serving | spawned)]
+        return tuple(found)
+
+    @property
+    def calls(self) -> tuple[ReceivedCall, ...]:
+        """Every call of the model that arrived from this deployment, without those of the roll call."""
+        names = {replica.id for replica in self._running.replicas}
+        return tuple(call for call in self._setting.station.endpoint.calls if _by(call, names))
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong, by cause."""
+        from pytest_llamakey.causes import diagnose
+
+        return diagnose(self.facts())
+
+    def assert_parity(self) -> None:
+        """Fail with the findings unless every worker of every replica holds and sends the same.
+
+        Raises:
+            AssertionError: the checks ``keyed`` or ``parity`` do not hold; its text says where and why.
+        """
+        from pytest_llamakey.checks import judge
+
+        facts = self.facts()
+        failed = [result for result in judge(facts, self.findings, ("keyed", "parity")) if result.outcome != "passed"]
+        if failed:
+            raise AssertionError("\n".join(f"{result.name}: {result.reason}" for result in failed))
+
+    def logs(self) -> str:
+        """All output of all replicas so far."""
+        return "".join(replica.logs().decode(errors="replace") for replica in self._running.replicas)
+
+    def keep(self) -> str:
+        """Leave it running when it is stopped; says how to enter and how to remove it."""
+        return self._running.keep()
+
+    def stop(self) -> None:
+        """End the deployment and remove all that was started for it; safe to call twice."""
+        started = time.monotonic()
+        self._running.remove()
+        self._timings.setdefault("stop", time.monotonic() - started)
+
+    @property
+    def timings(self) -> Mapping[str, float]:
+        """Seconds spent by phase."""
+        return dict(self._timings)
+
+    def _call_the_roll(self) -> None:
+        """Ask every process that serves, calls or holds a client for its state and its clients' credentials."""
+        listener = self._setting.station.listener
+        awaited: set[tuple[str, int, str, int]] = set()
+        for replica in self._running.replicas:
+            serving = self._roster(replica).serving
+            pids = {
+                record.pid
+                for record in self._records(replica)
+                if record.alive and (record.pid in serving or any(event.kind == "client" for event in record.events))
+            }
+            for pid in sorted(pids):
+                for command, answer in (("report", "snapshot"), ("rollcall", "rollcall")):
+                    number = listener.send(replica.id, pid, command)
+                    if number is not None:
+                        awaited.add((replica.id, pid, answer, number))
+            replica.wake(pids)
+        listener.wait_for(partial(_all_answered, awaited), ROLLCALL_WAIT)
+
+    def _records(self, replica: RunningReplica) -> list[ProcessRecord]:
+        return [record for record in self._setting.station.listener.processes() if record.replica == replica.id]
+
+    def _roster(self, replica: RunningReplica) -> Roster:
+        forked = {record.pid: record.hello.forked for record in self._records(replica) if record.hello.forked}
+        return roster(replica.census(), replica.app_port, forked)
+
+    def _live_worker(self, replica: RunningReplica, pid: int, record: ProcessRecord | None) -> LiveWorker:
+        own = {replica.id}
+        calls = tuple(call for call in self.calls if _by(call, own, pid))
+        if record is None:
+            return LiveWorker(pid, "worker", None, calls)
+        driven = self._driven.get(replica.id) or _undriven(self._roster(replica))
+        recorded = observe.Recorded(replica.id, tuple(self._records(replica)), driven, self._setting.delivery.names, "")
+        process = observe.process_facts(recorded, pid, "worker")
+        key = self._setting.station.secrets.canary if process.key.state == "match" else process.key.shown or None
+        errors = tuple(f"{error.type}: {error.message}" for error in process.errors)
+        return LiveWorker(pid, "worker", key, calls, errors)
+
+
+def _undriven(now: Roster) -> Driven:
+    return Driven({}, (), now, now)
+
+
+def _by(call: ReceivedCall, replicas: set[str], pid: int | None = None) -> bool:
+    """Whether the app's own code in one of these replicas made the call (in the process ``pid``, where given)."""
+    tag = Tag.parse(call.tag)
+    if tag is None:
+        return pid is None
+    return tag.replica in replicas and tag.purpose == "app" and pid in (None, tag.pid)
+
+
+def _all_answered(awaited: set[tuple[str, int, str, int]], records: Sequence[ProcessRecord]) -> bool:
+    answered = {
+        (record.replica, record.pid, event.kind, event.data.get("n"))
+        for record in records
+        for event in record.events
+        if event.kind in ("snapshot", "rollcall")
+    }
+    gone = {(record.replica, record.pid) for record in records if not record.alive}
+    return all(each in answered or each[:2] in gone for each in awaited)

@@ -1,0 +1,213 @@
+"""Turns what was recorded of one replica into :mod:`facts <pytest_llamakey.facts>`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.facts import (
+    Call,
+    CallError,
+    Client,
+    DotenvLoad,
+    EnvironmentChange,
+    KeySight,
+    Process,
+    Replica,
+    Role,
+    Rollcall,
+)
+from pytest_llamakey.probe import decode
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pytest_llamakey.drive import Driven
+    from pytest_llamakey.probe.listener import Event, ProcessRecord
+    from pytest_llamakey.runtimes.base import ProcessRow
+
+KEY_NAMES = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY")
+"""Variables that are looked at where the deployment delivers the key in none."""
+COMMAND_LENGTH = 200
+"""Characters of a command line that are kept."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Everything recorded of one replica: what its probes sent and how it was driven; ``names`` bear the key."""
+
+    replica: str
+    records: tuple[ProcessRecord, ...]
+    driven: Driven
+    names: tuple[str, ...]
+    log_tail: str
+
+
+@dataclass(frozen=True)
+class _History:
+    """What one process did, with what it inherited from the process that forked it."""
+
+    clients: tuple[Client, ...] = ()
+    changes: tuple[EnvironmentChange, ...] = ()
+    dotenv: tuple[DotenvLoad, ...] = ()
+
+
+def replica_facts(recorded: Recorded, calls: Mapping[int, tuple[Call, ...]]) -> Replica:
+    """The replica's processes: every worker, the supervisors above them, and the helpers that call or hold a client."""
+    by_pid = _by_pid(recorded.records)
+    rows = _rows(recorded.driven)
+    workers = {row.pid for row in (*recorded.driven.first.workers, *recorded.driven.last.workers)}
+    workers |= set(recorded.driven.drives)
+    mains = {row.pid for row in (*recorded.driven.first.mains, *recorded.driven.last.mains)} - workers
+    helpers = {pid for pid in by_pid if pid not in workers | mains and (calls.get(pid) or _has_client(by_pid[pid]))}
+    parts: list[tuple[int, Role]] = [
+        *((pid, "main") for pid in sorted(mains)),
+        *((pid, "worker") for pid in sorted(workers)),
+        *((pid, "helper") for pid in sorted(helpers)),
+    ]
+    return Replica(
+        recorded.replica,
+        tuple(_process(recorded, pid, role, by_pid, rows.get(pid), calls.get(pid, ())) for pid, role in parts),
+    )
+
+
+def process_facts(recorded: Recorded, pid: int, role: Role, calls: tuple[Call, ...] = ()) -> Process:
+    """One process of the replica, in the part it plays."""
+    by_pid = _by_pid(recorded.records)
+    return _process(recorded, pid, role, by_pid, _rows(recorded.driven).get(pid), calls)
+
+
+def _by_pid(records: Iterable[ProcessRecord]) -> dict[int, list[ProcessRecord]]:
+    by_pid: dict[int, list[ProcessRecord]] = {}
+    for record in records:
+        by_pid.setdefault(record.pid, []).append(record)
+    return by_pid
+
+
+def _rows(driven: Driven) -> dict[int, ProcessRow]:
+    rosters = (driven.first, driven.last)
+    return {row.pid: row for each in rosters for row in (*each.mains, *each.workers, *each.others)}
+
+
+def _has_client(records: Iterable[ProcessRecord]) -> bool:
+    return any(event.kind == "client" for record in records for event in record.events)
+
+
+def _process(
+    recorded: Recorded,
+    pid: int,
+    role: Role,
+    by_pid: Mapping[int, list[ProcessRecord]],
+    row: ProcessRow | None,
+    calls: tuple[Call, ...],
+) -> Process:
+    records = by_pid.get(pid, [])
+    latest = records[-1] if records else None
+    living = {each.pid for each in (*recorded.driven.last.workers, *recorded.driven.last.mains, *recorded.driven.last.others)}
+    gone = pid not in living
+    history = _history(latest, by_pid) if latest else _History()
+    environment = _environment(latest)
+    key, source = _held(recorded.names, environment, history, latest, calls)
+    argv = " ".join(latest.hello.argv if latest else row.command if row else ())
+    return Process(
+        pid=pid,
+        ppid=latest.hello.ppid if latest else row.ppid if row else 0,
+        role=role,
+        command=argv[:COMMAND_LENGTH],
+        python=latest.hello.python if latest else "",
+        reported=latest is not None,
+        started=records[0].started if records else 0.0,
+        ended=_ended(latest) if gone else None,
+        exit="" if not gone else "orderly" if latest and latest.orderly else "unexpected",
+        key=key,
+        key_source=source,
+        environment=decode.environment(latest.hello.env) if latest else {},
+        environment_changes=history.changes,
+        dotenv=history.dotenv,
+        clients=history.clients,
+        calls=calls,
+        errors=_errors(latest),
+        rollcall=_rollcall(latest),
+        versions=_versions(latest),
+        drive=recorded.driven.drives.get(pid),
+        log_tail=recorded.log_tail if gone else "",
+    )
+
+
+def _ended(record: ProcessRecord | None) -> float:
+    if record is None:
+        return 0.0
+    return record.ended if record.ended is not None else record.started
+
+
+def _history(record: ProcessRecord, by_pid: Mapping[int, list[ProcessRecord]]) -> _History:
+    """The process's own history, after that of the process it was forked from, up to the fork."""
+    inherited = _History()
+    if record.hello.how == "fork":
+        before = [each for each in by_pid.get(record.hello.ppid, ()) if each.started <= record.started]
+        if before:
+            inherited = _until(_history(before[-1], by_pid), record.started)
+    return _History(
+        (*inherited.clients, *(decode.client(event) for event in _events(record, "client"))),
+        (*inherited.changes, *(decode.environment_change(event) for event in _events(record, "env"))),
+        (*inherited.dotenv, *(decode.dotenv(event) for event in _events(record, "dotenv"))),
+    )
+
+
+def _until(history: _History, moment: float) -> _History:
+    return _History(
+        tuple(each for each in history.clients if each.at <= moment),
+        tuple(each for each in history.changes if each.at <= moment),
+        tuple(each for each in history.dotenv if each.at <= moment),
+    )
+
+
+def _events(record: ProcessRecord | None, kind: str) -> list[Event]:
+    return [event for event in record.events if event.kind == kind] if record else []
+
+
+def _environment(record: ProcessRecord | None) -> Mapping[str, KeySight]:
+    """The watched variables as they stand now, or stood when the process was last heard of."""
+    snapshots = _events(record, "snapshot")
+    if snapshots:
+        return decode.environment(snapshots[-1].data["env"])
+    if record is None:
+        return {}
+    standing = decode.environment(record.hello.env)
+    for change in map(decode.environment_change, _events(record, "env")):
+        standing[change.name] = change.key
+    return standing
+
+
+def _held(
+    names: tuple[str, ...],
+    environment: Mapping[str, KeySight],
+    history: _History,
+    record: ProcessRecord | None,
+    calls: tuple[Call, ...],
+) -> tuple[KeySight, str]:
+    """The best key the process holds, and where it has it from: its environment, a ``.env``, or a client."""
+    in_environment = [environment[name] for name in names or KEY_NAMES if name in environment]
+    if any(sight.state == "match" for sight in in_environment):
+        started_with = any(record is not None and name in record.hello.env for name in names or KEY_NAMES)
+        loaded = any(load.key.state == "match" for load in history.dotenv)
+        return KeySight("match", "<key>"), "dotenv" if loaded and not started_with else "environ"
+    used = [call.key for call in calls] + [client.key for client in history.clients]
+    if any(sight.state == "match" for sight in used):
+        return KeySight("match", "<key>"), "client"
+    present = [(sight, "environ") for sight in in_environment if sight.state != "missing"]
+    present += [(sight, "client") for sight in used if sight.state not in ("missing", "empty")]
+    return present[0] if present else (KeySight("missing"), "")
+
+
+def _errors(record: ProcessRecord | None) -> tuple[CallError, ...]:
+    return tuple(decode.error(event) for event in _events(record, "error"))
+
+
+def _rollcall(record: ProcessRecord | None) -> tuple[Rollcall, ...]:
+    answers = _events(record, "rollcall")
+    return decode.rollcall(answers[-1]) if answers else ()
+
+
+def _versions(record: ProcessRecord | None) -> Mapping[str, str]:
+    snapshots = _events(record, "snapshot")
+    return dict(snapshots[-1].data["versions"]) if snapshots else {}

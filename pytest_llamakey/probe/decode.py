@@ -1,0 +1,101 @@
+"""An agent's events as facts. The listener has checked their fields already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pytest_llamakey import facts
+from pytest_llamakey.probe.listener import Event
+
+
+def sight(raw: Mapping[str, Any]) -> facts.KeySight:
+    """A key's sight."""
+    return facts.KeySight(raw["state"], raw["shown"])
+
+
+def places(raw: Sequence[Mapping[str, Any]]) -> tuple[facts.Place, ...]:
+    """Places, innermost first."""
+    return tuple(
+        facts.Place(place["file"], place["line"], str(place.get("text") or ""), str(place.get("function") or ""))
+        for place in raw
+    )
+
+
+def environment(raw: Mapping[str, Mapping[str, Any]]) -> dict[str, facts.KeySight]:
+    """The watched variables of a ``hello`` or a ``snapshot``."""
+    return {name: sight(value) for name, value in raw.items()}
+
+
+def environment_change(event: Event) -> facts.EnvironmentChange:
+    """An ``env`` event."""
+    data = event.data
+    return facts.EnvironmentChange(event.at, data["name"], sight(data["key"]), places(data["where"]))
+
+
+def dotenv(event: Event) -> facts.DotenvLoad:
+    """A ``dotenv`` event."""
+    data = event.data
+    return facts.DotenvLoad(
+        event.at, data["path"], data["found"], data["override"], sight(data["key"]), places(data["where"])
+    )
+
+
+def client(event: Event) -> facts.Client:
+    """A ``client`` event."""
+    data = event.data
+    return facts.Client(
+        at=event.at,
+        kind=data["kind"],
+        key=sight(data["key"]),
+        host=data["host"],
+        base=data["base"],
+        organization=str(data.get("organization") or ""),
+        project=str(data.get("project") or ""),
+        error=data["error"],
+        where=places(data["where"]),
+    )
+
+
+def error(event: Event) -> facts.CallError:
+    """An ``error`` event."""
+    data = event.data
+    return facts.CallError(event.at, data["type"], data["message"], places(data["where"]))
+
+
+def rollcall(event: Event) -> tuple[facts.Rollcall, ...]:
+    """The rows of a ``rollcall`` event."""
+    return tuple(
+        facts.Rollcall(
+            kind=row["kind"],
+            key=sight(row["key"]),
+            host=row["host"],
+            setting=row["setting"],
+            error=row["error"],
+            where=places(row["where"]),
+        )
+        for row in event.data["rows"]
+    )
+
+
+def calls(events: Sequence[Event]) -> tuple[facts.Call, ...]:
+    """The model calls of one record, each with the status of its ``done``.
+
+    ``exact``, ``intended`` and a ``via`` other than ``request`` and ``rollcall`` are not the agent's to say.
+    """
+    statuses = {event.data["seq"]: event.data["status"] for event in events if event.kind == "done"}
+    return tuple(
+        facts.Call(
+            at=event.at,
+            via="rollcall" if event.data["tag"] == "rollcall" else "request",
+            method=event.data["method"],
+            host=event.data["host"],
+            path=event.data["path"],
+            header=event.data["header"],
+            key=sight(event.data["key"]),
+            status=statuses.get(event.data["seq"]),
+            where=places(event.data["where"]),
+        )
+        for event in events
+        if event.kind == "call"
+    )

@@ -1,0 +1,143 @@
+"""Whatever happens to this process, what it started ends.
+
+A :class:`Reaper` starts one small child (``reaper_child.py``) and tells it through a pipe what is there to be ended:
+process groups, folders, containers, networks. When the pipe closes, be it at a normal end, a crash or ``kill -9``, the
+child ends what remains and goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["container", "network", "processes", "folder", "lock"]
+
+CLOSING = 10.0
+"""Seconds that :meth:`Reaper.close` waits for the child to end what remains."""
+_ENVIRONMENT = (
+    "PATH",
+    "HOME",
+    "DOCKER_HOST",
+    "DOCKER_CONFIG",
+    "DOCKER_CONTEXT",
+    "DOCKER_CERT_PATH",
+    "DOCKER_TLS_VERIFY",
+)
+
+
+class Reaper:
+    """Ends what was announced to it and not settled, as soon as this process ends in whatever way.
+
+    Thread-safe. The child is started with the first announcement. In a process forked from the one that made the
+    reaper all methods do nothing.
+
+    Args:
+        run_id: value of the label ``org.pytest-llamakey.run`` of this process's containers and networks. After a
+            crash all that bear it are removed, if :meth:`engine`, :meth:`container` or :meth:`network` was ever called;
+            so two processes must not share it.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._engine = False
+        self._open: dict[tuple[str, str], None] = {}
+
+    def engine(self) -> None:
+        """Containers or networks of this run are about to be made."""
+        with self._lock:
+            if not self._engine and self._pid == os.getpid():
+                self._engine = True
+                self._tell("engine", "", "")
+
+    def container(self, container_id: str) -> None:
+        """Remove this container and its volumes at the end."""
+        self.engine()
+        self._announce("container", container_id)
+
+    def network(self, network_id: str) -> None:
+        """Remove this network at the end."""
+        self.engine()
+        self._announce("network", network_id)
+
+    def processes(self, pgid: int) -> None:
+        """Kill this process group at the end."""
+        self._announce("processes", str(pgid))
+
+    def folder(self, path: Path) -> None:
+        """Remove this folder at the end, and (on Linux) kill processes of ours that still live in it."""
+        self._announce("folder", str(path))
+
+    def lock(self, path: Path) -> None:
+        """Remove this lock file at the end, unless another process holds it by then."""
+        self._announce("lock", str(path))
+
+    def settled(self, kind: Kind, name: str) -> None:
+        """It has been ended already: forget it. ``name`` is what it was announced by."""
+        with self._lock:
+            if self._open.pop((kind, name), True) is None:
+                self._tell("done", kind, name)
+
+    def close(self) -> None:
+        """End all that is not settled; waits until that is done, at most :data:`CLOSING` seconds."""
+        with self._lock:
+            child, self._child = self._child, None
+            if child is None or child.stdin is None or self._pid != os.getpid():
+                return
+            self._open.clear()
+            with contextlib.suppress(OSError):
+                child.stdin.write(_line("quit", "", ""))
+                child.stdin.flush()
+            with contextlib.suppress(OSError):
+                child.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(CLOSING)
+
+    def _announce(self, kind: Kind, name: str) -> None:
+        with self._lock:
+            if self._pid != os.getpid() or (kind, name) in self._open:
+                return
+            self._open[kind, name] = None
+            self._tell("add", kind, name)
+
+    def _tell(self, verb: str, kind: str, name: str) -> None:
+        if self._child is not None and self._child.stdin is not None:
+            try:
+                self._child.stdin.write(_line(verb, kind, name))
+                self._child.stdin.flush()
+            except OSError:  # somebody ended the child: a new one is told everything
+                self._child.wait(1)
+                self._child = None
+            else:
+                return
+        self._child = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        script = Path(__file__).with_name("reaper_child.py")
+        child = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(script), str(self._pid), self._run_id],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+            start_new_session=True,
+        )
+        assert child.stdin is not None  # noqa: S101 - it was asked for
+        lines = [_line("engine", "", "")] if self._engine else []
+        lines += [_line("add", kind, name) for kind, name in self._open]
+        child.stdin.write(b"".join(lines))
+        child.stdin.flush()
+        return child
+
+
+def _line(verb: str, kind: str, name: str) -> bytes:
+    return json.dumps([verb, kind, name]).encode() + b"\n"

@@ -1,0 +1,243 @@
+"""The process behind :class:`pytest_llamakey.reaper.Reaper`: waits for the end of its parent and ends what remains.
+
+Run as a script of its own by ``python -I -S``: only the standard library, and as little of it as will do, so that it is
+there within milliseconds. It reads one JSON list a line: ``["add", KIND, NAME]``, ``["done", KIND, NAME]``,
+``["engine", "", ""]`` (containers are about to be made) and ``["quit", "", ""]`` (the pipe closes in good order).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable  # noqa: TC003 - free here; typing, which would tell it apart, is not
+from urllib.parse import quote
+
+LABEL = "org.pytest-llamakey.run"
+TRIES = 40
+PAUSE = 0.05
+"""Processes are killed and folders removed again until nothing is left, at most ``TRIES`` times, seconds apart."""
+ENGINE_TIMEOUT = 20.0
+
+
+class Ledger:
+    """What has been announced and not settled; for process groups with the start time of their first process."""
+
+    def __init__(self) -> None:
+        self.open: dict[tuple[str, str], str] = {}
+        self.engine = False
+        self.quit = False
+
+    def take(self, line: bytes) -> None:
+        """Enter one line; raises :class:`ValueError` where it is none of ours."""
+        verb, kind, name = json.loads(line)
+        if verb == "add":
+            self.open[kind, name] = started(int(name)) if kind == "processes" else ""
+        elif verb == "done":
+            self.open.pop((kind, name), None)
+        elif verb == "engine":
+            self.engine = True
+        elif verb == "quit":
+            self.quit = True
+
+    def of(self, kind: str) -> list[str]:
+        """The names of this kind."""
+        return [name for known, name in self.open if known == kind]
+
+
+def started(pid: int) -> str:
+    """What tells this process from a later one of the same pid, or an empty string where there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:  # noqa: PTH123 - a start in milliseconds: no pathlib
+            return stream.read().rpartition(b")")[2].split()[19].decode()  # starttime, field 22 (proc(5))
+    except OSError:
+        if os.path.exists("/proc/self/stat"):  # noqa: PTH110
+            return ""
+    shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, check=False)
+    return shown.stdout.decode("ascii", "replace").strip()
+
+
+def listen(parent: int, ledger: Ledger) -> None:
+    """Read announcements until the pipe ends or the parent is gone (a process it forked may keep the pipe open)."""
+    rest = b""
+    while True:
+        orphaned = os.getppid() != parent
+        readable, _, _ = select.select([0], [], [], 0.0 if orphaned else 0.5)
+        if not readable:
+            if orphaned:
+                return
+            continue
+        chunk = os.read(0, 65536)
+        if not chunk:
+            return
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                ledger.take(line)
+        if ledger.quit:
+            return
+
+
+def end_processes(groups: dict[int, str], folders: list[str]) -> None:
+    """Kill the groups, and on Linux every process that lives in one of the folders, until none is left."""
+    # A first process of another age shows that the group has been empty meanwhile: this one is not ours.
+    ours = [pgid for pgid, age in groups.items() if started(pgid) in {age, ""}]
+    for _try in range(TRIES):
+        alive = [pid for pid in _residents(folders) if _signal(os.kill, pid)]
+        alive += [pgid for pgid in ours if _signal(os.killpg, pgid) and _has_living(pgid)]
+        if not alive:
+            return
+        time.sleep(PAUSE)
+
+
+def _signal(send: Callable[[int, int], None], number: int) -> bool:
+    try:
+        send(number, signal.SIGKILL)  # also ends a stopped process (signal(7))
+    except OSError:
+        return False
+    return True
+
+
+def _stats() -> list[tuple[int, bytes, int]]:
+    """Pid, state and process group of every process; nothing where there is no ``/proc``."""
+    found = []
+    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():  # noqa: PTH208, PTH112
+        if name.isdecimal():
+            with contextlib.suppress(OSError, IndexError):
+                with open(f"/proc/{name}/stat", "rb") as stream:  # noqa: PTH123
+                    fields = stream.read().rpartition(b")")[2].split()
+                found.append((int(name), fields[0], int(fields[2])))
+    return found
+
+
+def _has_living(pgid: int) -> bool:
+    """Whether one of the group is more than a zombie: those stay for good where PID 1 collects nobody."""
+    stats = _stats()
+    return not stats or any(group == pgid and state not in {b"Z", b"X"} for _pid, state, group in stats)
+
+
+def _residents(folders: list[str]) -> list[int]:
+    """Processes started in the environment of one of ``folders``: each has its ``bin`` in ``PATH``."""
+    marks = [os.fsencode(folder) + b"/" for folder in folders]
+    found = []
+    for pid, state, _group in _stats() if marks else ():
+        if state not in {b"Z", b"X"} and pid != os.getpid():
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as stream:  # noqa: PTH123
+                environment = stream.read()
+                if any(mark in environment for mark in marks):
+                    found.append(pid)
+    return found
+
+
+def remove_folder(path: str) -> None:
+    """Remove it with all that is in it."""
+    for _try in range(TRIES):
+        shutil.rmtree(path, ignore_errors=True)
+        if not os.path.lexists(path):
+            return
+        for folder, _folders, _files in os.walk(path):  # the app may have made folders that nobody can enter
+            with contextlib.suppress(OSError):
+                os.chmod(folder, 0o700)  # noqa: PTH101
+        time.sleep(PAUSE)
+
+
+def remove_lock(path: str) -> None:
+    """Remove it unless somebody holds it."""
+    import fcntl
+
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path)  # noqa: PTH108
+        finally:
+            os.close(descriptor)
+
+
+class Engine:
+    """The container engine: by its socket where that is a file, else by its command-line client."""
+
+    def __init__(self) -> None:
+        host = os.environ.get("DOCKER_HOST", "") or "unix:///var/run/docker.sock"
+        self._path = host[len("unix://") :] if host.startswith("unix://") else ""
+
+    def remove(self, kind: str, name: str) -> None:
+        """Remove a container with its volumes, or a network; nothing happens where it is gone."""
+        if not self._path:
+            self._client("rm", "-f", "-v", name) if kind == "container" else self._client("network", "rm", name)
+            return
+        options = "?force=1&v=1" if kind == "container" else ""
+        self._request("DELETE", f"/{kind}s/{quote(name)}{options}")
+
+    def labelled(self, kind: str, label: str) -> list[str]:
+        """The ids of all that bear ``label`` (``NAME=VALUE``)."""
+        if not self._path:
+            every = ("ps", "-a") if kind == "container" else ("network", "ls")
+            return self._client(*every, "-q", "--no-trunc", "--filter", f"label={label}").split()
+        everything = "all=1&" if kind == "container" else ""
+        listing = "json" if kind == "container" else ""
+        path = f"/{kind}s/{listing}".rstrip("/")
+        body = self._request("GET", f"{path}?{everything}filters={quote(json.dumps({'label': [label]}))}")
+        rows = json.loads(body or b"[]")
+        return [row["Id"] for row in rows] if isinstance(rows, list) else []
+
+    def _request(self, method: str, target: str) -> bytes:
+        import http.client
+        import socket
+
+        connection = http.client.HTTPConnection("localhost", timeout=ENGINE_TIMEOUT)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        try:
+            connection.sock.settimeout(ENGINE_TIMEOUT)
+            connection.sock.connect(self._path)
+            connection.request(method, target)
+            return connection.getresponse().read()
+        except (OSError, http.client.HTTPException):
+            return b""  # the engine is gone, and its containers with it
+        finally:
+            connection.close()
+
+    def _client(self, *arguments: str) -> str:
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            done = subprocess.run(["docker", *arguments], capture_output=True, check=False, timeout=ENGINE_TIMEOUT)
+            return done.stdout.decode("utf-8", "replace")
+        return ""
+
+
+def end(ledger: Ledger, run_id: str) -> None:
+    """End everything that is still in the ledger."""
+    groups = {int(name): age for (kind, name), age in ledger.open.items() if kind == "processes"}
+    folders = ledger.of("folder")
+    if groups or folders:
+        end_processes(groups, folders)
+    for path in folders:
+        remove_folder(path)
+    for path in ledger.of("lock"):
+        remove_lock(path)
+    engine = Engine()
+    for kind in ("container", "network"):  # in this order: a network goes only when nobody is left in it
+        names = ledger.of(kind)
+        if ledger.engine and not ledger.quit:
+            # What was made in the moment before it could be announced.
+            names += [name for name in engine.labelled(kind, f"{LABEL}={run_id}") if name not in names]
+        for name in names:
+            engine.remove(kind, name)
+
+
+def main() -> None:
+    """Wait for the end of the process that is the first argument; the second is the run's id."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    ledger = Ledger()
+    listen(int(sys.argv[1]), ledger)
+    end(ledger, sys.argv[2])
+
+
+if __name__ == "__main__":
+    main()

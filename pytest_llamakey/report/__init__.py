@@ -1,0 +1,1 @@
+"""Verdicts in, reports out; nothing in here knows how they came about."""

@@ -1,0 +1,1 @@
+"""The ways of running an app, one file each."""

@@ -1,0 +1,163 @@
+"""What an image offers a probe: its Python and every folder from which one of its Pythons loads packages."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import threading
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from docker.errors import APIError, NotFound
+
+from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.runtimes.docker_engine import ANSWER_SECONDS, RUN_LABEL, engine_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import docker
+    from docker.models.containers import Container
+
+    from pytest_llamakey.reaper import Reaper
+
+_MARK = "llamakey-scout:"
+_CACHE_FORMAT = "scout-1"
+_CACHE_FILES = 200
+_SCRIPT = f"""
+import json, os, site, sys
+found = []
+for folder, names, _ in os.walk("/"):
+    if folder == "/":
+        names[:] = [n for n in names if n not in ("proc", "sys", "dev")]
+    found += [os.path.join(folder, n) for n in names if n in ("site-packages", "dist-packages")]
+own = [p for p in getattr(site, "getsitepackages", list)() if os.path.isabs(p)]
+found += [p for p in own if os.path.isdir(p)] or own[:1]
+real = sorted(set(os.path.realpath(p) for p in found))
+print({_MARK!r} + json.dumps([sys.executable, real]))
+"""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """``python`` is how to call the image's Python, empty where it has none; ``folders`` its package folders."""
+
+    python: str = ""
+    folders: tuple[str, ...] = ()
+
+
+class Scout:
+    """Looks into images, once each; findings are kept on disk as well, for an image id never changes its content."""
+
+    def __init__(self, client: docker.DockerClient, reaper: Reaper) -> None:
+        self._client = client
+        self._reaper = reaper
+        self._known: dict[str, Findings] = {}
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._guard = threading.Lock()
+
+    def look(self, image: str, run_id: str, workdir: str) -> Findings:
+        """What ``image`` (an id) offers; ``workdir`` is where a virtual environment of its own may stand.
+
+        Raises:
+            RuntimeFault: a container of the image could not be made, or gave no answer.
+        """
+        with self._guard:
+            lock = self._locks[image]
+        with lock:
+            if image not in self._known:
+                findings = _load(image)
+                if findings is None:
+                    findings = self._explore(image, run_id, workdir)
+                    _save(image, findings)
+                self._known[image] = findings
+            return self._known[image]
+
+    def _explore(self, image: str, run_id: str, workdir: str) -> Findings:
+        for python in self._candidates(image, workdir):
+            answer = self._run(image, run_id, python)
+            if answer is not None:
+                return answer
+        return Findings()
+
+    def _candidates(self, image: str, workdir: str) -> Iterator[str]:
+        yield from ("python3", "python")
+        with engine_words("Looking at the image"):
+            config: dict[str, Any] = self._client.images.get(image).attrs.get("Config") or {}
+        for words in (config.get("Entrypoint"), config.get("Cmd")):
+            if words and PurePosixPath(words[0]).name.startswith("python"):
+                yield words[0]
+        yield f"{workdir.rstrip('/')}/.venv/bin/python"
+        yield from ("/opt/venv/bin/python", "/venv/bin/python", "/opt/conda/bin/python", "/usr/local/bin/python3")
+
+    def _run(self, image: str, run_id: str, python: str) -> Findings | None:
+        """The answer of a short-lived container, or ``None`` where this is no Python that runs."""
+        with engine_words("Looking for Python in the image"):
+            container = self._client.containers.create(
+                image,
+                entrypoint=[python, "-E", "-s", "-c", _SCRIPT],
+                user="0",
+                working_dir="/",
+                network_mode="none",
+                healthcheck={"test": ["NONE"]},
+                labels={RUN_LABEL: run_id},
+                use_config_proxy=False,
+            )
+            self._reaper.container(str(container.id))
+            try:
+                return self._ask(container)
+            finally:
+                with contextlib.suppress(NotFound):
+                    container.remove(force=True, v=True)
+                self._reaper.settled("container", str(container.id))
+
+    def _ask(self, container: Container) -> Findings | None:
+        try:
+            container.start()
+        except APIError:
+            return None  # there is no such program in the image
+        try:
+            container.wait(timeout=ANSWER_SECONDS)
+        except OSError as error:  # requests' time-outs are of this kind
+            raise RuntimeFault(f"Looking for Python in the image took more than {ANSWER_SECONDS} s.") from error
+        output = container.logs(stdout=True, stderr=False).decode("utf-8", "replace")
+        line = next((line for line in output.splitlines() if line.startswith(_MARK)), None)
+        if line is None:
+            return None
+        python, folders = json.loads(line[len(_MARK) :])
+        return Findings(python, tuple(folders))
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return Path(base) / "pytest-llamakey" / _CACHE_FORMAT
+
+
+def _load(image: str) -> Findings | None:
+    try:
+        data = json.loads((_cache() / _file_name(image)).read_text(encoding="utf-8"))
+        return Findings(str(data["python"]), tuple(map(str, data["folders"])))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _save(image: str, findings: Findings) -> None:
+    # A cache that cannot be written costs time and nothing else.
+    with contextlib.suppress(OSError):
+        folder = _cache()
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=folder, suffix=".part")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(asdict(findings), file)
+        Path(name).replace(folder / _file_name(image))
+        by_age = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
+        for path in by_age[:-_CACHE_FILES]:
+            path.unlink(missing_ok=True)
+
+
+def _file_name(image: str) -> str:
+    return image.replace(":", "-") + ".json"

@@ -1,0 +1,278 @@
+"""The process runtime: the app as plain processes in a copy of its folder. Linux and macOS; needs no engine.
+
+The copy stands for the deployment's ``workdir``. An absolute path in ``workdir`` (``/app/.env``), in the command, in
+the environment or as a delivered file's name, means that place in the copy; a file delivered elsewhere
+(``/run/secrets/openai``) lies in the run's own folder, and its path is replaced where the command or the environment
+names it. The interpreter and the console scripts are those that pytest runs with, seen through an
+:mod:`overlay <pytest_llamakey.runtimes.overlay>`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.inherited import inherited
+from pytest_llamakey.runtimes.base import Address, Exit, Reach, RuntimeFault
+from pytest_llamakey.runtimes.overlay import make_overlay
+from pytest_llamakey.runtimes.process_command import Launcher
+from pytest_llamakey.runtimes.process_copy import make_world
+from pytest_llamakey.runtimes.process_port import PortLock, check_free
+from pytest_llamakey.runtimes.process_tree import ProcessTree
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from pytest_llamakey.reaper import Reaper
+    from pytest_llamakey.runtimes.base import Plan, ProcessRow
+    from pytest_llamakey.runtimes.process_copy import World
+    from pytest_llamakey.spec.model import Deployment
+
+LOOPBACK = "127.0.0.1"
+LOG_LIMIT = 8 << 20
+"""Bytes of the log's end that :meth:`ProcessReplica.logs` gives."""
+
+
+class ProcessRuntime:
+    """Runs a deployment's ``command`` as plain processes, in a session of their own."""
+
+    name = "process"
+
+    def __init__(self, reaper: Reaper) -> None:
+        self._reaper = reaper
+
+    def reach(self) -> Reach:
+        """The loopback address, both ways."""
+        return Reach(LOOPBACK, LOOPBACK)
+
+    def start(self, plan: Plan) -> RunningProcesses:
+        """Copy the app's folder, lay the overlay and start the command; see :meth:`Runtime.start`.
+
+        Raises:
+            RuntimeFault: what the deployment asks for needs containers, its command is not found or cannot be executed,
+                its folder cannot be copied, or its port is in use. Nothing is left behind.
+        """
+        command = _runnable(plan.deployment)
+        started = time.monotonic()
+        # resolve(): macOS's temporary folder is behind a link, and apps report real paths.
+        folder = Path(tempfile.mkdtemp(prefix="llamakey-")).resolve()
+        self._reaper.folder(folder)
+        running = RunningProcesses(plan, folder, self._reaper)
+        try:
+            running.begin(command, started)
+        except BaseException:
+            running.remove()
+            raise
+        return running
+
+
+def _runnable(deployment: Deployment) -> tuple[str, ...]:
+    """The deployment's command, if it is one that plain processes can serve."""
+    if not deployment.command:
+        raise RuntimeFault(
+            f"{deployment.origin('command') or deployment.id}: the process runtime needs the command that starts the "
+            'app; write it, e.g. command = ["gunicorn", "app:app", "--bind", "127.0.0.1:{port}"].'
+        )
+    if deployment.replicas > 1:
+        raise RuntimeFault(
+            f"{deployment.origin('replicas') or deployment.id}: replicas = {deployment.replicas} need containers; "
+            'use runtime = "docker", or replicas = 1 for the process runtime.'
+        )
+    if deployment.services:
+        names = ", ".join(service.name for service in deployment.services)
+        raise RuntimeFault(
+            f"{deployment.origin('services') or deployment.id}: the services {names} are containers that the app "
+            'reaches by name, which the process runtime has not; use runtime = "docker".'
+        )
+    return deployment.command
+
+
+class RunningProcesses:
+    """A deployment that runs as plain processes; all that was made for it lies in ``folder``."""
+
+    image = ""
+
+    def __init__(self, plan: Plan, folder: Path, reaper: Reaper) -> None:
+        self.folder = folder
+        self.timings: Mapping[str, float] = {}
+        self._plan = plan
+        self._reaper = reaper
+        self._world: World | None = None
+        self._lock: PortLock | None = None
+        self._replica: ProcessReplica | None = None
+        self._ended = self._removed = False
+
+    @property
+    def replicas(self) -> tuple[ProcessReplica, ...]:
+        """The one replica."""
+        return (self._replica,) if self._replica else ()
+
+    def begin(self, command: tuple[str, ...], started: float) -> None:
+        """Make the folder's content and start ``command``; ``started`` is when the run began (``time.monotonic()``)."""
+        plan, deployment = self._plan, self._plan.deployment
+        if deployment.port is not None:
+            self._lock = PortLock(deployment.port, self._reaper)
+            self._lock.acquire(plan.progress)
+            check_free(deployment.port, str(deployment.origin("port") or deployment.id))
+            started = time.monotonic()  # waiting for one's turn is not the app's time
+        world = make_world(self.folder / "root", deployment.folder, deployment.workdir, plan.files, plan.progress)
+        self._world = world
+        replica_id = f"process-{secrets.token_hex(4)}"
+        overlay = make_overlay(self.folder / "overlay", _probe(plan, replica_id))
+        environment = inherited() | {name: world.translate(value) for name, value in plan.environment.items()}
+        environment["PATH"] = f"{overlay.bin}{os.pathsep}{environment.get('PATH', os.defpath)}"
+        launcher = Launcher(world, overlay, environment, deployment, self.folder / "log")
+        self._replica = ProcessReplica(
+            replica_id, launcher, deployment.port, ProcessTree(str(self.folder), self._adopt)
+        )
+        self._replica.begin(command)
+        self.timings = {"build": 0.0, "start": time.monotonic() - started}
+
+    def local_path(self, path: str) -> str:
+        """``path`` as the app sees it, relative to its folder where it lies inside."""
+        return self._world.local(path) if self._world else path
+
+    def how_to_end(self) -> str:
+        """The shell command that ends what :meth:`stop` has left running because of ``Plan.keep``."""
+        groups = " ".join(f"-{group}" for replica in self.replicas for group in replica.groups)
+        return f"kill -s KILL -- {groups}; rm -rf {self.folder}"
+
+    def stop(self) -> None:
+        """End every process and remove the folder, or with ``Plan.keep`` leave both; never raises."""
+        if not self._plan.keep:
+            self.remove()
+        elif not self._ended:
+            self._ended = True
+            for replica in self.replicas:
+                replica.release()
+                for group in replica.groups:
+                    self._reaper.settled("processes", str(group))
+            self._reaper.settled("folder", str(self.folder))
+            self._give_turn_on()
+
+    def remove(self) -> None:
+        """:meth:`stop` that leaves nothing behind, also where the plan says to keep it; never raises."""
+        if self._removed:
+            return
+        gone = self._replica.end() if self._replica else True
+        removed = _remove(self.folder)
+        # What could not be ended now stays with the reaper.
+        if gone:
+            for replica in self.replicas:
+                for group in replica.groups:
+                    self._reaper.settled("processes", str(group))
+            if removed:
+                self._reaper.settled("folder", str(self.folder))
+        self._give_turn_on()
+        self._ended = self._removed = True
+
+    def _adopt(self, group: int) -> None:
+        self._reaper.processes(group)
+
+    def _give_turn_on(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+
+class ProcessReplica:
+    """The one replica of a deployment in the process runtime: its first process and all that stems from it."""
+
+    def __init__(self, replica_id: str, launcher: Launcher, port: int | None, tree: ProcessTree) -> None:
+        self.id = replica_id
+        self._launcher = launcher
+        self._port = port
+        self._tree = tree
+        self._first: subprocess.Popen[bytes] | None = None
+        self._spawned: list[subprocess.Popen[bytes]] = []
+        self._last_log: bytes | None = None
+
+    @property
+    def app_port(self) -> int | None:
+        """The port the app listens on."""
+        return self._port
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Ids of the process groups that were found."""
+        return self._tree.groups
+
+    def begin(self, command: tuple[str, ...]) -> None:
+        """Start the first process."""
+        self._first = self._launcher.launch(command, self._tree.add_root)
+
+    def address(self) -> Address | None:
+        """The app's port on the loopback address."""
+        return Address(LOOPBACK, self._port) if self._port is not None else None
+
+    def census(self) -> tuple[ProcessRow, ...]:
+        """Every living process of the replica; zombies are not among them."""
+        return self._tree.census()
+
+    def hold(self, pids: Collection[int]) -> None:
+        """Stop these processes; if pytest dies meanwhile, the reaper kills them."""
+        self._tree.hold(pids)
+
+    def release(self) -> None:
+        """Continue what is held."""
+        self._tree.release()
+
+    def wake(self, pids: Collection[int]) -> None:
+        """Send SIGURG."""
+        self._tree.signal(pids, signal.SIGURG)
+
+    def exited(self) -> Exit | None:
+        """How the first process ended, if it did."""
+        code = self._first.poll() if self._first else None
+        return None if code is None else Exit(code)
+
+    def logs(self) -> bytes:
+        """The last 8 MiB of output; after the end too."""
+        if self._last_log is not None:
+            return self._last_log
+        with self._launcher.log.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - LOG_LIMIT))
+            return stream.read()
+
+    def spawn(self, count: int, command: tuple[str, ...]) -> None:
+        """Start further processes, each in a session of its own: none can enter the app's group (setpgid(2))."""
+        for _number in range(count):
+            self._spawned.append(self._launcher.launch(command, self._tree.add_root))
+
+    def end(self) -> bool:
+        """Kill everything; true when all is gone."""
+        gone = self._tree.end()
+        for process in (self._first, *self._spawned):
+            if process is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.1 if gone else 0)
+        with contextlib.suppress(OSError):
+            self._last_log = self.logs()
+        return gone
+
+
+def _probe(plan: Plan, replica_id: str) -> dict[str, str]:
+    """The probe's files for the overlay's site-packages."""
+    if plan.agent is None:
+        return {}
+    from pytest_llamakey.probe.render import AGENT_MODULE, PTH_LINE
+
+    return {f"{AGENT_MODULE}.py": plan.agent(replica_id), f"{AGENT_MODULE}.pth": f"{PTH_LINE.rstrip()}\n"}
+
+
+def _remove(folder: Path) -> bool:
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():  # the app may have made folders that nobody can enter
+        for inside, _folders, _files in os.walk(folder):
+            with contextlib.suppress(OSError):
+                Path(inside).chmod(0o700)
+        shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()

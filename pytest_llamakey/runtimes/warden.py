@@ -1,0 +1,234 @@
+"""Runs inside the app's container, one per replica: counts its processes and holds them still.
+
+The source of this file is handed to the image's own Python (3.6 or newer, standard library only) with ``-S -E -c``, so
+that nothing of the app is imported and no probe starts in it. It reads one JSON request a line from standard input and
+answers each with one JSON line. Whatever it has stopped it continues when its input ends, when nothing was said for
+``DEADMAN`` seconds, and when it is asked to end.
+
+Sources: proc(5) (``stat``, ``net/tcp``), ptrace(2) on who may read ``fd``, kill(2), pid_namespaces(7): a stop signal
+from inside the namespace does not reach its process 1.
+"""
+
+# Python 3.6 in an old image reads this too, and nothing is loaded that can be done without.
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+DEADMAN = 20.0
+SETTLE = 0.2
+ESTABLISHED, LISTEN = "01", "0A"
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def read(path: str) -> bytes:
+    """The file's bytes, or nothing where it is gone."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def stat(path: str) -> "list[str]":
+    """The fields after the command's name in a ``stat`` file, the name first; they may hold blanks and brackets."""
+    text = read(path).decode("utf-8", "replace")
+    start, end = text.find("("), text.rfind(")")
+    return [text[start + 1 : end]] + text[end + 2 :].split() if end > 0 else []
+
+
+def pids() -> "list[int]":
+    """Every process but this one."""
+    own = os.getpid()
+    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != own)
+
+
+def sockets() -> "dict[str, tuple[str, int]]":
+    """Of every TCP socket that listens or is connected to a listened port: inode → (state, local port)."""
+    found = {}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in read(table).decode("ascii", "replace").splitlines()[1:]:
+            fields = line.split()
+            found[fields[9]] = (fields[3], int(fields[1].rpartition(":")[2], 16))
+    listened = {port for state, port in found.values() if state == LISTEN}
+    found.pop("0", None)
+    return {
+        inode: (state, port)
+        for inode, (state, port) in found.items()
+        if state == LISTEN or (state == ESTABLISHED and port in listened)
+    }
+
+
+def inodes(pid: int) -> "list[str]":
+    """The socket inodes that this process holds; raises PermissionError where they may not be seen."""
+    held = []  # type: list[str]
+    folder = "/proc/%d/fd" % pid
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, ProcessLookupError):
+        return held
+    for name in names:
+        try:
+            target = os.readlink(folder + "/" + name)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if target.startswith("socket:["):
+            held.append(target[8:-1])
+    return held
+
+
+def owner(pid: int) -> "tuple[int, int]":
+    """The user and group as which the process runs."""
+    status = read("/proc/%d/status" % pid).decode("ascii", "replace")
+    ids = {line.split(":")[0]: int(line.split()[1]) for line in status.splitlines() if line[:4] in ("Uid:", "Gid:")}
+    return ids.get("Uid", 0), ids.get("Gid", 0)
+
+
+def inodes_as(uid: int, gid: int, wanted: "list[int]") -> "dict[int, list[str]]":
+    """The inodes of several processes, seen by a child that has become their user: root alone may not look."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(gid)
+            os.setuid(uid)
+            seen = json.dumps([[pid, visible(pid)] for pid in wanted]).encode()
+            while seen:
+                seen = seen[os.write(writing, seen) :]
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    return {pid: held or [] for pid, held in json.loads(answer.decode() or "[]")}
+
+
+def visible(pid: int) -> "list[str] | None":
+    """The socket inodes of a process, or None where they may not be seen."""
+    try:
+        return inodes(pid)
+    except PermissionError:
+        return None
+
+
+def all_inodes(wanted: "list[int]") -> "dict[int, list[str]]":
+    """The socket inodes of every process, as far as they may be seen at all."""
+    found = {pid: visible(pid) for pid in wanted}
+    denied = {}  # type: dict[tuple[int, int], list[int]]
+    for pid, held in found.items():
+        if held is None:
+            denied.setdefault(owner(pid), []).append(pid)
+    known = {pid: held or [] for pid, held in found.items()}
+    if os.getuid() == 0:
+        for (uid, gid), of_owner in denied.items():
+            known.update(inodes_as(uid, gid, of_owner))
+    return known
+
+
+def census() -> "list[list[object]]":
+    """One row a process: pid, ppid, command, state, seconds of processor time, listened ports, accepted ports."""
+    everyone = pids()
+    held = all_inodes(everyone)
+    # After the descriptors: a connection accepted meanwhile is then in the table for certain.
+    table = sockets()
+    rows = []
+    for pid in everyone:
+        fields = stat("/proc/%d/stat" % pid)
+        if not fields:
+            continue
+        words = read("/proc/%d/cmdline" % pid).decode("utf-8", "replace")
+        command = words.rstrip("\0").split("\0") if words.strip("\0") else ["[%s]" % fields[0]]
+        cpu = (int(fields[12]) + int(fields[13])) / TICKS
+        seen = [table[inode] for inode in held[pid] if inode in table]
+        ports = [sorted({port for state, port in seen if state == wanted}) for wanted in (LISTEN, ESTABLISHED)]
+        rows.append([pid, int(fields[2]), command, fields[1], cpu] + ports)
+    return rows
+
+
+def stopped(pid: int) -> bool:
+    """Whether every thread of the process is stopped, or it is gone."""
+    try:
+        threads = os.listdir("/proc/%d/task" % pid)
+    except OSError:
+        return True
+    states = [stat("/proc/%d/task/%s/stat" % (pid, thread))[1:2] for thread in threads]
+    return all(state in ([], ["T"], ["t"], ["Z"], ["X"]) for state in states)
+
+
+def send(numbers: "set[int]", signum: int) -> None:
+    """Send a signal to each; those that are gone are passed over."""
+    for pid in numbers:
+        try:
+            os.kill(pid, signum)
+        except OSError:
+            pass
+
+
+def hold(wanted: "set[int]", held: "set[int]") -> "list[int]":
+    """Stop these processes; answers with those that run on."""
+    held.update(wanted)
+    send(wanted, signal.SIGSTOP)
+    end = time.monotonic() + SETTLE
+    while True:
+        running = [pid for pid in wanted if not stopped(pid)]
+        if not running or time.monotonic() > end:
+            return running
+        time.sleep(0.001)
+
+
+def release(wanted: "set[int]", held: "set[int]") -> None:
+    """Continue these processes and all that were held."""
+    send(wanted | held, signal.SIGCONT)
+    held.clear()
+
+
+def answer(request: "dict[str, Any]", held: "set[int]") -> object:
+    """What one request asks for."""
+    do, wanted = request["do"], set(request.get("pids", ()))
+    if do == "census":
+        return census()
+    if do == "hold":
+        return hold(wanted, held)
+    if do == "release":
+        release(wanted, held)
+    if do == "urg":
+        send(wanted, signal.SIGURG)
+    return None
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    held = set()  # type: set[int]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(ignored, signal.SIG_IGN)
+    waiting = b""
+    try:
+        while True:
+            if not select.select([0], [], [], DEADMAN)[0]:
+                release(set(), held)
+                continue
+            piece = os.read(0, 65536)
+            if not piece:
+                return
+            *lines, waiting = (waiting + piece).split(b"\n")
+            for line in lines:
+                request = json.loads(line.decode())
+                reply = json.dumps([request["n"], answer(request, held)]).encode() + b"\n"
+                while reply:
+                    reply = reply[os.write(1, reply) :]
+    finally:
+        release(set(), held)
+
+
+if __name__ == "__main__":
+    main()

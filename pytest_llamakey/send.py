@@ -1,0 +1,121 @@
+"""Sends a deployment's requests to its app, the way a user of the app would."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httpx
+
+from pytest_llamakey.spec.model import CommandRequest, HttpRequest, Request, WebSocketRequest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_llamakey.runtimes.base import Address
+
+BODY_KEPT = 1 << 20
+"""Bytes of an answer that are kept to be searched for the key."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: the HTTP status (a command's exit code stands in ``error``), the body, or why nothing came."""
+
+    status: int | None
+    body: bytes = field(default=b"", repr=False)
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the app says that it did what was asked."""
+        return not self.error and (self.status is None or self.status < 400)  # noqa: PLR2004 - RFC 9110, section 15
+
+
+def send(request: Request, address: Address, folder: Path, client: httpx.Client, timeout: float) -> Answer:
+    """Send one request and wait for the whole answer, at most ``timeout`` seconds; never raises for what the app does.
+
+    ``client`` keeps cookies and connections from one request of a list to the next; ``folder`` is where uploaded files
+    and commands are found.
+    """
+    if isinstance(request, HttpRequest):
+        return _http(request, address, folder, client, timeout)
+    if isinstance(request, WebSocketRequest):
+        return _websocket(request, address, timeout)
+    return _command(request, address, folder, timeout)
+
+
+def new_client() -> httpx.Client:
+    """A client for one worker's requests: no proxy and no netrc of the tester's, cookies kept, nothing kept alive.
+
+    A kept connection would lead the next request to the worker that has it open, which may be a stopped one.
+    """
+    return httpx.Client(
+        trust_env=False,
+        verify=False,  # noqa: S501 - the app is asked in plain HTTP; no certificate is ever looked at
+        follow_redirects=True,
+        limits=httpx.Limits(max_keepalive_connections=0),
+    )
+
+
+def _http(request: HttpRequest, address: Address, folder: Path, client: httpx.Client, timeout: float) -> Answer:
+    url = f"http://{address.host}:{address.port}{request.path}"
+    try:
+        with ExitStack() as opened:
+            files = {name: opened.enter_context((folder / path).open("rb")) for name, path in request.files.items()}
+            data = request.data if isinstance(request.data, str) else None
+            answer = client.request(
+                request.method,
+                url,
+                headers={"connection": "close", **request.headers},
+                json=request.json,
+                content=data,
+                data=None if data is not None or request.data is None else dict(request.data),  # type: ignore[arg-type]
+                files=files or None,
+                timeout=timeout,
+            )
+    except httpx.TimeoutException:
+        return Answer(None, error=f"{request.method} {request.path} had no answer within {timeout:.0f} s")
+    except httpx.HTTPError as error:
+        return Answer(None, error=f"{request.method} {request.path}: {type(error).__name__}: {error}")
+    except OSError as error:
+        return Answer(None, error=f"{request.method} {request.path}: {error}")
+    return Answer(answer.status_code, answer.content[:BODY_KEPT])
+
+
+def _websocket(request: WebSocketRequest, address: Address, timeout: float) -> Answer:
+    from websockets.exceptions import WebSocketException  # noqa: PLC0415 - few deployments need it
+    from websockets.sync.client import connect  # noqa: PLC0415
+
+    body = b""
+    url = f"ws://{address.host}:{address.port}{request.path}"
+    try:
+        with connect(
+            url, additional_headers=dict(request.headers), open_timeout=timeout, close_timeout=1, proxy=None
+        ) as socket:
+            for message in request.send:
+                socket.send(message)
+                answer = socket.recv(timeout=timeout)
+                body += answer.encode() if isinstance(answer, str) else answer
+    except TimeoutError:
+        return Answer(None, body, f"WebSocket {request.path} had no answer within {timeout:.0f} s")
+    except (WebSocketException, OSError) as error:
+        return Answer(None, body, f"WebSocket {request.path}: {type(error).__name__}: {error}")
+    return Answer(101, body[:BODY_KEPT])
+
+
+def _command(request: CommandRequest, address: Address, folder: Path, timeout: float) -> Answer:
+    url = f"http://{address.host}:{address.port}"
+    command = [part.replace("{url}", url) for part in request.command]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        return Answer(None, error=f"{command[0]} had not ended after {timeout:.0f} s")
+    except OSError as error:
+        return Answer(None, error=f"{command[0]} could not be started: {error}")
+    failure = f"{command[0]} ended with exit code {done.returncode}" if done.returncode else ""
+    return Answer(None, (done.stdout + done.stderr)[:BODY_KEPT], failure)

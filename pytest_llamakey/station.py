@@ -1,0 +1,86 @@
+"""The mocked endpoint and the probe's listener on one port, around one key: what one deployment is measured with."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.delivery import INTERCEPTED, PROVIDER_HOSTS, PROVIDER_PATTERNS
+from pytest_llamakey.endpoint.routes import openai_router
+from pytest_llamakey.endpoint.server import Endpoint
+from pytest_llamakey.probe.listener import Listener
+from pytest_llamakey.probe.render import AgentConfig, render_agent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from pytest_llamakey.endpoint.tls import Authority
+    from pytest_llamakey.keys import Secrets
+    from pytest_llamakey.spec.model import Deployment
+
+UPGRADE = "llamakey-probe"
+
+
+class Station:
+    """A running endpoint with its listener; a context manager that closes both.
+
+    ``origin`` is the moment (``time.time()``) from which the listener counts seconds.
+    """
+
+    def __init__(self, secrets: Secrets, authority: Authority, listen: Sequence[str]) -> None:
+        self.secrets = secrets
+        self.origin = time.time()
+        self.listener = Listener(secrets.signing, self.origin)
+        self.endpoint = Endpoint(
+            openai_router(lambda key: key == secrets.canary),
+            listen=listen,
+            tls=authority,
+            upgrades={UPGRADE: self.listener.protocol},
+        )
+
+    def __enter__(self) -> Station:
+        self.endpoint.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.endpoint.close()
+
+    def url(self, dial: str) -> str:
+        """The endpoint's base URL for an app that reaches this machine as ``dial``, without ``/v1``."""
+        return f"http://{dial}:{self.endpoint.port}"
+
+    def hosts(self, deployment: Deployment, dial: str) -> tuple[str, ...]:
+        """The hosts that this deployment's calls are meant for; ``*`` stands for one label or more."""
+        own = (f"{dial}:{self.endpoint.port}",)
+        return own if deployment.endpoint == "env" else (*own, *INTERCEPTED)
+
+    def agent(self, deployment: Deployment, dial: str, names: tuple[str, ...], workdir: str) -> Callable[[str], str] | None:
+        """Renders the probe's file for one replica, or ``None`` where the deployment wants no probe."""
+        if not deployment.probe:
+            return None
+
+        def render(replica: str) -> str:
+            return render_agent(
+                AgentConfig(
+                    host=dial,
+                    port=self.endpoint.port,
+                    tls_port=self.endpoint.tls_port or 0,
+                    secret=self.secrets.signing.hex(),
+                    salt=self.secrets.salt.hex(),
+                    replica=replica,
+                    canary=self.secrets.canary,
+                    earlier=self.secrets.earlier,
+                    names=names,
+                    providers=(*PROVIDER_HOSTS, *PROVIDER_PATTERNS),
+                    own_hosts=tuple(service.name for service in deployment.services),
+                    workdir=workdir,
+                    redirect=True,
+                    intercept=deployment.endpoint == "intercept",
+                    ca_pem=self.endpoint.ca_pem.decode(),
+                )
+            )
+
+        return render

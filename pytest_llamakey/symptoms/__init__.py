@@ -1,0 +1,28 @@
+"""What is wrong with a deployment, seen check by check and without asking why: ``Facts`` in, ``Symptom`` out.
+
+Causes explain symptoms and checks fail on them, so both agree on what counts as wrong: a cause never speaks about a
+deployment in which nothing is broken.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.symptoms.base import Kind, Symptom
+from pytest_llamakey.symptoms.exposure import exposure
+from pytest_llamakey.symptoms.keyed import keyed
+from pytest_llamakey.symptoms.parity import parity
+from pytest_llamakey.symptoms.rollcall import rollcall
+from pytest_llamakey.symptoms.wire import wire
+
+if TYPE_CHECKING:
+    from pytest_llamakey.facts import Facts
+
+__all__ = ["Kind", "Symptom", "all_symptoms"]
+
+
+def all_symptoms(facts: Facts) -> tuple[Symptom, ...]:
+    """Every symptom of the deployment, in the order of the checks."""
+    seen = [symptom for look in (keyed, wire, rollcall, parity, exposure) for symptom in look(facts)]
+    order = ("keyed", "wire", "rollcall", "parity", "exposure")
+    return tuple(sorted(seen, key=lambda symptom: order.index(symptom.check)))

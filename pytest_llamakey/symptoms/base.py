@@ -1,0 +1,118 @@
+"""The vocabulary of symptoms, and what several checks ask of the facts in the same words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_llamakey.facts import Call, Facts, KeySight, Process, Replica
+    from pytest_llamakey.spec.model import CheckName
+
+Kind = Literal[
+    "key",  # a worker does not hold the delivered key
+    "unreported",  # a process serves and no probe answered from inside it
+    "silent",  # a worker could not be made to call the model
+    "died",  # a worker ended during the run
+    "call-key",  # a call bore no key, or not the delivered one
+    "call-header",  # a call bore the key in another header than its provider asks for
+    "call-host",  # a call was addressed to a host the deployment did not name
+    "client-key",  # a live client would send no key, or not the delivered one
+    "key-differs",  # workers, or a worker and the reference process, hold different keys
+    "host-differs",  # … address different hosts or API bases
+    "setting-differs",  # … differ in organisation, project, provider class or SDK version
+    "exposed-output",  # the key is in a log line or a response
+    "exposed-image",  # the key is in an image layer, its history or a build argument
+]
+
+ORDERLY = "orderly"
+"""The value of :attr:`~pytest_llamakey.facts.Process.exit` of a process that ran its exit handlers."""
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """One thing that is wrong: the check it breaks, in one clause for people, and the process it holds for, if any."""
+
+    check: CheckName
+    kind: Kind
+    what: str
+    replica: str = ""
+    pid: int | None = None
+    sight: KeySight | None = None
+
+    @property
+    def worker(self) -> tuple[str, int] | None:
+        """Replica id and pid, or ``None`` where no process could be named."""
+        return None if self.pid is None else (self.replica, self.pid)
+
+
+def key_words(sight: KeySight) -> str:
+    """The key in a sentence: "no key", "an empty key", "the delivered key altered to …"."""
+    return {
+        "match": "the delivered key",
+        "missing": "no key",
+        "empty": "an empty key",
+        "mangled": f"an altered key ({sight.shown})",
+        "different": f"another key ({sight.shown})",
+    }[sight.state]
+
+
+def called(process: Process) -> bool:
+    """Whether the process was driven and its call arrived."""
+    return process.drive is not None and process.drive.outcome == "called"
+
+
+def proven(process: Process) -> bool:
+    """Whether the process itself sent the delivered key, as its provider asks for it, and never another."""
+    sent = [call for call in process.calls if call.via != "rollcall"]
+    return any(call.exact for call in sent) and all(call.key.state == "match" for call in sent)
+
+
+def died(facts: Facts, process: Process) -> bool:
+    """Whether the process crashed or was restarted during the run.
+
+    Ending is no fault of a worker that had made its call: servers recycle workers (gunicorn's ``max_requests``), and
+    children of ``multiprocessing`` leave by ``os._exit``, of which nothing is seen from inside. A known bad exit
+    (a signal, an exit code) is always one.
+    """
+    if process.drive is not None and process.drive.outcome == "died":
+        return True
+    if process.ended is None or process.role != "worker":
+        return False
+    if process.exit not in {"", ORDERLY}:
+        return True
+    return not called(process) if facts.deployment.driven else process.exit != ORDERLY
+
+
+def seen_workers(facts: Facts) -> tuple[tuple[Replica, Process], ...]:
+    """The workers that count: all but those that ended before anything was learned from them."""
+    return tuple((r, w) for r, w in facts.workers if w.ended is None or called(w))
+
+
+def expected_workers(facts: Facts) -> int | None:
+    """How many workers all replicas together should have, or ``None`` where the user did not say."""
+    each = facts.deployment.expected_workers
+    return None if each is None else each * max(1, facts.deployment.replicas)
+
+
+def all_calls(facts: Facts) -> Iterator[tuple[str, int | None, Call]]:
+    """Every call with the replica and pid it came from (``""`` and ``None`` for a call nobody could be named for)."""
+    for replica in facts.replicas:
+        for process in replica.processes:
+            for call in process.calls:
+                yield replica.id, process.pid, call
+    for call in facts.strays:
+        yield "", None, call
+
+
+def driven_calls(facts: Facts, replica: Replica, worker: Process) -> tuple[Call, ...]:
+    """The calls that arrived because this worker was driven: its own, and those of the helpers that worked for it."""
+    helpers = set(worker.drive.helpers) if worker.drive else set()
+    here = [p for p in replica.processes if p.pid == worker.pid or p.pid in helpers]
+    # A helper in another container (a queue's worker) is found by its pid there.
+    elsewhere = helpers - {p.pid for p in here}
+    others = [p for other in facts.replicas for p in other.processes if other.id != replica.id and p.pid in elsewhere]
+    calls = [call for process in (*here, *others) for call in process.calls]
+    return tuple(call for call in calls if call.via in {"request", "task"} and call.status is not None)

@@ -1,0 +1,63 @@
+"""What ``wire`` sees: workers whose call did not arrive, and calls without the exact header."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.symptoms.base import Symptom, all_calls, called, died, driven_calls, key_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_llamakey.facts import Facts, Process
+    from pytest_llamakey.spec.model import CheckName
+
+
+def wire(facts: Facts) -> Iterator[Symptom]:
+    """A symptom for every worker that did not call, that died, and for every call that was not as it should be."""
+    yield from _workers(facts)
+    yield from _calls(facts)
+
+
+def _workers(facts: Facts) -> Iterator[Symptom]:
+    driven = facts.deployment.driven
+    for replica, worker in facts.workers:
+        if died(facts, worker):
+            # Without requests `wire` is skipped; what a dead worker leaves open is then whether it held the key.
+            check: CheckName = "wire" if driven else "keyed"
+            yield Symptom(
+                check, "died", f"pid {worker.pid} ended during the run{_exit(worker)}", replica.id, worker.pid
+            )
+        elif driven and not (called(worker) and driven_calls(facts, replica, worker)):
+            yield Symptom("wire", "silent", _silence(worker), replica.id, worker.pid)
+
+
+def _exit(worker: Process) -> str:
+    return f" ({worker.exit})" if worker.exit else ""
+
+
+def _silence(worker: Process) -> str:
+    drive = worker.drive
+    if drive is None:
+        return f"pid {worker.pid} was never reached by a request"
+    tries = f"{drive.requests} request{'' if drive.requests == 1 else 's'}, {drive.seconds:.1f} s"
+    said = f"answered {drive.answer} and " if drive.answer is not None else ""
+    end = f": {drive.detail}" if drive.detail else ""
+    return f"pid {worker.pid} {said}made no call of the model ({tries}){end}"
+
+
+def _calls(facts: Facts) -> Iterator[Symptom]:
+    # Calls made at start are held to the same header also where nothing is driven and `wire` is skipped.
+    check: CheckName = "wire" if facts.deployment.driven else "rollcall"
+    for replica, pid, call in all_calls(facts):
+        if call.via == "rollcall":
+            continue
+        who = "an unknown process" if pid is None else f"pid {pid}"
+        route = f"{call.method} {call.host}{call.path}"
+        if not call.intended:
+            yield Symptom(check, "call-host", f"{who} addressed {route}", replica, pid, call.key)
+        elif call.key.state != "match":
+            yield Symptom(check, "call-key", f"{who} sent {key_words(call.key)} to {route}", replica, pid, call.key)
+        elif call.status is not None and not call.exact:
+            what = f"{who} sent the key in the header {call.header or '(none)'}, which {route} does not ask for"
+            yield Symptom(check, "call-header", what, replica, pid, call.key)

@@ -1,0 +1,197 @@
+"""What the deployments of one pytest process share: the engine, built images, the certificate authority, the reaper."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import uuid
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pytest_llamakey.delivery import PROVIDER_HOSTS, deliver
+from pytest_llamakey.endpoint.tls import Authority
+from pytest_llamakey.keys import Secrets
+from pytest_llamakey.live import LiveDeployment, Setting
+from pytest_llamakey.reaper import Reaper
+from pytest_llamakey.runtimes.base import Plan, Progress, RuntimeFault
+from pytest_llamakey.spec import keywords
+from pytest_llamakey.spec.placeholders import fill, uses_port_placeholder
+from pytest_llamakey.station import Station
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from pytest_llamakey.options import Options
+    from pytest_llamakey.runtimes.base import Reach, Runtime
+    from pytest_llamakey.spec.model import Defaults, Deployment
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A deployment with the runtime that will run it, and a warning where that is not the one it names."""
+
+    deployment: Deployment
+    runtime: Runtime
+    reach: Reach
+    warning: str = ""
+
+
+class Workshop:
+    """Starts deployments, and ends whatever it started when it is closed."""
+
+    def __init__(self, options: Options, defaults: Defaults, root: Path, run: str, *, verbose: bool = False) -> None:
+        """``run`` names the run, and is the same in all processes that share its image builds."""
+        self.options, self.defaults, self.root = options, defaults, root
+        self._run, self._verbose = run, verbose
+        self._reaper = Reaper(self.run_id)
+        self._runtimes: dict[str, Runtime] = {}
+
+    @cached_property
+    def run_id(self) -> str:
+        """Names this process's share of the run; what it starts is labelled with it."""
+        return f"{self._run}-{uuid.uuid4().hex[:8]}"
+
+    @cached_property
+    def authority(self) -> Authority:
+        """The throwaway authority behind the mock's certificates."""
+        return Authority()
+
+    def close(self) -> None:
+        """End and remove everything that is still there."""
+        self._reaper.close()
+
+    def choose(self, deployment: Deployment) -> Choice:
+        """The runtime for ``deployment``, as the options and the machine have it.
+
+        Raises:
+            RuntimeFault: it cannot be run here, with what to start or to add.
+        """
+        wanted = self.options.runtime
+        if deployment.runtime not in ("docker", "process"):
+            raise RuntimeFault(
+                f"{deployment.origin('runtime') or deployment.id}: deployments of the {deployment.runtime} runtime are "
+                "not run by this version, which knows docker and process"
+            )
+        if wanted == "auto" and deployment.runtime == "docker":
+            try:
+                return self._choice(deployment)
+            except RuntimeFault as fault:
+                if not deployment.command:
+                    raise
+                where = f"{deployment.id} runs as plain processes instead of containers"
+                return replace(self._choice(replace(deployment, runtime="process")), warning=f"{where}: {fault}")
+        if wanted == "docker" and deployment.runtime == "process":
+            build = deployment.build or "."
+            if not deployment.image and not (deployment.folder / build / deployment.dockerfile).is_file():
+                raise RuntimeFault(
+                    f"{deployment.id} has no image and no {deployment.dockerfile} in {deployment.folder / build}, so it "
+                    "cannot run in docker: add one, or leave out --llamakey-runtime docker"
+                )
+            return self._choice(replace(deployment, runtime="docker", build=None if deployment.image else build))
+        if wanted == "process" and not deployment.command:
+            raise RuntimeFault(
+                f'{deployment.id} has no command, so it cannot run as a plain process: add command = ["…"] to '
+                f"{deployment.origin('name') or 'its llamakey.toml'}, or leave out --llamakey-runtime process"
+            )
+        return self._choice(deployment if wanted == "auto" else replace(deployment, runtime=wanted))  # type: ignore[arg-type]
+
+    def _choice(self, deployment: Deployment) -> Choice:
+        runtime = self._runtime(deployment.runtime)
+        return Choice(deployment, runtime, runtime.reach())
+
+    def _runtime(self, name: str) -> Runtime:
+        if name not in self._runtimes:
+            if name == "docker":
+                from pytest_llamakey.runtimes.docker import DockerRuntime
+
+                self._runtimes[name] = DockerRuntime(self._reaper)
+            else:
+                from pytest_llamakey.runtimes.process import ProcessRuntime
+
+                self._runtimes[name] = ProcessRuntime(self._reaper)
+        return self._runtimes[name]
+
+    @contextlib.contextmanager
+    def station(self, canary: str | None = None) -> Iterator[Station]:
+        """A fresh endpoint and listener around ``canary`` or a fresh key, closed on leaving."""
+        with Station(Secrets.fresh(canary), self.authority, ("127.0.0.1",)) as station:
+            yield station
+
+    def start(self, choice: Choice, station: Station, progress: Progress) -> LiveDeployment:
+        """Start the chosen deployment, measured with ``station``, without waiting until it is ready.
+
+        Raises:
+            RuntimeFault: it could not be started; nothing is left behind.
+        """
+        station.endpoint.listen_also(choice.reach.listen)
+        dial = choice.reach.dial
+        port = self._port(choice.deployment)
+        deployment = fill(replace(choice.deployment, port=port), port=port, endpoint=station.url(dial), url=None)
+        delivery = deliver(deployment, station.secrets.canary, station.url(dial))
+        plan = Plan(
+            run_id=self.run_id,
+            deployment=deployment,
+            environment=delivery.environment,
+            files=delivery.files,
+            agent=station.agent(deployment, dial, delivery.names, deployment.workdir or ""),
+            hosts=PROVIDER_HOSTS,
+            dial=dial,
+            ca_pem=station.endpoint.ca_pem,
+            keep=self.options.keep,
+            verbose=self._verbose,
+            progress=progress,
+            build_args={**self.defaults.build_args, **deployment.build_args},
+        )
+        running = choice.runtime.start(plan)
+        setting = Setting(deployment, station, delivery, dial, self.options.timeout, progress)
+        return LiveDeployment(running, setting)
+
+    def _port(self, deployment: Deployment) -> int | None:
+        if deployment.runtime == "process" and uses_port_placeholder(deployment):
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                return int(free.getsockname()[1])
+        if deployment.port is None and uses_port_placeholder(deployment):
+            raise RuntimeFault(
+                f"{deployment.id} uses {{port}}, and neither names a port nor has a Dockerfile that EXPOSEs exactly one: "
+                f"add port = … to {deployment.origin('name') or 'its llamakey.toml'}"
+            )
+        return deployment.port
+
+    def reference(self, _live: LiveDeployment) -> Reference | None:
+        return None
+
+    def engine_version(self) -> str:
+        """The container engine's version, or empty where none was used."""
+        from pytest_llamakey.runtimes.docker import DockerRuntime
+
+        runtime = self._runtimes.get("docker")
+        return runtime.engine_version() if isinstance(runtime, DockerRuntime) else ""
+
+    def image(self, folder: str | Path, **fields: Any) -> str:
+        """The id of the image built from ``folder``, built once a session for the same content.
+
+        Raises:
+            RuntimeFault: no engine answers, or the build failed.
+            SpecError: ``folder`` has no Dockerfile.
+        """
+        deployment = keywords.target(folder, self.root, self.defaults, **fields)
+        deployment = replace(deployment, runtime="docker", build=deployment.build or ".")
+        build_args = {**self.defaults.build_args, **deployment.build_args}
+        plan = Plan(run_id=self.run_id, deployment=deployment, environment={}, build_args=build_args)
+        from pytest_llamakey.runtimes.docker import DockerRuntime
+
+        runtime = self._runtime("docker")
+        assert isinstance(runtime, DockerRuntime)  # noqa: S101 - for the type checker: that is what the name stands for
+        return runtime.build(plan)
+
+    def deploy(self, target: str | Path, fields: Mapping[str, Any], station: Station) -> LiveDeployment:
+        """Start ``target`` with ``fields`` laid over what its file says.
+
+        Raises:
+            RuntimeFault: it could not be started.
+            SpecError: a field that is not known or cannot be meant.
+        """
+        deployment = keywords.target(target, self.root, self.defaults, **fields)
+        return self.start(self.choose(deployment), station, lambda _line: None)

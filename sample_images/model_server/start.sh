@@ -1,0 +1,8 @@
+#!/bin/sh
+# One index process, and two web workers before it that take the requests.
+set -e
+PORT="${PORT:-8000}"
+export INDEX_PORT="${INDEX_PORT:-$((PORT + 1))}"
+
+python index_server.py &
+exec gunicorn web:app --workers 2 --bind "0.0.0.0:$PORT"

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_llamakey.endpoint import Endpoint
+
+KEY = "sk-llamakey-0123456789abcdefghijABCD"
+
+
+@pytest.fixture
+def key() -> str:
+    return KEY
+
+
+@pytest.fixture
+def endpoint(key: str) -> Iterator[Endpoint]:
+    from pytest_llamakey.endpoint import Authority, Endpoint, openai_router
+
+    with Endpoint(openai_router(lambda given: given == key), tls=Authority()) as running:
+        yield running

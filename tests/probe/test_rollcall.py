@@ -1,0 +1,166 @@
+"""Every client, LLM and embedding object alive shows, through a copy, what it would send."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.probe.conftest import CANARY
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from tests.probe.conftest import World
+
+WAIT = """
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+def row(answer: dict[str, object], kind: str) -> dict[str, object]:
+    (found,) = [r for r in answer["rows"] if r["kind"].endswith(kind)]
+    return found
+
+
+@pytest.fixture
+def asked(world: World, request: pytest.FixtureRequest):
+    """Start code, wait until it stands, hand out a function that asks it, and see it end well."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(code: str, **variables: str):
+        process = world.start("import sys\n" + code, **variables)
+        running.append(process)
+        assert process.stdout.readline() == b"ready\n", process.communicate(timeout=20)
+        return lambda command, event: world.ask(process.pid, command, event)
+
+    yield start
+    for process in running:
+        _, err = process.communicate(b"\n", timeout=20)
+        assert (process.returncode, err) == (0, b"")
+
+
+def test_clients_llms_and_embeddings_answer(world: World, asked) -> None:
+    ask = asked(
+        """
+import openai
+from llama_index.core import Settings
+from llama_index.llms.openai import OpenAI, OpenAIResponses
+from llama_index.embeddings.openai import OpenAIEmbedding
+Settings.llm = OpenAI(model="gpt-4o-mini")
+Settings.llm.complete("ping")
+Settings.embed_model = OpenAIEmbedding(api_key="sk-another-key-123")
+async_client = openai.AsyncOpenAI()
+responses = OpenAIResponses(model="gpt-4o-mini")
+foreign = openai.OpenAI(base_url="https://api.openai.com/v1")
+"""
+        + WAIT
+    )
+    answer = ask("rollcall", "rollcall")
+    rows = [(r["kind"].rpartition(".")[2], r["setting"], r["key"]["state"], r["error"]) for r in answer["rows"]]
+    assert rows == [
+        ("OpenAI", "Settings.llm", "match", ""),
+        ("OpenAI", "", "match", ""),
+        ("OpenAIEmbedding", "Settings.embed_model", "different", ""),
+        ("AsyncOpenAI", "", "match", ""),
+        ("OpenAI", "", "match", ""),
+        ("AsyncOpenAI", "", "match", ""),
+        ("OpenAIResponses", "", "match", ""),
+        ("OpenAI", "", "match", ""),
+    ]
+    assert answer["rows"][-1]["host"] == "api.openai.com"
+    assert str(answer["rows"][0]["where"][0]["file"]) == "app.py"
+    sent = world.mock.calls("rollcall")
+    assert len(sent) == len(rows)
+    assert {request.head for request in sent} == {"GET /v1/models HTTP/1.1"}
+    assert [request.headers["authorization"] == f"Bearer {CANARY}" for request in sent].count(False) == 1
+    assert ask("rollcall", "rollcall")["rows"] == answer["rows"]  # its own copies are never called
+
+
+def test_a_key_changed_after_building_is_what_counts(asked) -> None:
+    ask = asked(
+        """
+import openai
+gone, other = openai.OpenAI(), openai.AsyncOpenAI()
+gone.api_key = None
+other.api_key = "sk-other-key-123456"
+"""
+        + WAIT
+    )
+    rows = ask("rollcall", "rollcall")["rows"]
+    assert [row["key"]["state"] for row in rows] == ["missing", "different"]
+    assert "authentication" in rows[0]["error"] or "Illegal header" in rows[0]["error"]
+    held = ask("report", "snapshot")
+    assert [client["key"]["state"] for client in held["clients"]] == ["missing", "different"]
+
+
+def test_the_apps_clients_stay_untouched(asked, world: World) -> None:
+    ask = asked(
+        """
+import gc, threading, openai, openai.resources.models
+client = openai.OpenAI()
+client.models.list()
+pool = client._client._transport._pool
+before = (dict(client.__dict__), list(pool.connections), threading.enumerate(), client._client.cookies.jar)
+openai.api_key = "sk-another-key-123"
+openai.models.list()
+module_http = openai.http_client
+gc.freeze()
+"""
+        + WAIT
+        + """
+assert before == (dict(client.__dict__), list(pool.connections), threading.enumerate(), client._client.cookies.jar)
+assert pool.connections[0].is_idle()
+assert openai.http_client is module_http
+openai.models.list()
+"""
+    )
+    answer = ask("rollcall", "rollcall")
+    assert [row["key"]["state"] for row in answer["rows"]] == ["match", "different"]
+    assert ask("report", "snapshot")["module_key"]["state"] == "different"
+
+
+def test_a_client_behind_a_custom_http_client(asked) -> None:
+    ask = asked(
+        """
+import httpx, openai
+def sign(request):
+    request.headers["authorization"] = "Bearer from-the-hook"
+client = openai.OpenAI(http_client=httpx.Client(event_hooks={"request": [sign]}))
+closed = openai.OpenAI()
+closed.close()
+"""
+        + WAIT
+    )
+    (only,) = ask("rollcall", "rollcall")["rows"]
+    assert only["key"]["state"] == "different"
+
+
+def test_azure_and_like(asked) -> None:
+    ask = asked(
+        """
+from llama_index.llms.azure_openai import AzureOpenAI
+from llama_index.llms.openai_like import OpenAILike
+azure = AzureOpenAI(engine="e", model="gpt-4o-mini", azure_endpoint="https://me.openai.azure.com", api_version="2024-02-01")
+like = OpenAILike(model="local", api_base="http://127.0.0.1:9/v1", api_key="none")
+"""
+        + WAIT,
+        AZURE_OPENAI_API_KEY=CANARY,
+    )
+    answer = ask("rollcall", "rollcall")
+    azure, like = row(answer, "AzureOpenAI"), row(answer, "OpenAILike")
+    assert (azure["key"]["state"], azure["host"], azure["error"]) == ("match", "me.openai.azure.com", "")
+    assert (like["key"]["state"], like["host"]) == ("different", "127.0.0.1:9")
+
+
+def test_a_report_tells_environment_and_versions(asked) -> None:
+    import openai
+    from llama_index.core import __version__ as core
+
+    ask = asked("import os, openai, llama_index.core\nos.environ['OPENAI_API_KEY'] = 'x'\n" + WAIT)
+    answer = ask("report", "snapshot")
+    assert answer["env"]["OPENAI_API_KEY"]["state"] == "different"
+    assert answer["versions"]["openai"] == openai.__version__
+    assert answer["versions"]["llama-index-core"] == core
+    assert answer["module_key"] is None

@@ -1,0 +1,166 @@
+"""Images: what is sent to the builder, that it is built once, what is said when it fails."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from dataclasses import replace
+
+import pytest
+from docker_apps import DOCKERFILE, PYTHON_IMAGE, until
+
+from pytest_llamakey.dotenv_guard import DECOY
+from pytest_llamakey.runtimes.base import Plan, RuntimeFault
+from pytest_llamakey.runtimes.docker_context import declared_args, pack
+from pytest_llamakey.spec.model import Deployment, Origin
+
+REAL = "sk-proj-thisIsTheTestersOwnKey123"
+
+
+def deployment(folder, **fields):
+    return replace(Deployment(id="t", name="t", folder=folder, source=None, runtime="docker", build="."), **fields)
+
+
+@pytest.fixture
+def plan(docker_run_id):
+    def make(folder, **fields):
+        of_plan = {name: fields.pop(name) for name in list(fields) if name in Plan.__dataclass_fields__}
+        of_plan.setdefault("build_args", {"PYTHON_IMAGE": PYTHON_IMAGE})
+        return Plan(run_id=docker_run_id, deployment=deployment(folder, **fields), environment={}, **of_plan)
+
+    return make
+
+
+def contents(context):
+    with tarfile.open(fileobj=io.BytesIO(context.tar.read())) as tar:
+        return {info.name: tar.extractfile(info).read().decode() if info.isfile() else "" for info in tar}
+
+
+def test_the_context_leaves_out_what_is_ignored_and_defuses_dotenv(app_folder):
+    files = {
+        ".env": f"OPENAI_API_KEY={REAL}\nPORT=80\n",
+        "sub/.env.local": f"export TOKEN='{REAL}'",
+        "prod.env": f"# {REAL}",
+        "app.py": "1",
+        "big/x": "1",
+        ".dockerignore": "# no\nbig\n",
+    }
+    packed = contents(pack(deployment(app_folder("", files)), {}))
+    assert REAL not in str(packed)
+    assert packed[".env"] == f"OPENAI_API_KEY={DECOY}\nPORT=80\n"
+    assert set(packed) == {".dockerignore", ".env", "Dockerfile", "app.py", "prod.env", "sub", "sub/.env.local"}
+
+
+def test_the_digest_follows_content_and_arguments_not_times(app_folder):
+    import os
+
+    folder = app_folder("ARG A", {"app.py": "1"})
+    first = pack(deployment(folder), {"A": "1"}).digest
+    os.utime(folder / "app.py", (1, 1))
+    assert pack(deployment(folder), {"A": "1", "UNDECLARED": "2"}).digest == first
+    assert pack(deployment(folder), {"A": "2"}).digest != first
+    (folder / "app.py").write_text("2")
+    assert pack(deployment(folder), {"A": "1"}).digest != first
+
+
+def test_hard_links_and_pipes_do_not_spoil_the_context(app_folder):
+    import os
+
+    folder = app_folder("", {"a": "same"})
+    os.link(folder / "a", folder / "b")
+    os.mkfifo(folder / "pipe")
+    packed = contents(pack(deployment(folder), {}))
+    assert packed["a"] == packed["b"] == "same"
+    assert "pipe" not in packed
+
+
+def test_a_dockerfile_outside_of_its_folder_is_taken_along(tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker" / "D").write_text("FROM scratch\n")
+    context = pack(deployment(tmp_path, build="src", dockerfile="../docker/D"), {})
+    assert contents(context) == {context.dockerfile: "FROM scratch\n"}
+
+
+def test_a_missing_dockerfile_is_named_with_its_line(tmp_path):
+    given = deployment(tmp_path, dockerfile="Dockerfil", origins={"dockerfile": Origin("llamakey.toml", 4)})
+    with pytest.raises(RuntimeFault, match=r"no Dockerfile at .*Dockerfil \(named in llamakey.toml:4\)"):
+        pack(given, {})
+
+
+def test_declared_arguments_are_found():
+    assert declared_args(b"ARG A\nARG B=1 C='x'\nFROM a\n# ARG D\nRUN echo ARG E\narg F\n") == {"A", "B", "C", "F"}
+
+
+@pytest.mark.engine
+def test_the_testers_key_is_not_in_the_image(app_folder, start):
+    folder = app_folder('CMD ["sh", "-c", "cat .env; env"]', {".env": f"A=1\nOPENAI_API_KEY={REAL}\n"})
+    (replica,) = start(folder).replicas
+    assert until(replica.exited)
+    assert replica.logs().decode().startswith(f"A=1\nOPENAI_API_KEY={DECOY}\n")
+    assert REAL not in replica.logs().decode()
+
+
+@pytest.mark.engine
+def test_buildkit_builds_and_once_a_session(app_folder, docker_runtime, docker_reaper, plan):
+    from pytest_llamakey.runtimes.docker import DockerRuntime
+
+    lines = []
+    given = plan(
+        app_folder("RUN --mount=type=cache,target=/root/.cache echo been-here"), verbose=True, progress=lines.append
+    )
+    image = docker_runtime.build(given)
+    assert image.startswith("sha256:")
+    assert any("been-here" in line for line in lines)
+    lines.clear()
+    assert docker_runtime.build(given) == image
+    # Another worker process of the same run has nothing in memory.
+    assert DockerRuntime(docker_reaper).build(given) == image
+    assert lines == []
+
+
+@pytest.mark.engine
+def test_a_failed_build_tells_step_and_last_lines(app_folder, docker_runtime, plan):
+    lines = []
+    folder = app_folder("RUN echo about to fail && exit 7\nRUN true")
+    with pytest.raises(RuntimeFault) as fault:
+        docker_runtime.build(plan(folder, progress=lines.append))
+    assert str(fault.value).startswith(f"Building {folder}/Dockerfile failed at step [")
+    assert "RUN echo about to fail && exit 7" in str(fault.value).splitlines()[0]
+    assert "about to fail\n" in str(fault.value)
+    assert lines == [f"Building {folder}/Dockerfile"]
+
+
+@pytest.mark.engine
+def test_the_engines_own_builder_does_as_well(app_folder, docker_reaper, plan, monkeypatch):
+    from pytest_llamakey.runtimes.docker import DockerRuntime
+
+    monkeypatch.setenv("PATH", "/nonexistent")
+    runtime = DockerRuntime(docker_reaper)
+    image = runtime.build(plan(app_folder("RUN echo old")))
+    assert image.startswith("sha256:")
+    with pytest.raises(RuntimeFault, match=r"failed at step \d/\d : RUN exit 3"):
+        runtime.build(plan(app_folder("RUN exit 3")))
+    with pytest.raises(RuntimeFault, match="needs BuildKit: put a `docker`"):
+        runtime.build(plan(app_folder("RUN --mount=type=cache,target=/x true")))
+    runtime._engine()[0].images.remove(image)
+
+
+@pytest.mark.engine
+def test_older_images_of_the_same_dockerfile_go(app_folder, docker_runtime, docker_reaper, plan):
+    from docker.errors import ImageNotFound
+
+    from pytest_llamakey.runtimes.docker import DockerRuntime
+
+    client = docker_runtime._engine()[0]
+    folder = app_folder("RUN echo 1", {"a": "1"})
+    earlier = DockerRuntime(docker_reaper).build(replace(plan(folder), run_id="earlier-run-1"))
+    other = app_folder("RUN echo 2", {"a": "2"}, DOCKERFILE)
+    now = docker_runtime.build(plan(other))
+    (folder / "a").write_text("3")
+    third = docker_runtime.build(plan(folder))
+    with pytest.raises(ImageNotFound):
+        client.images.get(earlier)
+    for image in (now, third):
+        assert client.images.get(image).id == image
+        client.images.remove(image)

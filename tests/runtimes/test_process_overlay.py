@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_llamakey.runtimes import overlay as module
+from pytest_llamakey.runtimes.overlay import make_overlay
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run(*command: str | Path, path: Path) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={"PATH": f"{path}:/usr/bin:/bin"}, cwd="/"
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_it_sees_the_testers_packages_and_its_own_first(tmp_path):
+    overlay = make_overlay(tmp_path / "overlay", {"only_here.py": "where = 'overlay'\n"})
+    code = "import sys, only_here, psutil, pytest; print(only_here.where, sys.prefix, psutil.__file__)"
+    where, prefix, file = run(overlay.python, "-c", code, path=overlay.bin).split()
+    import psutil
+
+    assert (where, prefix, file) == ("overlay", str(overlay.folder), psutil.__file__)
+
+
+def test_a_pth_runs_before_anything_else_and_nested_pth_files_count(tmp_path, monkeypatch):
+    packages = tmp_path / "packages"
+    editable = tmp_path / "editable"
+    packages.mkdir()
+    editable.mkdir()
+    (editable / "edited.py").write_text("")
+    (packages / "edit.pth").write_text(f"{editable}\nimport early\n")
+    monkeypatch.setattr(module, "package_folders", lambda: (packages,))
+    overlay = make_overlay(tmp_path / "overlay", {"early.py": "print('early')", "_early.pth": "import early\n"})
+    assert run(overlay.python, "-c", "import edited; print('late')", path=overlay.bin).split() == ["early", "late"]
+
+
+def test_console_scripts_run_in_it(tmp_path):
+    overlay = make_overlay(tmp_path / "overlay", {"mark.py": "", "_mark.pth": "import sys; sys.marked = True\n"})
+    for name in ("pytest", "gunicorn", "uvicorn", "flask"):
+        first = (overlay.bin / name).read_bytes().splitlines()[0]
+        assert first == f"#!{overlay.python}".encode()
+    assert "pytest" in run("pytest", "--version", path=overlay.bin)
+    assert sorted(path.name for path in overlay.bin.glob("python*")) == sorted(
+        {"python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}"}
+    )
+
+
+@pytest.mark.parametrize("name", ["overlay", "over lay", "o" * 150])
+def test_every_form_of_script_is_given_the_new_interpreter(tmp_path, monkeypatch, name):
+    scripts = tmp_path / "scripts"
+    scripts.mkdir()
+    body = "import sys\nprint(sys.prefix, *sys.argv[1:])\n"
+    forms = {
+        "plain": f"#!{scripts}/python3\n{body}",
+        "flagged": f"#!{scripts}/python3 -E\n{body}",
+        "env": f"#!/usr/bin/env python3\n{body}",
+        "long": f"#!/bin/sh\n'''exec' {scripts}/python3 \"$0\" \"$@\"\n' '''\n{body}",
+        "relocatable": "#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/'python' \"$0\" \"$@\"\n' '''\n"
+        + body,
+        "shell": "#!/bin/sh\necho shell\n",
+        "foreign": f"#!/opt/other/bin/python3\n{body}",
+        "noexec": f"#!{scripts}/python3\n{body}",
+    }
+    for form, text in forms.items():
+        (scripts / form).write_text(text)
+        (scripts / form).chmod(0o644 if form == "noexec" else 0o755)
+    monkeypatch.setattr(module, "script_folders", lambda: (scripts,))
+    overlay = make_overlay(tmp_path / name, {})
+    for form in ("plain", "flagged", "env", "long", "relocatable"):
+        assert run(overlay.bin / form, "a b", path=overlay.bin) == f"{overlay.folder} a b", form
+    assert {path.name for path in overlay.bin.iterdir()} - set(forms) == {
+        path.name for path in overlay.bin.glob("python*")
+    }
+    assert not {"shell", "foreign", "noexec"} & {path.name for path in overlay.bin.iterdir()}
+    assert (scripts / "plain").read_text() == forms["plain"]
+
+
+def test_it_is_made_in_no_time(tmp_path):
+    started = time.monotonic()
+    make_overlay(tmp_path / "overlay", {})
+    assert time.monotonic() - started < 1.0

@@ -1,0 +1,220 @@
+"""The reaper is tried by drivers: processes of their own that start things and are then ended in every way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pytest_llamakey.reaper import Reaper
+
+ROOT = Path(__file__).parents[1]
+DRIVER = """
+import json, os, signal, subprocess, sys, tempfile, time
+from pathlib import Path
+from pytest_llamakey.reaper import Reaper
+
+reaper = Reaper("driver")
+folder = Path(tempfile.mkdtemp(prefix="llamakey-test-"))
+(folder / "file").write_text("x")
+(folder / "closed").mkdir(mode=0)
+reaper.folder(folder)
+group = subprocess.Popen(["sh", "-c", "sleep 600 & sleep 600 & echo $!; wait"], start_new_session=True,
+                         stdout=subprocess.PIPE, text=True)
+reaper.processes(group.pid)
+stopped = int(group.stdout.readline())
+os.kill(stopped, signal.SIGSTOP)
+settled = subprocess.Popen(["sleep", "600"], start_new_session=True)
+reaper.processes(settled.pid)
+reaper.settled("processes", str(settled.pid))
+# Not announced, and in the folder's environment: started in the moment before it could be announced.
+resident = subprocess.Popen(["sleep", "600"], start_new_session=True, env={"PATH": f"{folder}/overlay/bin:/bin"})
+forked = os.fork()
+if forked == 0:  # it keeps the pipe open
+    time.sleep(600)
+print(json.dumps({"folder": str(folder), "group": group.pid, "stopped": stopped, "settled": settled.pid,
+                  "resident": resident.pid, "forked": forked}), flush=True)
+ENDING
+"""
+ENDINGS = {
+    "kill": ("time.sleep(600)", signal.SIGKILL),
+    "int": ("time.sleep(600)", signal.SIGINT),
+    "term": ("time.sleep(600)", signal.SIGTERM),
+    "crash": ("os.abort()", None),
+    "leaving": ("os._exit(0)", None),
+    "closing": ("reaper.close(); os._exit(0)", None),
+}
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def until(condition, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.02)
+
+
+def drive(script: str, number: signal.Signals | None) -> dict:
+    """Run ``script`` up to its line of JSON, end it, and give what that line says."""
+    driver = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert driver.stdout
+    told = json.loads(driver.stdout.readline())
+    if number is not None:
+        driver.send_signal(number)
+    driver.wait(10)
+    driver.stdout.close()
+    return told
+
+
+def child_of(reaper: Reaper) -> psutil.Process:
+    assert reaper._child
+    return psutil.Process(reaper._child.pid)
+
+
+def ignores_signals(pid: int) -> bool:
+    """Whether it has come so far as to ignore SIGTERM."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():  # macOS
+        time.sleep(1)
+        return True
+    ignored = next(line for line in status.read_text().splitlines() if line.startswith("SigIgn:"))
+    return bool(int(ignored.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_however_it_ends_nothing_of_it_stays(ending):
+    last_line, number = ENDINGS[ending]
+    told = drive(DRIVER.replace("ENDING", last_line), number)
+    try:
+        until(lambda: not alive(told["group"]) and not alive(told["stopped"]))
+        until(lambda: not Path(told["folder"]).exists())
+        if Path("/proc/self").exists():
+            assert not alive(told["resident"])
+        assert alive(told["settled"]), "what was settled is no longer ours"
+        assert alive(told["forked"]), "nothing was said of it"
+    finally:
+        for name in ("settled", "forked", "resident"):
+            if alive(told[name]):
+                os.kill(told[name], signal.SIGKILL)
+
+
+def test_a_child_that_was_ended_is_replaced_and_told_everything(tmp_path):
+    reaper = Reaper("test")
+    folder, later = tmp_path / "folder", tmp_path / "later"
+    folder.mkdir()
+    later.mkdir()
+    reaper.folder(folder)
+    child = child_of(reaper)
+    child.kill()
+    child.wait(5)
+    reaper.folder(later)
+    reaper.close()
+    assert not folder.exists()
+    assert not later.exists()
+
+
+def test_a_signal_to_the_child_does_not_end_it(tmp_path):
+    reaper = Reaper("test")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    reaper.folder(folder)
+    child = child_of(reaper)
+    until(lambda: ignores_signals(child.pid))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        child.send_signal(number)
+    time.sleep(0.1)
+    assert child.is_running()
+    assert child.status() != psutil.STATUS_ZOMBIE
+    reaper.close()
+    assert not folder.exists()
+
+
+def test_nothing_is_started_before_something_is_announced():
+    before = psutil.Process().children()
+    reaper = Reaper("test")
+    reaper.settled("folder", "/nowhere")
+    reaper.close()
+    assert psutil.Process().children() == before
+
+
+def test_a_group_id_that_was_given_anew_is_spared(tmp_path):
+    from pytest_llamakey import reaper_child
+
+    sleeper = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        reaper_child.end_processes({sleeper.pid: "an age long gone"}, [])
+        assert sleeper.poll() is None
+        reaper_child.end_processes({sleeper.pid: reaper_child.started(sleeper.pid)}, [])
+        assert sleeper.wait(5) == -signal.SIGKILL
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_a_lock_that_another_holds_stays(tmp_path):
+    import fcntl
+
+    from pytest_llamakey import reaper_child
+
+    path = tmp_path / "lock"
+    with path.open("w") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        reaper_child.remove_lock(str(path))
+        assert path.exists()
+    reaper_child.remove_lock(str(path))
+    assert not path.exists()
+
+
+CONTAINERS = """
+import json, sys, time, docker
+from pytest_llamakey.reaper import Reaper
+
+reaper = Reaper(RUN)
+client = docker.from_env()
+reaper.engine()
+label = {"org.pytest-llamakey.run": RUN}
+announced = client.containers.run(IMAGE, ["sleep", "600"], detach=True)
+reaper.container(announced.id)
+network = client.networks.create(f"llamakey-test-{RUN}")
+reaper.network(network.id)
+# Labelled and never announced: made in the moment before.
+labelled = client.containers.run(IMAGE, ["sleep", "600"], detach=True, labels=label, network=network.name)
+print(json.dumps({"announced": announced.id, "labelled": labelled.id, "network": network.id}), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.engine
+def test_containers_and_networks_go_too():
+    import docker
+
+    image = os.environ.get("LLAMAKEY_TEST_PYTHON_IMAGE", "llamakey-python:3.11")
+    client = docker.from_env()
+    bystander = client.containers.run(
+        image, ["sleep", "600"], detach=True, labels={"org.pytest-llamakey.run": "another"}
+    )
+    try:
+        run = f"test-{os.getpid()}"
+        told = drive(f"RUN, IMAGE = {run!r}, {image!r}\n{CONTAINERS}", signal.SIGKILL)
+        ours = {told["announced"], told["labelled"]}
+        until(lambda: not ours & {container.id for container in client.containers.list(all=True, sparse=True)})
+        until(lambda: told["network"] not in {network.id for network in client.networks.list()})
+        bystander.reload()
+        assert bystander.status == "running"
+    finally:
+        bystander.remove(force=True)
