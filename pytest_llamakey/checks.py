@@ -214,13 +214,3 @@ def mismatch(causes_found: Collection[str], expect: Collection[str]) -> str:
         return ""
     found = ", ".join(sorted(set(causes_found))) or "nothing"
     return f"Expected the causes {', '.join(sorted(set(expect)))}; found {found}."
-
-
-def item_outcome(
-    result: CheckResult, causes_found: Collection[str], expect: Collection[str]
-) -> tuple[CheckOutcome, str]:
-    """How one pytest item ends, and why: its check's result, or for a known-bad deployment its causes' match."""
-    if not expect:
-        return result.outcome, result.reason
-    wrong = mismatch(causes_found, expect)
-    return ("failed", wrong) if wrong else ("passed", "")

@@ -57,12 +57,12 @@ class Station:
         own = (f"{dial}:{self.endpoint.port}",)
         return own if deployment.endpoint == "env" else (*own, *INTERCEPTED)
 
-    def agent(self, deployment: Deployment, dial: str, names: tuple[str, ...], workdir: str) -> Callable[[str], str] | None:
-        """Renders the probe's file for one replica, or ``None`` where the deployment wants no probe."""
+    def agent(self, deployment: Deployment, dial: str, names: tuple[str, ...]) -> Callable[[str, str], str] | None:
+        """Renders the probe's file for one replica and the app's folder there, or ``None`` where the deployment wants no probe."""
         if not deployment.probe:
             return None
 
-        def render(replica: str) -> str:
+        def render(replica: str, workdir: str) -> str:
             return render_agent(
                 AgentConfig(
                     host=dial,

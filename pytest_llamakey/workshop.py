@@ -135,7 +135,7 @@ class Workshop:
             deployment=deployment,
             environment=delivery.environment,
             files=delivery.files,
-            agent=station.agent(deployment, dial, delivery.names, deployment.workdir or ""),
+            agent=station.agent(deployment, dial, delivery.names),
             hosts=PROVIDER_HOSTS,
             dial=dial,
             ca_pem=station.endpoint.ca_pem,

@@ -73,6 +73,14 @@ class KeyMissing(Cause):
             app(main_process(environment={}), keyless(errors=(), calls=(call(MISSING),)), delivered=("none",)),
             True,
         ),
+        Example(
+            "the app ends at start, before anything serves",
+            app(
+                keyless(role="helper", ended=0.9, clients=(client(key=MISSING, error="OpenAIError"),), drive=None),
+                delivered=("none",),
+            ),
+            True,
+        ),
         Example("the key is there", app(), False),
         Example(
             "another provider's key does not stand in", app(keyless(environment={"COHERE_API_KEY": FOREIGN})), True

@@ -101,6 +101,8 @@ class Connection(asyncio.Protocol):
         """See :meth:`asyncio.BaseProtocol.connection_lost`."""
         self._service.lost(self)
         self._writer.resume()
+        # Python 3.10's TLS transport otherwise takes itself for unclosed, and warns when it is collected.
+        self._transport.abort()
         if self._task:
             self._task.cancel()
 
@@ -277,6 +279,9 @@ class Connection(asyncio.Protocol):
                     self._send_refusal(item)
                     return
                 if not await self._answer(item):
+                    self._phase = _Phase.DEAF
+                    # A client that does not take its last answer is dropped then.
+                    self._deadline = self._loop.time() + self._limits.idle_seconds
                     self._transport.close()
                     return
         finally:

@@ -1045,8 +1045,11 @@ def duplicate(thing):
     copy = object.__new__(type(thing))
     store = object.__setattr__
     store(copy, "__dict__", dict(thing.__dict__, _llamakey=True))
-    slots = ["__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__", "__fields_set__"]
-    for name in slots + list(getattr(type(thing), "__private_attributes__", ())):
+    if hasattr(type(thing), "__pydantic_private__"):  # pydantic 2, where to read __fields_set__ warns
+        slots = ["__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"]
+    else:
+        slots = ["__fields_set__", *getattr(type(thing), "__private_attributes__", ())]
+    for name in slots:
         try:
             value = object.__getattribute__(thing, name)
         except AttributeError:
@@ -1063,10 +1066,8 @@ def duplicate_client(client, direct):
     copy = duplicate(client)
     values = copy.__dict__
     for name in [n for n, value in values.items() if type(value).__module__.startswith("openai.resources")]:
-        held = values.pop(name)  # bound to the original; older generations build them in __init__
-        if not isinstance(vars(type(client)).get(name, getattr(type(client), name, None)), property) and not hasattr(
-            type(client), name
-        ):
+        held = values.pop(name)  # bound to the original
+        if not hasattr(type(client), name):  # older generations build them all in __init__, newer ones when asked for
             values[name] = type(held)(copy)
     ours = {"_client": http, "max_retries": 0}
     if isinstance(getattr(type(client), "_client", None), property):
@@ -1132,14 +1133,15 @@ def stand_in(thing, clients, direct):
 
 def rollcall():
     """One row for each client, LLM and embedding object that is alive: what a copy of it has sent."""
-    if gc.isenabled():
-        gc.collect()  # what is only waiting for the collector is not alive
     clients = family("openai._base_client", "BaseClient")
     wanted = clients | family("llama_index.core.base.llms.base", "BaseLLM")
     wanted |= family("llama_index.core.base.embeddings.base", "BaseEmbedding")
+    if wanted and gc.isenabled():
+        gc.collect()  # what is only waiting for the collector is not alive
     known = {id(thing): (number, places) for thing, number, places in registered()}
     things = {id(thing): thing for thing, _, _ in registered() if id(type(thing)) in wanted}
-    things.update((id(o), o) for o in gc.get_objects() if id(type(o)) in wanted)  # registered() sees what gc.freeze hid
+    if wanted:  # registered() sees what gc.freeze hid
+        things.update((id(o), o) for o in gc.get_objects() if id(type(o)) in wanted)
     settings = peek(sys.modules.get("llama_index.core.settings"), "Settings")
     roles = {id(peek(settings, "_llm")): "Settings.llm", id(peek(settings, "_embed_model")): "Settings.embed_model"}
     order = sorted(things, key=lambda i: (known.get(i, (1 << 30,))[0], kind_of(things[i])))
@@ -1156,7 +1158,7 @@ def rollcall():
     finally:
         _private.discard(me)
         # what openai imports asks threading for the current thread, which then keeps a dummy of ours for ever
-        peek(sys.modules.get("threading"), "_active").pop(me, None)
+        (peek(sys.modules.get("threading"), "_active") or {}).pop(me, None)
 
 
 def called(thing, clients):
@@ -1237,6 +1239,12 @@ class Execute:
         type(loader).exec_module(loader, module)
         if name in HOOKS:
             quiet(HOOKS[name])(module)
+
+    def __eq__(self, other):  # loaders are compared by all that is in them
+        return callable(other)
+
+    def __hash__(self):
+        return hash(type(self))
 
     def __reduce__(self):  # a pickled or copied loader has its own class's method again
         return getattr, (self.loader, "exec_module")

@@ -79,7 +79,10 @@ class ReplicaReport:
 
 @dataclass(frozen=True)
 class FindingReport:
-    """One finding. ``replicas`` runs beside ``workers``, ``source`` (the lines' text, where known) beside ``where``."""
+    """One finding, with all the checks that it breaks.
+
+    ``replicas`` runs beside ``workers``, ``source`` (the lines' text, where known) beside ``where``.
+    """
 
     check: CheckName
     cause: str
@@ -90,6 +93,7 @@ class FindingReport:
     hints: tuple[str, ...] = ()
     replicas: tuple[str, ...] = ()
     source: tuple[str, ...] = ()
+    breaks: tuple[CheckName, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ def deployment_report(
         seen_workers=len(seen_workers(facts)),
         replicas=tuple(ReplicaReport(r.id, tuple(_worker(p) for p in r.processes)) for r in facts.replicas),
         checks={result.name: result.outcome for result in results},
-        findings=tuple(_finding(finding) for finding in shown),
+        findings=tuple(_finding(finding, results) for finding in shown),
         causes=names,
         expected=tuple(sorted(expect)),
         verdict=verdict,
@@ -222,7 +226,8 @@ def _call(call: Call) -> CallReport:
     return CallReport(call.via, call.method, call.host, call.path, call.header, call.key.state, call.status, seconds)
 
 
-def _finding(finding: Finding) -> FindingReport:
+def _finding(finding: Finding, results: Sequence[CheckResult]) -> FindingReport:
+    breaks = tuple(result.name for result in results if finding in result.findings)
     return FindingReport(
         check=finding.check,
         cause=finding.cause,
@@ -233,6 +238,7 @@ def _finding(finding: Finding) -> FindingReport:
         hints=finding.hints,
         replicas=tuple(replica for replica, _pid in finding.workers),
         source=tuple(place.text for place in finding.where),
+        breaks=breaks or (finding.check,),
     )
 
 

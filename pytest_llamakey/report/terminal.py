@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
@@ -18,14 +17,13 @@ from rich.text import Text
 
 from pytest_llamakey.checks import mismatch
 from pytest_llamakey.report.safe_text import safe, safe_lines
+from pytest_llamakey.report.worker_table import worker_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pytest_llamakey.report.model import CallReport, DeploymentReport, FindingReport, ReplicaReport, WorkerReport
+    from pytest_llamakey.report.model import DeploymentReport, FindingReport
 
-WIDE = 100
-"""Columns from which on every column of the table has room."""
 _COLOURS = {"pass": "green", "passed": "green", "fail": "red", "failed": "red", "error": "red", "skipped": "yellow"}
 _NO_LINES: Mapping[str, str] = {}
 
@@ -49,10 +47,12 @@ def render(
     """
     if verbosity < 0:
         return _print([_one_line(report)], width, color, wrap=False)
-    if report.error:
+    if report.error and not report.findings:
         return render_error(report, width=width, color=color)
-    parts: list[RenderableType] = [_title(report), _workers(report, width, verbosity), _checks(report)]
+    parts: list[RenderableType] = [_title(report), worker_table(report, width, verbosity), _checks(report)]
     parts += [Padding(_finding(each, source_lines, report), (1, 0, 0, 1)) for each in report.findings]
+    if report.error:
+        parts.append(Padding(_error(report), (1, 0, 0, 1)))
     parts += [Padding(line, (1, 0, 0, 1)) for line in _expectation(report)]
     if verbosity > 0:
         parts.append(Padding(_details(report), (1, 0, 0, 1)))
@@ -61,9 +61,13 @@ def render(
 
 def render_error(report: DeploymentReport, *, width: int = 80, color: bool = False) -> str:
     """A deployment that could not be run: its title, and what is wrong as the runtime tells it, line for line."""
+    return _print([_title(report), Padding(_error(report), (0, 0, 0, 1))], width, color)
+
+
+def _error(report: DeploymentReport) -> Group:
     lines = [Text(line, overflow="fold") for line in safe_lines(report.error)]
     lines[0].stylize("bold")
-    return _print([_title(report), Padding(Group(*lines), (0, 0, 0, 1))], width, color)
+    return Group(*lines)
 
 
 def _print(parts: Iterable[RenderableType], width: int, color: bool, *, wrap: bool = True) -> str:
@@ -128,72 +132,6 @@ def _title(report: DeploymentReport) -> Group:
     )
 
 
-def _workers(report: DeploymentReport, width: int, verbosity: int) -> RenderableType:
-    rows = [
-        (replica, worker)
-        for replica in report.replicas
-        for worker in replica.workers
-        if worker.role == "worker" or verbosity > 0 or _blamed(report, replica, worker)
-    ]
-    if not rows:
-        return Text("\n no worker process was found\n", style="red")
-    wide = width >= WIDE
-    roles = any(worker.role != "worker" for _replica, worker in rows)
-    counts = wide or not roles
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column("replica", no_wrap=True, overflow="ellipsis", max_width=20 if wide else 8)
-    table.add_column("pid", justify="right", no_wrap=True)
-    if roles:
-        table.add_column("role", no_wrap=True)
-    table.add_column("key", no_wrap=True)
-    table.add_column("source", no_wrap=True)
-    table.add_column("header seen", overflow="fold")
-    if counts:
-        table.add_column("calls", justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for replica, worker in rows:
-        cells = [Text(safe(replica.id)), Text(str(worker.pid))]
-        cells += [Text(worker.role)] if roles else []
-        cells += [_key(worker), Text(worker.key_source or "-"), _header(worker)]
-        cells += [Text(str(len(_sent(worker))))] if counts else []
-        table.add_row(*cells, _verdict(report, replica, worker))
-    return table
-
-
-def _blamed(report: DeploymentReport, replica: ReplicaReport, worker: WorkerReport) -> list[str]:
-    """The causes found for this process."""
-    who = (replica.id, worker.pid)
-    return list(dict.fromkeys(f.cause for f in report.findings if who in zip(f.replicas, f.workers, strict=False)))
-
-
-def _verdict(report: DeploymentReport, replica: ReplicaReport, worker: WorkerReport) -> Text:
-    causes = _blamed(report, replica, worker)
-    return Text("\n".join(causes), style="bold red") if causes else Text("ok", style="green")
-
-
-def _key(worker: WorkerReport) -> Text:
-    if not worker.reported:
-        return Text("unknown", style="yellow")
-    return Text(worker.key, style="green" if worker.key == "match" else "red")
-
-
-def _sent(worker: WorkerReport) -> list[CallReport]:
-    return [call for call in worker.calls if call.via != "rollcall"]
-
-
-def _header(worker: WorkerReport) -> Text:
-    """The credential headers of its calls, each kind once."""
-    calls = _sent(worker)
-    if not calls:
-        return Text("by a helper" if worker.drive == "called" else "-", style="dim")
-    seen = dict.fromkeys((call.header, call.credential) for call in calls)
-    told = Text()
-    for header, credential in seen:
-        style = "green" if credential == "match" else "red"
-        told.append("\n" if told else "").append(f"{safe(header) or 'no header'}: {credential}", style=style)
-    return told
-
-
 def _checks(report: DeploymentReport) -> RenderableType:
     line = Text(" ")
     for name, outcome in report.checks.items():
@@ -215,7 +153,9 @@ def _grid() -> Table:
 
 
 def _finding(finding: FindingReport, source_lines: Mapping[str, str], report: DeploymentReport) -> Group:
-    head = Text.assemble((finding.cause, "bold red"), f"  breaks {finding.check}", f"  {_who(finding, report)}")
+    head = Text.assemble(
+        (finding.cause, "bold red"), f"  breaks {', '.join(finding.breaks)}", f"  {_who(finding, report)}"
+    )
     lines = _grid()
     for index, place in enumerate(finding.where):
         known = finding.source[index] if index < len(finding.source) else ""

@@ -75,8 +75,8 @@ class Plan:
     """All that a runtime needs to start one deployment.
 
     ``environment`` is complete: the runtime adds nothing of its own that the app could see (the process runtime adds
-    the few variables of the tester that the contract allows). ``agent`` renders the probe's file for one replica id;
-    ``None`` where nothing is to be injected. ``hosts`` are provider host names that must not resolve to the provider.
+    the few variables of the tester that the contract allows). ``agent`` renders the probe's file for one replica id
+    and the app's folder as its processes know it; ``None`` where nothing is to be injected. ``hosts`` are provider host names that must not resolve to the provider.
     ``ca_pem`` is the throwaway authority that the mock's TLS certificates are signed by.
     """
 
@@ -84,7 +84,7 @@ class Plan:
     deployment: Deployment
     environment: Mapping[str, str]
     files: tuple[DeliveredFile, ...] = ()
-    agent: Callable[[str], str] | None = None
+    agent: Callable[[str, str], str] | None = None
     hosts: tuple[str, ...] = ()
     dial: str = "127.0.0.1"
     ca_pem: bytes = b""

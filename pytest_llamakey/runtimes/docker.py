@@ -213,7 +213,7 @@ class DockerRuntime:
             running.created(container)
             entries = delivered_entries(client, container, plan.files, running.workdir)
             if plan.agent is not None:
-                entries += probe_entries(plan.agent(container.short_id), findings.folders)
+                entries += probe_entries(plan.agent(container.short_id, running.workdir), findings.folders)
             lay(client, container, entries)
 
         container = PreparedContainer(client, running.image, prepare)

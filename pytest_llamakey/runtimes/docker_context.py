@@ -63,7 +63,7 @@ def pack(deployment: Deployment, build_args: Mapping[str, str]) -> Context:
     inside = path.resolve().is_relative_to(folder)
     name = path.resolve().relative_to(folder).as_posix() if inside else _OUTSIDE
     digest = hashlib.sha256(json.dumps([name, sorted(taken.items())]).encode())
-    stream = tempfile.TemporaryFile(prefix="llamakey-")
+    stream = tempfile.TemporaryFile(prefix="llamakey-")  # noqa: SIM115 - the caller sends it and closes it
     try:
         with tarfile.open(fileobj=stream, mode="w") as tar:
             for info, content in _members(folder, name if inside else None, path):

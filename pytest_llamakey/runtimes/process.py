@@ -63,10 +63,11 @@ class ProcessRuntime:
         command = _runnable(plan.deployment)
         started = time.monotonic()
         # resolve(): macOS's temporary folder is behind a link, and apps report real paths.
-        folder = Path(tempfile.mkdtemp(prefix="llamakey-")).resolve()
-        self._reaper.folder(folder)
+        folder = Path(tempfile.gettempdir()).resolve() / f"llamakey-{secrets.token_hex(8)}"
         running = RunningProcesses(plan, folder, self._reaper)
         try:
+            self._reaper.folder(folder)  # before it is made: nothing of it can be forgotten
+            folder.mkdir(mode=0o700)
             running.begin(command, started)
         except BaseException:
             running.remove()
@@ -126,7 +127,7 @@ class RunningProcesses:
         world = make_world(self.folder / "root", deployment.folder, deployment.workdir, plan.files, plan.progress)
         self._world = world
         replica_id = f"process-{secrets.token_hex(4)}"
-        overlay = make_overlay(self.folder / "overlay", _probe(plan, replica_id))
+        overlay = make_overlay(self.folder / "overlay", _probe(plan, replica_id, str(world.app)))
         environment = inherited() | {name: world.translate(value) for name, value in plan.environment.items()}
         environment["PATH"] = f"{overlay.bin}{os.pathsep}{environment.get('PATH', os.defpath)}"
         launcher = Launcher(world, overlay, environment, deployment, self.folder / "log")
@@ -259,13 +260,13 @@ class ProcessReplica:
         return gone
 
 
-def _probe(plan: Plan, replica_id: str) -> dict[str, str]:
+def _probe(plan: Plan, replica_id: str, workdir: str) -> dict[str, str]:
     """The probe's files for the overlay's site-packages."""
     if plan.agent is None:
         return {}
     from pytest_llamakey.probe.render import AGENT_MODULE, PTH_LINE
 
-    return {f"{AGENT_MODULE}.py": plan.agent(replica_id), f"{AGENT_MODULE}.pth": f"{PTH_LINE.rstrip()}\n"}
+    return {f"{AGENT_MODULE}.py": plan.agent(replica_id, workdir), f"{AGENT_MODULE}.pth": f"{PTH_LINE.rstrip()}\n"}
 
 
 def _remove(folder: Path) -> bool:

@@ -10,6 +10,7 @@ from inside the namespace does not reach its process 1.
 """
 
 # Python 3.6 in an old image reads this too, and nothing is loaded that can be done without.
+# ruff: noqa: UP031, PTH115, PTH123, PTH208, SIM105, PERF203, RUF005
 
 import json
 import os

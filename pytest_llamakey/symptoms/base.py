@@ -70,6 +70,13 @@ def proven(process: Process) -> bool:
     return any(call.exact for call in sent) and all(call.key.state == "match" for call in sent)
 
 
+def held_key(process: Process) -> KeySight:
+    """The key the process holds; a client that is built anew for each request leaves only the calls that bore it."""
+    if process.key.state in {"missing", "empty"} and proven(process):
+        return next(call.key for call in process.calls if call.exact)
+    return process.key
+
+
 def died(facts: Facts, process: Process) -> bool:
     """Whether the process crashed or was restarted during the run.
 

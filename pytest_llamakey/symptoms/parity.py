@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.symptoms.base import Symptom, key_words
+from pytest_llamakey.symptoms.base import Symptom, held_key, key_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,20 +52,16 @@ def version_hints(facts: Facts) -> tuple[str, ...]:
 
 
 def _keys(workers: Mapping[WorkerId, Process], reference: Reference | None) -> Iterator[Symptom]:
-    sights = {worker.key for worker in workers.values()} | ({reference.key} if reference else set())
-    if len(sights) < 2:  # noqa: PLR2004 - one value is parity
+    held = {worker: held_key(process) for worker, process in workers.items()}
+    if len(set(held.values()) | ({reference.key} if reference else set())) < 2:  # noqa: PLR2004 - one value is parity
         return
-    for (replica, pid), worker in workers.items():
-        if worker.key.state != "match":
-            what = f"pid {pid} holds {key_words(worker.key)}, unlike {_others(workers, worker, reference)}"
-            yield Symptom("parity", "key-differs", what, replica, pid, worker.key)
-
-
-def _others(workers: Mapping[WorkerId, Process], odd: Process, reference: Reference | None) -> str:
-    pids = [str(pid) for (_replica, pid), worker in workers.items() if worker.key != odd.key]
-    if pids:
-        return f"pid {', '.join(pids)}"
-    return f"a plain local process ({key_words(reference.key)})" if reference else "the others"
+    for (replica, pid), sight in held.items():
+        if sight.state != "match":
+            others = [str(other) for (_replica, other), key in held.items() if key != sight]
+            local = f"a plain local process ({key_words(reference.key)})" if reference else "the others"
+            them = f"pid {', '.join(others)}" if others else local
+            what = f"pid {pid} holds {key_words(sight)}, unlike {them}"
+            yield Symptom("parity", "key-differs", what, replica, pid, sight)
 
 
 def _requests(process: Process) -> list[Call]:

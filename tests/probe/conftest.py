@@ -140,7 +140,8 @@ def mock() -> Iterator[Mock]:
     thread.start()
     assert ready.wait(5)
     yield server
-    server.loop.call_soon_threadsafe(server.loop.stop)
+    if not server.loop.is_closed():
+        server.loop.call_soon_threadsafe(server.loop.stop)
     thread.join(5)
 
 

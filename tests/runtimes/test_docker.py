@@ -40,6 +40,11 @@ for name in os.listdir("/proc"):
     if name.isdigit() and int(name) != os.getpid() and b"DEADMAN" in open(f"/proc/{name}/cmdline", "rb").read():
         os.kill(int(name), 9)
 """
+SERVING = """
+import http.server
+print(sorted(line.split("=")[0] for line in open("/proc/self/environ").read().split(chr(0)) if line))
+http.server.test(http.server.SimpleHTTPRequestHandler, port=8123)
+"""
 WAKING = """
 import signal, time
 signal.signal(signal.SIGURG, lambda *_: print("woken", flush=True))
@@ -92,8 +97,9 @@ def test_a_container_listens_where_the_bridge_leads(docker_runtime, start, app_f
 
 
 def test_address_environment_and_output(app_folder, start):
-    code = "print(sorted(v.split('=')[0] for v in open('/proc/self/environ').read().split(chr(0)) if v)); import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8123)"
-    running = start(app_folder("EXPOSE 8123"), command=("python", "-uc", code), environment={"A": "x y", "self": "1"})
+    running = start(
+        app_folder("EXPOSE 8123"), command=("python", "-uc", SERVING), environment={"A": "x y", "self": "1"}
+    )
     (replica,) = running.replicas
     assert replica.app_port == 8123
     assert replica.address().host == "127.0.0.1"
@@ -139,7 +145,19 @@ def test_the_first_process_is_held_as_well(forking):
     forking.hold([1])
     assert states(forking)[1] == "T"
     forking.release()
-    assert states(forking)[1] == "S"
+    assert states(forking)[1] in "SR"
+
+
+def test_a_process_that_gave_up_root_is_counted_and_held(app_folder, start):
+    code = "import os, time; os.setgid(7); os.setuid(7); print('up', flush=True); time.sleep(60)"
+    command = ("sh", "-c", f'python -c "{code}"; true')
+    (replica,) = start(app_folder(), command=command).replicas
+    assert until(lambda: b"up" in replica.logs())
+    (worker,) = children(replica)
+    replica.hold([worker.pid])
+    assert states(replica)[worker.pid] == "T"
+    replica.release()
+    assert states(replica)[worker.pid] in "SR"
 
 
 def test_a_lost_warden_lets_its_processes_go_on(forking):
@@ -215,7 +233,8 @@ def test_spawned_processes_share_environment_folder_and_output(forking, docker_r
 def test_replicas_are_containers_of_their_own(app_folder, start):
     agents = []
 
-    def agent(replica_id):
+    def agent(replica_id, workdir, _workdir):
+        assert workdir == "/app"
         agents.append(replica_id)
         return "import sys; sys.stderr.write('')"
 
@@ -242,7 +261,7 @@ def test_an_image_that_is_not_there_is_named(app_folder, start):
 def test_without_python_no_probe_but_the_rest(app_folder, start):
     bare = app_folder("RUN rm -f /usr/bin/python* /usr/local/bin/python*")
     with pytest.raises(RuntimeFault, match="probe = false"):
-        start(bare, command=("sleep", "60"), agent=lambda _: "")
+        start(bare, command=("sleep", "60"), agent=lambda _replica, _workdir: "")
     (replica,) = start(bare, command=("sleep", "60")).replicas
     assert [row.command for row in replica.census()] == [("sleep", "60")]
     with pytest.raises(RuntimeFault, match="no Python"):
@@ -291,7 +310,7 @@ def test_delivered_files_are_readable_and_nobody_elses(app_folder, start):
         "/run/secrets/openai 0o100444 0 True False",
         "/run/deep/er/key 0o100444 0 True False",
         "conf/key.txt 0o100400 0 False False",
-        "/tmp 0o41777 0 True True",
+        "/tmp 0o41777 0 True True",  # noqa: S108
         "/run/deep 0o40755 0 True False",
         "/app 0o40755 0 True False",
         "sk-llamakey-1",
@@ -324,7 +343,9 @@ def test_the_probe_starts_in_every_python_of_the_image(app_folder, start):
         "python -c 1; /opt/v/bin/python -c 1; env -i /opt/v/bin/python -Ic 1; find / -xdev -name '_llamakey*' | wc -l",
     )
     source = "import sys; print('probe', sys.prefix, flush=True)"
-    (replica,) = start(app_folder(rest + "\nUSER 1234"), command=command, agent=lambda _: source).replicas
+    (replica,) = start(
+        app_folder(rest + "\nUSER 1234"), command=command, agent=lambda _replica, _workdir: source
+    ).replicas
     assert until(replica.exited) == Exit(0)
     lines = replica.logs().decode().splitlines()
     assert lines[:3] == ["probe /usr", "probe /opt/v", "probe /opt/v"] or lines[1:3] == ["probe /opt/v"] * 2

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import io
+import secrets
+import signal
+import subprocess
+import sys
 import tarfile
 from dataclasses import replace
 
+import psutil
 import pytest
 from docker_apps import DOCKERFILE, PYTHON_IMAGE, until
 
 from pytest_llamakey.dotenv_guard import DECOY
 from pytest_llamakey.runtimes.base import Plan, RuntimeFault
+from pytest_llamakey.runtimes.docker_build import shared_folder
 from pytest_llamakey.runtimes.docker_context import declared_args, pack
 from pytest_llamakey.spec.model import Deployment, Origin
 
@@ -144,6 +150,43 @@ def test_the_engines_own_builder_does_as_well(app_folder, docker_reaper, plan, m
     with pytest.raises(RuntimeFault, match="needs BuildKit: put a `docker`"):
         runtime.build(plan(app_folder("RUN --mount=type=cache,target=/x true")))
     runtime._engine()[0].images.remove(image)
+
+
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from pytest_llamakey.reaper import Reaper
+from pytest_llamakey.runtimes.base import Plan
+from pytest_llamakey.runtimes.docker import DockerRuntime
+from pytest_llamakey.spec.model import Deployment
+reaper = Reaper(sys.argv[2])
+deployment = Deployment(id="t", name="t", folder=Path(sys.argv[1]), source=None, runtime="docker", build=".")
+plan = Plan(sys.argv[2], deployment, {}, verbose=True, progress=lambda line: print(line, flush=True),
+            build_args={"PYTHON_IMAGE": sys.argv[3]})
+DockerRuntime(reaper).build(plan)
+"""
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_build_ends_with_its_client(app_folder, signum):
+    marker = secrets.token_hex(8)
+    folder = app_folder(f"RUN echo begun-{marker} && sleep 300")
+    run = f"interrupted-{marker}"
+    command = [sys.executable, "-c", INTERRUPTED, str(folder), run, PYTHON_IMAGE]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    with process:
+        assert any(line.rstrip().endswith(f" begun-{marker}") for line in process.stdout)
+        assert processes_with(marker)
+        process.send_signal(signum)
+        process.wait(10)
+    assert until(lambda: not processes_with(marker), 10)
+    assert until(lambda: not shared_folder(run).exists(), 10)
+
+
+def processes_with(marker):
+    """Programs that have ``marker`` on their command line: the build step's shell, as this machine sees it."""
+    return [p for p in psutil.process_iter(["cmdline"]) if f"begun-{marker} " in " ".join(p.info["cmdline"] or ())]
 
 
 @pytest.mark.engine

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from pytest_llamakey import facts as facts_module
+from pytest_llamakey.causes import Cause, causes, diagnose
+from pytest_llamakey.causes.base import Example
+from pytest_llamakey.checks import judge
+from pytest_llamakey.spec.model import CAUSES, DEFAULT_CHECKS
+
+EVERY = [(cause, example) for cause in causes() for example in cause.EXAMPLES]
+
+
+def _id(case: object) -> str:
+    return case.name if isinstance(case, Cause) else case.title if isinstance(case, Example) else str(case)
+
+
+@pytest.mark.parametrize(("cause", "example"), EVERY, ids=_id)
+def test_an_example_is_found_or_not_as_it_says(cause: Cause, example: Example) -> None:
+    assert (cause.name in {finding.cause for finding in diagnose(example.facts)}) == example.found
+
+
+@pytest.mark.parametrize(("cause", "example"), EVERY, ids=_id)
+def test_checks_fail_exactly_together_with_findings(cause: Cause, example: Example) -> None:
+    findings = diagnose(example.facts)
+    results = judge(example.facts, findings, DEFAULT_CHECKS)
+    assert {r.name for r in results if r.outcome == "failed"} == {r.name for r in results if r.findings}
+    assert {f.check for f in findings} <= {r.name for r in results if r.outcome == "failed"}
+    assert {f for r in results for f in r.findings} == set(findings)
+
+
+@pytest.mark.parametrize(("cause", "example"), EVERY, ids=_id)
+def test_the_same_is_found_in_facts_that_were_stored(cause: Cause, example: Example) -> None:
+    stored = facts_module.from_json(facts_module.to_json(example.facts))
+    assert diagnose(stored) == diagnose(example.facts)
+
+
+@pytest.mark.parametrize("cause", causes(), ids=_id)
+def test_a_cause_is_complete(cause: Cause) -> None:
+    assert cause.name in CAUSES
+    assert cause.explains
+    assert {example.found for example in cause.EXAMPLES} == {True, False}
+    page = inspect.cleandoc(type(cause).__doc__ or "")
+    assert "What you see" in page
+    assert "\n    " in page, "the page shows no pattern"
+    for example in cause.EXAMPLES:
+        for finding in diagnose(example.facts):
+            assert finding.fix.endswith(".")
+            assert finding.evidence
+
+
+def test_the_first_causes_are_there() -> None:
+    first = {"key-missing", "client-before-env", "key-mangled", "wrong-endpoint", "key-in-logs", "worker-silent"}
+    assert first | {"worker-died"} <= {cause.name for cause in causes()}

@@ -1,0 +1,231 @@
+"""What findings say: where, on what evidence, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_llamakey.causes import diagnose
+from pytest_llamakey.causes.key_mangled import alteration
+from pytest_llamakey.causes.recorded import (
+    EMPTY,
+    FOREIGN,
+    MATCH,
+    MISSING,
+    NEWLINE,
+    app,
+    at,
+    call,
+    change,
+    client,
+    dotenv,
+    keyless,
+    main_process,
+    roll,
+    worker,
+)
+from pytest_llamakey.facts import Drive, Facts, KeySight, Reference, Replica, Sighting
+
+if TYPE_CHECKING:
+    from pytest_llamakey.findings import Finding
+
+EARLY = client(0.41, MISSING, "app.py:5")
+
+
+def only(facts: Facts) -> Finding:
+    findings = diagnose(facts)
+    assert len(findings) == 1, findings
+    return findings[0]
+
+
+def causes_of(facts: Facts) -> list[str]:
+    return [finding.cause for finding in diagnose(facts)]
+
+
+def too_early(pid: int = 7, **more: object) -> object:
+    return keyless(pid, **{"key": MATCH, "clients": (EARLY,), "dotenv": (dotenv(0.9),), **more})
+
+
+def test_client_before_env_names_both_lines_and_tells_the_timeline() -> None:
+    finding = only(app(too_early(7), too_early(8), worker(9), delivered=("dotenv:.env",)))
+    assert finding.check == "wire"
+    assert finding.workers == (("web-1", 7), ("web-1", 8))
+    assert [str(place) for place in finding.where] == ["app.py:5", "main.py:3"]
+    assert finding.evidence[0] == "0.41 s app.py:5 OpenAI(...) built, key: none"
+    assert finding.evidence[1] == "0.90 s main.py:3 load_dotenv() sets the key from .env"
+    assert "main.py:3 before the client of app.py:5" in finding.fix
+
+
+def test_client_before_env_prefers_the_file_over_the_variable_it_sets() -> None:
+    set_by_dotenv = change(0.9001, where="main.py:3")
+    finding = only(app(too_early(environment_changes=(set_by_dotenv,)), delivered=("dotenv:.env",)))
+    assert "from .env" in finding.evidence[1]
+
+
+def test_a_dotenv_that_does_not_override_brings_nothing_to_an_empty_variable() -> None:
+    shadowed = app(too_early(environment={"OPENAI_API_KEY": EMPTY}, key=EMPTY), delivered=("dotenv:.env",))
+    assert "client-before-env" not in causes_of(shadowed)
+
+
+def test_two_lines_that_build_too_early_are_two_findings() -> None:
+    second = replace(EARLY, at=0.6, where=at("embed.py:2"))
+    findings = diagnose(app(too_early(clients=(EARLY, second)), delivered=("dotenv:.env",)))
+    assert [str(finding.where[0]) for finding in findings] == ["app.py:5", "embed.py:2"]
+
+
+def test_an_unrelated_error_is_not_taken_for_harm() -> None:
+    late = client(1.1, MATCH, "app.py:12")
+    healthy = worker(environment={}, clients=(EARLY, late), dotenv=(dotenv(0.9),), calls=(call(), call(FOREIGN)))
+    assert causes_of(app(healthy, delivered=("dotenv:.env",))) == ["hardcoded-key"]
+
+
+def test_key_missing_points_at_the_deployment_and_at_the_failing_line() -> None:
+    finding = only(app(main_process(environment={}), keyless(7), keyless(8), delivered=("none",)))
+    assert finding.check == "keyed"
+    assert [str(place) for place in finding.where] == ["llamakey.toml:7", "app.py:14"]
+    assert finding.workers == (("web-1", 7), ("web-1", 8))
+    assert finding.evidence[0] == "0.30 s pid 7 started, OPENAI_API_KEY not in its environment"
+    assert 'key = "none"' in finding.fix
+
+
+def test_key_mangled_says_what_was_altered_and_where_first() -> None:
+    mangled = keyless(
+        key=NEWLINE, clients=(client(key=NEWLINE),), environment={"OPENAI_API_KEY": NEWLINE}, rollcall=(roll(NEWLINE),)
+    )
+    finding = only(app(mangled))
+    assert str(finding.where[0]) == "llamakey.toml:7"
+    assert finding.evidence[0].endswith(r"started with OPENAI_API_KEY='<key>\n': a newline behind it")
+    assert "environment variable OPENAI_API_KEY" in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("shown", "what"),
+    [
+        (r"'<key>\n'", "a newline behind it"),
+        (r"'<key>\r\n'", "a carriage return behind it"),
+        ("'\"<key>\"'", "quotes around it"),
+        ("\"'<key>'\"", "quotes around it"),
+        ("' <key>'", "a space before it"),
+        ("'<key>  '", "a space behind it"),
+        ("'Bearer <key>'", '"Bearer " before it'),
+        (r"'\ufeff<key>'", "a byte-order mark before it"),
+        ("'${<key>}'", "an unexpanded variable around it"),
+        ("<key>[:20]", "cut short, only <key>[:20] is left"),
+        ("'<key>xyz'", "something else around it, '<key>xyz'"),
+        ("'sk-oops", "the key is altered"),
+    ],
+)
+def test_alterations_have_names(shown: str, what: str) -> None:
+    assert alteration(shown)[0] == what
+
+
+def test_wrong_endpoint_names_line_and_host() -> None:
+    elsewhere = call(host="api.openai.com", intended=False, exact=True)
+    finding = only(app(worker(7, calls=(elsewhere,)), worker(8, calls=(elsewhere,))))
+    assert finding.workers == (("web-1", 7), ("web-1", 8))
+    assert str(finding.where[0]) == "app.py:14"
+    assert "api.openai.com" in finding.evidence[0]
+    assert "172.17.0.1:4010" in finding.evidence[0]
+
+
+def test_key_in_logs_is_one_finding_for_logs_and_one_for_responses() -> None:
+    lines = tuple(Sighting("log", f"web-1 line {n}", "key=<key>") for n in range(1, 6))
+    findings = diagnose(app(sightings=(*lines, Sighting("response", "GET /debug", "<key>"))))
+    assert [finding.check for finding in findings] == ["exposure", "exposure"]
+    assert findings[0].evidence[-1] == "and 2 more"
+
+
+def test_worker_silent_carries_the_error_of_the_app() -> None:
+    crash = replace(keyless().errors[0], type="KeyError", message="'index'\nmore", where=at("app.py:20"))
+    finding = only(app(worker(calls=(), errors=(crash,), drive=Drive("answered", answer=500, requests=2, seconds=1.0))))
+    assert str(finding.where[0]) == "app.py:20"
+    assert "pid 7 answered 500 and made no call of the model (2 requests, 1.0 s)" in finding.evidence
+    assert any(line.endswith("app.py:20 KeyError: 'index'") for line in finding.evidence)
+
+
+def test_worker_died_shows_its_last_log_lines() -> None:
+    log = "\n".join(f"line {n}" for n in range(20))
+    finding = only(app(worker(ended=2.0, exit="signal 9", calls=(), drive=Drive("died"), log_tail=log)))
+    assert finding.evidence[0] == "2.00 s pid 7 ended: signal 9"
+    assert finding.evidence[-1] == "log: line 19"
+    assert "memory" in finding.fix
+
+
+# Precedence
+
+
+def test_a_consequence_is_not_told_beside_its_root() -> None:
+    assert causes_of(app(main_process(environment={}), keyless(), delivered=("none",))) == ["key-missing"]
+
+
+def test_two_faults_of_two_workers_are_two_findings() -> None:
+    silent = worker(8, calls=(), drive=Drive("answered", answer=404, requests=1))
+    findings = diagnose(app(main_process(environment={}), keyless(7), silent, delivered=("none",)))
+    told = {finding.cause: finding.workers for finding in findings}
+    assert told == {"key-missing": (("web-1", 7),), "worker-silent": (("web-1", 8),)}
+
+
+def test_two_faults_of_one_worker_are_two_findings() -> None:
+    elsewhere = call(host="api.openai.com", intended=False, exact=True)
+    both = too_early(errors=(), calls=(call(EMPTY), elsewhere), drive=Drive("called", answer=200, requests=1))
+    assert set(causes_of(app(both, delivered=("dotenv:.env",)))) == {"client-before-env", "wrong-endpoint"}
+
+
+def test_a_web_worker_before_a_broken_helper_is_not_silent_by_itself() -> None:
+    web = worker(calls=(), clients=(), rollcall=(), drive=Drive("answered", answer=502, requests=1))
+    helper = too_early(9, role="helper", drive=None)
+    findings = diagnose(app(web, helper, delivered=("dotenv:.env",)))
+    assert [(finding.cause, finding.workers) for finding in findings] == [("client-before-env", (("web-1", 9),))]
+
+
+def test_the_same_pid_in_two_replicas_is_two_workers() -> None:
+    one = app(main_process(environment={}), keyless(7), delivered=("none",))
+    two = replace(one, replicas=(*one.replicas, Replica("web-2", (worker(7),))))
+    assert only(two).workers == (("web-1", 7),)
+
+
+# What no cause explains yet gets the nearest name
+
+
+@pytest.mark.parametrize(
+    ("cause", "facts"),
+    [
+        ("stale-key", app(worker(calls=(call(KeySight("different", "<earlier key>")),)))),
+        ("hardcoded-key", app(worker(clients=(client(key=FOREIGN),), calls=(call(FOREIGN),)))),
+        (
+            "wrong-variable",
+            app(worker(environment={"OPENAI_API_KEY": MATCH, "MY_API_KEY": FOREIGN}, calls=(call(FOREIGN),))),
+        ),
+        ("wrong-variable", app(worker(clients=(client(key=EMPTY),), calls=(call(EMPTY),), rollcall=()))),
+        ("key-overwritten", app(worker(environment_changes=(change(0.9, MISSING),), calls=(call(MISSING),)))),
+        ("key-baked", app(worker(environment={"OPENAI_API_KEY": FOREIGN}, key=FOREIGN), delivered=("none",))),
+        ("env-cleared", app(main_process(), keyless())),
+        ("dotenv-not-found", app(keyless(dotenv=(dotenv(0.2, MISSING, found=False),)), delivered=("dotenv:.env",))),
+        ("key-missing", app(keyless(), delivered=("file:/run/secrets/key",))),
+        ("provider-mismatch", app(worker(calls=(call(header="api-key", exact=False),)))),
+        ("provider-mismatch", app(worker(7), worker(8), worker(9, versions={"openai": "1.0.0"}))),
+        ("wrong-endpoint", app(worker(7), worker(8), worker(9, clients=(client(base="http://old/v1"),)))),
+        ("key-baked", app(sightings=(Sighting("history", "step 4", "ENV OPENAI_API_KEY=<key>"),))),
+        ("key-missing", app(worker(reported=False, environment={}, calls=(call(MISSING),)), probe=False)),
+    ],
+)
+def test_nearest_name(cause: str, facts: Facts) -> None:
+    finding = only(facts)
+    assert finding.cause == cause
+    assert finding.evidence
+
+
+def test_evidence_of_many_alike_is_cut() -> None:
+    workers = [worker(pid, calls=(call(FOREIGN),), rollcall=()) for pid in range(7, 27)]
+    assert only(app(*workers)).evidence[-1] == "and 14 more like these"
+
+
+def test_other_sdk_versions_than_the_reference_are_a_hint_only() -> None:
+    reference = Reference(MATCH, "172.17.0.1:4010", "", versions={"openai": "2.0.0"})
+    assert diagnose(replace(app(), reference=reference)) == ()
+    odd = app(worker(7), worker(8), worker(9, rollcall=(roll(kind="llama_index.llms.azure_openai.AzureOpenAI"),)))
+    assert only(replace(odd, reference=reference)).hints == (
+        "openai is 1.60.0 in the deployment and 2.0.0 where the tests run",
+    )

@@ -1,0 +1,236 @@
+"""The app never notices the agent."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.probe.conftest import CANARY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.probe.conftest import Done, World
+
+
+def with_and_without(world: World, code: str, *options: str, **variables: str) -> tuple[Done, Done]:
+    world.install()
+    seen = world.run(code, *options, **variables)
+    assert world.mock.listener.wait_for(bool, 5)
+    world.remove()
+    return seen, world.run(code, *options, **variables)
+
+
+C_MODULES = {"_blake2", "_json", "_socket", "_signal", "_thread", "_weakref", "atexit", "gc", "time", "itertools"}
+
+
+def test_nothing_is_imported_but_c_modules(world: World) -> None:
+    code = "import sys\nprint(*sys.modules)"
+    seen, bare = with_and_without(world, code)
+    extra = set(seen.out.split()) - set(bare.out.split())
+    assert extra <= C_MODULES | {"_llamakey_agent"}
+    assert "_llamakey_agent" in extra
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os\nprint(os.open('app.py', os.O_RDONLY))",
+        "import sys\nsys.exit(3)",
+        "1 / 0",
+        "import os\nos.abort()",
+        "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)",
+        "import threading\nprint(threading.active_count())",
+        "import os, signal\nsignal.signal(signal.SIGPIPE, signal.SIG_DFL)\nprint(signal.getsignal(signal.SIGINT))",
+        "import importlib.util as u, pickle, copy\nspec = u.find_spec('socketserver')\n"
+        "print(copy.deepcopy(pickle.loads(pickle.dumps(spec))) == spec, sorted(vars(spec.loader).keys() - {'exec_module'}))",
+        "import importlib.util as u, sys\nspec = u.find_spec('socketserver')\nspec.loader = u.LazyLoader(spec.loader)\n"
+        "module = u.module_from_spec(spec)\nspec.loader.exec_module(module)\nprint(module.TCPServer.__name__)",
+        "import inspect, openai\nprint(inspect.signature(openai.OpenAI), openai.OpenAI.__init__.__doc__)\n"
+        "print(inspect.iscoroutinefunction(openai.AsyncOpenAI.request), inspect.getsource(openai.OpenAI.__init__)[:80])",
+        "import importlib.resources as r\nprint(r.files('openai').joinpath('_client.py').is_file())",
+    ],
+)
+def test_output_and_exit_code_are_the_same(world: World, code: str) -> None:
+    seen, bare = with_and_without(world, code)
+    assert (seen.code, seen.out, seen.err) == (bare.code, bare.out, bare.err)
+
+
+def test_no_warning_even_where_every_warning_is_shown(world: World) -> None:
+    code = "import os, openai, socket, ssl\nopenai.OpenAI().models.list()\nif os.fork() == 0: raise SystemExit\nos.wait()"
+    seen, bare = with_and_without(world, code, "-X", "dev", "-W", "always")
+    assert (seen.code, "llamakey" in seen.err) == (0, False), seen.err
+    assert len(seen.err.splitlines()) == len(bare.err.splitlines())
+
+
+def test_isolated_runs_report_and_those_without_site_do_not(world: World) -> None:
+    assert world.run("print(1)", "-I").record.hello.argv[-2] == "-I"
+    assert world.run("print(1)", "-S").out == "1\n"
+    assert len(world.mock.listener.processes()) == 1
+
+
+def test_a_second_copy_in_another_site_folder_stays_quiet(world: World) -> None:
+    other = world.folder / "other"
+    other.mkdir()
+    for path in world.site_packages.glob("_llamakey_agent.*"):
+        shutil.copy(path, other)
+    code = f"import site, sys\nsys.modules.pop('_llamakey_agent')\nsite.addsitedir({str(other)!r})"
+    assert len(world.run(code).record.events) == 1
+
+
+@pytest.mark.parametrize("broken", ["port", "syntax", "missing", "config"])
+def test_a_probe_that_cannot_work_is_silent_and_quick(world: World, broken: str) -> None:
+    if broken == "port":
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            world.install(port=closed.getsockname()[1])
+    elif broken == "config":
+        world.install(host=None, secret="")
+    else:
+        (agent,) = world.site_packages.glob("_llamakey_agent.py")
+        agent.write_text("this is not python") if broken == "syntax" else agent.unlink()
+    code = (
+        "import time\nstart = time.time()\nimport os, openai\nos.environ['OPENAI_API_KEY'] = 'x'\n"
+        "if os.fork() == 0: os._exit(0)\nos.wait()\nprint('fine')"
+    )
+    start = time.monotonic()
+    done = world.run(code)
+    assert (done.code, done.out, done.err) == (0, "fine\n", "")
+    assert time.monotonic() - start < 20
+
+
+def test_a_listener_that_goes_away_costs_milliseconds(world: World) -> None:
+    code = """
+import os, sys, time
+print("ready", flush=True)
+sys.stdin.readline()
+start = time.perf_counter()
+for number in range(100):
+    os.environ["OPENAI_API_KEY"] = str(number)
+print(time.perf_counter() - start)
+"""
+    process = world.start(code)
+    assert process.stdout.readline() == b"ready\n"
+    assert world.mock.listener.wait_for(bool, 5)
+    world.mock.loop.call_soon_threadsafe(world.mock.loop.stop)  # nobody reads any more
+    out, err = process.communicate(b"\n", timeout=20)
+    assert err == b""
+    assert float(out) < 2
+
+
+def test_the_apps_own_handler_of_the_signal_stays(world: World) -> None:
+    code = """
+import os, signal, sys
+signal.signal(signal.SIGURG, lambda *_: print("mine", flush=True))
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+    process = world.start(code)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(23)
+    assert process.stdout.readline() == b"mine\n"
+    process.communicate(b"\n", timeout=20)
+    assert process.returncode == 0
+
+
+def test_a_blocking_wait_goes_on_after_the_signal(world: World) -> None:
+    code = """
+import sys, time
+print("ready", flush=True)
+start = time.monotonic()
+time.sleep(1)
+print(time.monotonic() - start >= 1, sys.stdin.readline() == "go\\n")
+"""
+    process = world.start(code)
+    assert process.stdout.readline() == b"ready\n"
+    for _ in range(20):
+        process.send_signal(23)
+        time.sleep(0.02)
+    world.ask(process.pid, "report", "snapshot")
+    out, err = process.communicate(b"go\n", timeout=20)
+    assert (out, err) == (b"True True\n", b"")
+
+
+def test_forks_in_threads_and_signals_at_the_same_time(world: World) -> None:
+    code = """
+import os, signal, threading
+def work():
+    for number in range(10):
+        os.environ["OPENAI_API_KEY"] = str(number)
+        if os.fork() == 0:
+            os.environ["OPENAI_API_KEY"] = "child"
+            os._exit(0)
+        os.kill(os.getpid(), signal.SIGURG)
+        os.wait()
+threads = [threading.Thread(target=work) for _ in range(4)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+"""
+    done = world.run(code)
+    assert (done.code, done.err) == (0, "")
+    first, *children = world.records(41)
+    assert len(first.of_kind("env")) == 40
+    assert [len(child.of_kind("env")) for child in children] == [1] * 40
+    assert world.mock.listener.rejected == 0
+
+
+def test_a_subinterpreter_is_left_alone(world: World) -> None:
+    if sys.version_info >= (3, 13):
+        pytest.skip("_xxsubinterpreters went with Python 3.13")
+    code = """
+import _xxsubinterpreters as sub
+sub.run_string(sub.create(), "import sys; assert not any('Finder' == type(f).__name__ for f in sys.meta_path)")
+"""
+    assert world.run(code).record.orderly
+
+
+def test_an_app_that_shadows_the_standard_library_starts(world: World) -> None:
+    for name in ("re", "json", "logging", "threading", "hashlib", "ssl", "socket"):
+        (world.app / f"{name}.py").write_text("print('shadow')")
+    done = world.run("print('fine')", PYTHONPATH=str(world.app))
+    assert (done.code, done.out, done.err) == (0, "fine\n", "")
+
+
+def test_the_source_is_python_3_8(tmp_path) -> None:
+    import ast
+    from pathlib import Path
+
+    from pytest_llamakey.probe import agent
+
+    ast.parse(Path(agent.__file__).read_text(encoding="utf-8"), feature_version=(3, 8))
+
+
+def test_a_call_costs_little(world: World, make_world: Callable[..., World]) -> None:
+    code = """
+import time, httpx, openai
+client = openai.OpenAI(http_client=httpx.Client(transport=httpx.HTTPTransport()))
+client.models.list()
+costs = []
+for _ in range(200):
+    start = time.perf_counter()
+    client.models.list()
+    costs.append(time.perf_counter() - start)
+print(sorted(costs)[100])
+"""
+    seen, bare = with_and_without(world, code)
+    assert float(seen.out) - float(bare.out) < 0.01, CANARY
+
+
+def test_the_interpreter_starts_as_quickly(world: World) -> None:
+    def best() -> float:
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            subprocess.run([world.python, "-c", ""], check=True, env=world.environment(), timeout=20)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    seen = best()
+    world.remove()
+    assert seen - best() < 0.1
