@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pytest_llamakey.keys import Secrets
     from pytest_llamakey.probe.listener import Event, ProcessRecord
 
-AZURE_PATH = "/openai/deployments/"
+AZURE_PATH = "/openai/"
+"""Azure's paths begin so (``/openai/deployments/NAME/…``, ``/openai/v1/…``), OpenAI's own never do."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,9 @@ def attribute(
         if event.kind == "call"
     }
     asked = {(replica, window.pid): window.start for replica, each in driven.items() for window in each.windows}
-    first_asked = {replica: min((w.start for w in each.windows), default=float("inf")) for replica, each in driven.items()}
+    first_asked = {
+        replica: min((w.start for w in each.windows), default=float("inf")) for replica, each in driven.items()
+    }
     known: dict[tuple[str, int], list[Call]] = {}
     strays: list[Call] = []
     for call in received:
@@ -119,13 +122,16 @@ def credential(call: ReceivedCall, secrets: Secrets) -> tuple[str, KeySight, boo
     OpenAI asks for ``Authorization: Bearer KEY`` (platform.openai.com/docs/api-reference/authentication), Azure for
     ``api-key: KEY`` or a bearer token (learn.microsoft.com/azure/ai-services/openai/reference, Authentication).
     """
-    if call.api_key is not None and (call.authorization is None or call.path.startswith(AZURE_PATH)):
-        return "api-key", secrets.sight(call.api_key), call.api_key == secrets.canary
-    if call.authorization is None:
+    bearers = [value for name, value in call.headers if name == "authorization"]
+    keys = [value for name, value in call.headers if name == "api-key"]
+    azure = call.path.startswith(AZURE_PATH)
+    if keys and (azure or not bearers):
+        return "api-key", secrets.sight(keys[0]), azure and keys == [secrets.canary]
+    if not bearers:
         return "", secrets.sight(None), False
-    scheme, _, key = call.authorization.partition(" ")
-    sight = secrets.sight(key if scheme == "Bearer" else call.authorization)
-    return "authorization", sight, call.authorization == f"Bearer {secrets.canary}"
+    scheme, _, key = bearers[0].partition(" ")
+    sight = secrets.sight(key if scheme == "Bearer" else bearers[0])
+    return "authorization", sight, bearers == [f"Bearer {secrets.canary}"]
 
 
 def _intended(host: str, patterns: tuple[str, ...]) -> bool:

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from pytest_llamakey.session import Session
 
 CONFIG_NAME = "llamakey.toml"
-OTHER_FILES = ("compose.yml", "compose.yaml", "docker-compose.yml", "docker-compose.yaml", "*.service", "*.yaml", "*.yml")
+OTHER_FILES = (
+    "compose.yml",
+    "compose.yaml",
+    "docker-compose.yml",
+    "docker-compose.yaml",
+    "*.service",
+    "*.yaml",
+    "*.yml",
+)
 
 
 class CheckFailed(Exception):
@@ -33,12 +41,33 @@ def collector_for(path: Path, parent: pytest.Collector) -> pytest.Collector | No
     if path.name == CONFIG_NAME:
         return DeploymentFile.from_parent(parent, path=path)
     if path.name == "pyproject.toml" and path.parent == parent.config.rootpath:
-        return DeploymentFile.from_parent(parent, path=path) if b"[tool.llamakey.deployment]" in path.read_bytes() else None
+        return DeploymentFile.from_parent(parent, path=path) if describes_deployments(path) else None
     if not parent.session.isinitpath(path):
         return None
     if fnmatch.fnmatch(path.name, "Dockerfile*") or any(fnmatch.fnmatch(path.name, each) for each in OTHER_FILES):
         return DeploymentFile.from_parent(parent, path=path)
     return None
+
+
+def describes_deployments(pyproject: Path) -> bool:
+    """Whether this ``pyproject.toml`` is worth reading: it may hold tables of ours."""
+    try:
+        return b"llamakey" in pyproject.read_bytes()
+    except OSError:
+        return False
+
+
+def add_root(config: pytest.Config) -> None:
+    """Have the root's ``pyproject.toml`` collected also where ``testpaths`` names folders without it.
+
+    Paths that the tester named are left as they are.
+    """
+    pyproject = config.rootpath / "pyproject.toml"
+    if config.args_source is not config.ArgsSource.TESTPATHS or not describes_deployments(pyproject):
+        return
+    above = {config.invocation_params.dir / argument for argument in config.args}
+    if config.rootpath not in above:
+        config.args.append(str(pyproject))
 
 
 class DeploymentFile(pytest.File):

@@ -38,7 +38,7 @@ AFTER_FAILURE = 0.5
 """The same after an answer that reports failure."""
 POLL = 0.1
 HOLD_LIMIT = 10.0
-"""Seconds that workers stay stopped at most: gunicorn ends a worker that is silent for 30 (docs.gunicorn.org, timeout)."""
+"""Seconds that workers stay stopped at most: gunicorn ends one that is silent for 30 (docs.gunicorn.org, timeout)."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ it: other keys were turned into ``sk-…`` and a salted fingerprint inside the p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
@@ -66,7 +66,7 @@ class DotenvLoad:
 
 @dataclass(frozen=True)
 class Client:
-    """A client object that was built: ``kind`` is its class's full name; ``error`` why building it failed, if it did."""
+    """A client object that was built: ``kind`` is its class's full name; ``error`` why building it failed, if so."""
 
     at: float
     kind: str

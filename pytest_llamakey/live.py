@@ -11,7 +11,7 @@ from pytest_llamakey import observe
 from pytest_llamakey.attribute import Yardstick, attribute
 from pytest_llamakey.drive import Course, Driven, Driver
 from pytest_llamakey.exposure import sightings
-from pytest_llamakey.facts import DeploymentFacts, Facts, Reference, Sighting, Via
+from pytest_llamakey.facts import DeploymentFacts, Facts, Sighting, Via
 from pytest_llamakey.ready import log_tail, wait_until_ready
 from pytest_llamakey.roster import Roster, roster
 from pytest_llamakey.tags import Tag
@@ -24,24 +24,28 @@ if TYPE_CHECKING:
     from pytest_llamakey.findings import Finding
     from pytest_llamakey.probe.listener import ProcessRecord
     from pytest_llamakey.runtimes.base import Progress, Running, RunningReplica
-    from pytest_llamakey.spec.model import Deployment
+    from pytest_llamakey.spec.model import Deployment, KeyDelivery
     from pytest_llamakey.station import Station
+    from pytest_llamakey.yardstick import References
 
 ROLLCALL_WAIT = 5.0
 """Seconds within which every process must have answered the roll call."""
+REPEAT = 0.3
+"""Seconds after which those that have not answered are woken again."""
 SPAWN_WAIT = 60.0
 """Seconds within which every spawned process must have reported."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What surrounds a running deployment: the station it is measured with, what was delivered, and the waits in seconds."""
+    """What surrounds a running deployment; ``boot`` is how many seconds it may take to become ready."""
 
     deployment: Deployment
     station: Station
     delivery: Delivery
     dial: str
     boot: float
+    references: References
     progress: Progress = lambda _line: None
 
 
@@ -63,7 +67,6 @@ class LiveDeployment:
         self._running, self._setting = running, setting
         self._driven: dict[str, Driven] = {}
         self._timings: dict[str, float] = dict(running.timings)
-        self._reference: Reference | None = None
         self._spawned: set[tuple[str, int]] = set()
 
     def wait_until_ready(self) -> None:
@@ -92,10 +95,6 @@ class LiveDeployment:
             self._driven[replica.id] = driver.run()
         self._call_the_roll()
         self._timings["observe"] = self._timings.get("observe", 0.0) + time.monotonic() - started
-
-    def use_reference(self, reference: Reference | None) -> None:
-        """Take ``reference`` as the yardstick of :attr:`facts`."""
-        self._reference = reference
 
     def spawn(self, count: int, command: list[str] | tuple[str, ...]) -> tuple[int, ...]:
         """Start ``count`` further worker processes beside the app and return their pids once each has reported.
@@ -144,7 +143,7 @@ class LiveDeployment:
                 name=deployment.name,
                 runtime=deployment.runtime,
                 image=self._running.image,
-                delivered=tuple(f"{way.scheme}:{way.target}" if way.target else way.scheme for way in deployment.key),
+                delivered=tuple(map(_as_written, deployment.key)),
                 environment=tuple(sorted(setting.delivery.environment)),
                 driven=bool(deployment.requests or deployment.task),
                 expected_workers=deployment.workers,
@@ -155,7 +154,7 @@ class LiveDeployment:
             ),
             replicas=tuple(replicas),
             sightings=tuple(seen),
-            reference=self._reference,
+            reference=setting.references.fact(setting.delivery.environment, hosts[0]),
             strays=ledger.strays,
             timings=dict(self._timings),
         )
@@ -208,7 +207,7 @@ class LiveDeployment:
     def stop(self) -> None:
         """End the deployment and remove all that was started for it; safe to call twice."""
         started = time.monotonic()
-        self._running.remove()
+        self._running.stop()
         self._timings.setdefault("stop", time.monotonic() - started)
 
     @property
@@ -232,8 +231,15 @@ class LiveDeployment:
                     number = listener.send(replica.id, pid, command)
                     if number is not None:
                         awaited.add((replica.id, pid, answer, number))
+            self._wake(replica, pids, awaited)
+
+    def _wake(self, replica: RunningReplica, pids: set[int], awaited: set[tuple[str, int, str, int]]) -> None:
+        """Wake the processes until all have answered: a signal may come before the command that it announces."""
+        until = time.monotonic() + ROLLCALL_WAIT
+        while pids and time.monotonic() < until:
             replica.wake(pids)
-        listener.wait_for(partial(_all_answered, awaited), ROLLCALL_WAIT)
+            if self._setting.station.listener.wait_for(partial(_all_answered, awaited), REPEAT):
+                return
 
     def _records(self, replica: RunningReplica) -> list[ProcessRecord]:
         return [record for record in self._setting.station.listener.processes() if record.replica == replica.id]
@@ -253,6 +259,12 @@ class LiveDeployment:
         key = self._setting.station.secrets.canary if process.key.state == "match" else process.key.shown or None
         errors = tuple(f"{error.type}: {error.message}" for error in process.errors)
         return LiveWorker(pid, "worker", key, calls, errors)
+
+
+def _as_written(way: KeyDelivery) -> str:
+    """A key delivery in the words of ``llamakey.toml``."""
+    variable = f":{way.variable}" if way.scheme == "dotenv" else ""
+    return f"{way.scheme}:{way.target}{variable}" if way.target else way.scheme
 
 
 def _undriven(now: Roster) -> Driven:

@@ -18,6 +18,7 @@ from pytest_llamakey.facts import (
     Rollcall,
 )
 from pytest_llamakey.probe import decode
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -102,7 +103,9 @@ def _process(
 ) -> Process:
     records = by_pid.get(pid, [])
     latest = records[-1] if records else None
-    living = {each.pid for each in (*recorded.driven.last.workers, *recorded.driven.last.mains, *recorded.driven.last.others)}
+    living = {
+        each.pid for each in (*recorded.driven.last.workers, *recorded.driven.last.mains, *recorded.driven.last.others)
+    }
     gone = pid not in living
     history = _history(latest, by_pid) if latest else _History()
     environment = _environment(latest)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import pytest
 
@@ -19,13 +20,14 @@ class Options:
     """What the tester asked for, from the command line first and the ini file second.
 
     ``runtime``: ``auto``, ``docker`` or ``process``. ``checks``: names, or empty for what the deployment says.
-    ``timeout``: seconds. ``report`` and ``html``: file names, or empty.
+    ``timeout``: seconds. ``report`` and ``html``: where to write them, from the folder pytest was called in (command
+    line) or from the root (ini file).
     """
 
     runtime: str
     checks: tuple[str, ...]
-    report: str
-    html: str
+    report: Path | None
+    html: Path | None
     build_args: Mapping[str, str]
     timeout: float
     keep: bool
@@ -95,6 +97,11 @@ def read(config: pytest.Config) -> Options:
         given = config.getoption(f"--llamakey-{name}")
         return config.getini(f"llamakey_{name}") if given is None else given
 
+    def path(name: str) -> Path | None:
+        given = config.getoption(f"--llamakey-{name}")
+        text = given or config.getini(f"llamakey_{name}")
+        return (config.invocation_params.dir if given else config.rootpath) / text if text else None
+
     runtime = str(value("runtime"))
     if runtime not in ("auto", "docker", "process"):
         raise _usage(f"llamakey_runtime: {runtime!r} is not one of auto, docker, process")
@@ -107,8 +114,8 @@ def read(config: pytest.Config) -> Options:
     return Options(
         runtime=runtime,
         checks=_checks(str(value("checks") or "")),
-        report=str(value("report") or ""),
-        html=str(value("html") or ""),
+        report=path("report"),
+        html=path("html"),
         build_args=_build_args(
             [*config.getini("llamakey_build_args"), *(config.getoption("--llamakey-build-arg") or ())]
         ),
@@ -118,13 +125,13 @@ def read(config: pytest.Config) -> Options:
 
 
 def _usage(message: str) -> Exception:
-    import pytest  # noqa: PLC0415 - options must load without it being imported by us
+    import pytest
 
     return pytest.UsageError(message)
 
 
 def _checks(text: str) -> tuple[str, ...]:
-    from pytest_llamakey.spec.model import ALL_CHECKS, DEFAULT_CHECKS  # noqa: PLC0415 - only where asked for
+    from pytest_llamakey.spec.model import ALL_CHECKS, DEFAULT_CHECKS
 
     chosen: set[str] = set()
     for name in filter(None, (part.strip() for part in text.split(","))):

@@ -27,10 +27,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and the active half of the plugin where it is asked for."""
-    config.addinivalue_line("markers", "llamakey: a deployment check collected by pytest-llamakey (select with -m llamakey)")
+    config.addinivalue_line(
+        "markers", "llamakey: a deployment check collected by pytest-llamakey (select with -m llamakey)"
+    )
     if options.asked(config):
+        from pytest_llamakey.collect import add_root
         from pytest_llamakey.session import Session
 
+        add_root(config)
         config.pluginmanager.register(Session(config, options.read(config)), "llamakey-session")
 
 

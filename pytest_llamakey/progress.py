@@ -1,4 +1,4 @@
-"""What the tester sees while images build, apps boot and workers are driven: one changing line, and nothing in a pipe."""
+"""What the tester sees while images build, apps boot and workers are driven: one changing line, none in a pipe."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ REFRESH = 0.1
 def shown(config: pytest.Config, title: str, *, verbose: bool) -> Iterator[Callable[[str], None]]:
     """A function that shows one line at a time while the block runs.
 
-    On a terminal the line changes in place; in a pipe each new line is written with ``verbose`` only. Output capturing is
-    suspended meanwhile.
+    On a terminal the line changes in place; in a pipe each new line is written with ``verbose`` only. Output capturing
+    is suspended meanwhile.
     """
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     capture = config.pluginmanager.get_plugin("capturemanager")

@@ -30,7 +30,7 @@ class Outcome:
 
 
 def run(workshop: Workshop, deployment: Deployment, checks: Sequence[CheckName], progress: Progress) -> Outcome:
-    """Boot ``deployment`` once, drive every worker, and judge ``checks``; what cannot be run gives an ``error`` report."""
+    """Boot ``deployment`` once, drive every worker, judge ``checks``; what cannot be run gives an ``error`` report."""
     warning = ""
     try:
         choice = workshop.choose(deployment)
@@ -39,7 +39,7 @@ def run(workshop: Workshop, deployment: Deployment, checks: Sequence[CheckName],
             live = workshop.start(choice, station, progress)
             keep = ""
             try:
-                report = _observe(live, deployment, checks, workshop)
+                report = _observe(live, deployment, checks)
                 if workshop.options.keep and report.outcome == "failed":
                     keep = live.keep()
             finally:
@@ -50,15 +50,12 @@ def run(workshop: Workshop, deployment: Deployment, checks: Sequence[CheckName],
     return Outcome(replace(report, timings=timings), warning, keep)
 
 
-def _observe(
-    live: LiveDeployment, deployment: Deployment, checks: Sequence[CheckName], workshop: Workshop
-) -> DeploymentReport:
+def _observe(live: LiveDeployment, deployment: Deployment, checks: Sequence[CheckName]) -> DeploymentReport:
     try:
         live.wait_until_ready()
         live.request_each_worker()
     except NotReady as fault:
         return _crashed(live, deployment, checks, fault)
-    live.use_reference(workshop.reference(live))
     facts = live.facts()
     findings = diagnose(facts)
     return deployment_report(facts, judge(facts, findings, checks), findings, deployment.expect, live.timings)

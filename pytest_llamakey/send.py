@@ -86,8 +86,8 @@ def _http(request: HttpRequest, address: Address, folder: Path, client: httpx.Cl
 
 
 def _websocket(request: WebSocketRequest, address: Address, timeout: float) -> Answer:
-    from websockets.exceptions import WebSocketException  # noqa: PLC0415 - few deployments need it
-    from websockets.sync.client import connect  # noqa: PLC0415
+    from websockets.exceptions import WebSocketException
+    from websockets.sync.client import connect
 
     body = b""
     url = f"ws://{address.host}:{address.port}{request.path}"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 import uuid
 import warnings
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_llamakey import __version__, progress, xdist_scope
-from pytest_llamakey.collect import CheckFailed, CheckItem
+from pytest_llamakey.collect import CheckFailed, CheckItem, DeploymentFile, DeploymentNode
 from pytest_llamakey.report import json_report, terminal
 from pytest_llamakey.report.item import item_outcome, item_text
 from pytest_llamakey.report.model import DeploymentReport, EngineReport, Report, from_dict, to_dict
@@ -21,17 +21,27 @@ from pytest_llamakey.spec.model import Defaults, SpecError
 from pytest_llamakey.spec.toml import read_defaults
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
 
     from pytest_llamakey.options import Options
     from pytest_llamakey.workshop import Workshop
 
 PROPERTY = "llamakey"
-"""The attribute of a test report that carries a deployment's report, also from an xdist worker to its controller."""
+"""The attribute of a test report that carries a deployment's :class:`_Carried`, also from an xdist worker."""
 
 
 class LlamakeyWarning(UserWarning):
     """A deployment runs other than its file says."""
+
+
+@dataclass(frozen=True)
+class _Carried:
+    """What a deployment's run has for the end of the session: its report, the engine, and how to enter what was kept."""
+
+    report: DeploymentReport
+    engine: str
+    kept: str
 
 
 class Session:
@@ -42,19 +52,24 @@ class Session:
         self._started = datetime.now(timezone.utc)
         self._clock = time.monotonic()
         self._ran: dict[str, DeploymentReport] = {}
-        self._unsent: set[str] = set()
-        self._gathered: dict[str, DeploymentReport] = {}
-        self._kept: list[str] = []
+        self._unsent: dict[str, _Carried] = {}
+        self._gathered: dict[str, _Carried] = {}
+        self._unwritten: list[str] = []
+        self._foreign_errors = False
         self._open: Workshop | None = None
 
     @cached_property
     def defaults(self) -> Defaults:
         """What holds for all deployments: the options over ``[tool.llamakey]``."""
-        given = Defaults(build_args=self.options.build_args, checks=self.options.checks or None)
+        given = Defaults(build_args=self.options.build_args)
         try:
             return read_defaults(self.config.rootpath, given)
         except SpecError as error:
             raise pytest.UsageError(str(error)) from None
+
+    def pytest_sessionstart(self) -> None:
+        """Read what all deployments share, so that a mistake in it is told once and first."""
+        assert self.defaults  # noqa: S101 - read once, and kept
 
     @property
     def workshop(self) -> Workshop:
@@ -92,56 +107,77 @@ class Session:
         verbose = self.config.get_verbosity() > 0
         with progress.shown(self.config, deployment.id, verbose=verbose) as show:
             outcome = run(self.workshop, deployment, wanted or (item.check,), show)
-        if outcome.warning:
-            warnings.warn(LlamakeyWarning(outcome.warning), stacklevel=1)
-        if outcome.kept:
-            self._kept.append(outcome.kept)
         self._ran[deployment.id] = outcome.report
-        self._unsent.add(deployment.id)
+        self._unsent[deployment.id] = _Carried(outcome.report, self.workshop.engine_version(), outcome.kept)
+        if outcome.warning:  # last, as -W error makes an exception of it
+            where = deployment.origin("deployment")
+            warnings.warn_explicit(
+                LlamakeyWarning(outcome.warning), None, str(item.path), where.line if where else 0, module=__name__
+            )
         return outcome.report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Notice files of others that could not be collected."""
+        report = yield
+        self._foreign_errors |= report.failed and not isinstance(collector, (DeploymentFile, DeploymentNode))
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """A mistake in one deployment file keeps no other deployment from running; for other files pytest decides."""
+        if not self._foreign_errors:
+            session.config.option.continue_on_collection_errors = True
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
         """Let the first report after a deployment has run carry what was found."""
         result: Any = yield
         if isinstance(item, CheckItem) and call.when == "call" and item.deployment.id in self._unsent:
-            self._unsent.discard(item.deployment.id)
-            setattr(result.get_result(), PROPERTY, to_dict(self._ran[item.deployment.id]))
+            carried = self._unsent.pop(item.deployment.id)
+            plain = {"report": to_dict(carried.report), "engine": carried.engine, "kept": carried.kept}
+            setattr(result.get_result(), PROPERTY, plain)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Gather what the reports carry (on the controller, where there is one)."""
-        carried = getattr(report, PROPERTY, None)
-        if carried:
-            gathered = from_dict(carried)
-            self._gathered[gathered.id] = gathered
+        plain = getattr(report, PROPERTY, None)
+        if plain:
+            carried = _Carried(from_dict(plain["report"]), plain["engine"], plain["kept"])
+            self._gathered[carried.report.id] = carried
 
+    @pytest.hookimpl(optionalhook=True)  # pytest refuses unknown hooks, and without xdist this one is unknown
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
         """Keep a deployment's items on one worker."""
         return xdist_scope.scheduler(config, log)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the table and the findings of every deployment, and where reports were written."""
-        if not self._gathered:
+        if not self._gathered and not self._unwritten:
             return
         verbosity = self.config.get_verbosity()
         terminalreporter.section("llamakey")
         width = terminalreporter._tw.fullwidth  # noqa: SLF001 - pytest has no public way to its own width
         color = terminalreporter._tw.hasmarkup  # noqa: SLF001
-        for report in self._gathered.values():
-            text = terminal.render(report, width=width, color=color, verbosity=verbosity)
+        for carried in self._gathered.values():
+            text = terminal.render(carried.report, width=width, color=color, verbosity=verbosity)
             terminalreporter.write_line(text.rstrip("\n"))
-        for line in self._kept:
-            terminalreporter.write_line(line)
+        for carried in self._gathered.values():
+            if carried.kept:
+                terminalreporter.write_line(carried.kept)
         for kind, path in (("JSON report", self.options.report), ("HTML report", self.options.html)):
-            if path:
-                terminalreporter.write_line(f"{kind}: {path}")
+            if path and not any(line.startswith(kind) for line in self._unwritten):
+                terminalreporter.write_line(f"{kind}: {_near(path, self.config.invocation_params.dir)}")
+        for line in self._unwritten:
+            terminalreporter.write_line(line, red=True)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """End what is still there, and write the reports."""
         if self._open is not None:
             self._open.close()
-        if hasattr(self.config, "workerinput"):
+        if hasattr(self.config, "workerinput") or self.config.option.collectonly:
             return
         report = Report(
             schema=1,
@@ -149,16 +185,31 @@ class Session:
             started=self._started.isoformat(timespec="seconds").replace("+00:00", "Z"),
             seconds=round(time.monotonic() - self._clock, 3),
             engine=self._engine(),
-            deployments=tuple(self._gathered.values()),
+            deployments=tuple(carried.report for carried in self._gathered.values()),
         )
-        if self.options.report:
-            json_report.write(report, Path(self.options.report))
-        if self.options.html:
-            from pytest_llamakey.report import html_report
+        self._write("JSON report", self.options.report, report)
+        self._write("HTML report", self.options.html, report)
+        if self._unwritten and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
-            html_report.write(report, Path(self.options.html))
+    def _write(self, kind: str, path: Path | None, report: Report) -> None:
+        if path is None:
+            return
+        try:
+            if kind == "JSON report":
+                json_report.write(report, path)
+            else:
+                from pytest_llamakey.report import html_report
+
+                html_report.write(report, path)
+        except OSError as error:
+            self._unwritten.append(f"{kind}: {path} cannot be written: {error.strerror or error}")
 
     def _engine(self) -> EngineReport | None:
-        version = self._open.engine_version() if self._open is not None else ""
+        version = next(filter(None, (carried.engine for carried in self._gathered.values())), "")
         return EngineReport("docker", version) if version else None
 
+
+def _near(path: Path, folder: Path) -> str:
+    """``path`` as people know it who look from ``folder``."""
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)

@@ -39,7 +39,7 @@ class Station:
             upgrades={UPGRADE: self.listener.protocol},
         )
 
-    def __enter__(self) -> Station:
+    def __enter__(self) -> Station:  # noqa: PYI034 - Self is not in Python 3.10
         self.endpoint.start()
         return self
 
@@ -58,7 +58,7 @@ class Station:
         return own if deployment.endpoint == "env" else (*own, *INTERCEPTED)
 
     def agent(self, deployment: Deployment, dial: str, names: tuple[str, ...]) -> Callable[[str, str], str] | None:
-        """Renders the probe's file for one replica and the app's folder there, or ``None`` where the deployment wants no probe."""
+        """Renders the probe's file for one replica and its app's folder; ``None`` where no probe is wanted."""
         if not deployment.probe:
             return None
 

@@ -18,6 +18,7 @@ from pytest_llamakey.runtimes.base import Plan, Progress, RuntimeFault
 from pytest_llamakey.spec import keywords
 from pytest_llamakey.spec.placeholders import fill, uses_port_placeholder
 from pytest_llamakey.station import Station
+from pytest_llamakey.yardstick import References
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,6 +48,7 @@ class Workshop:
         self._run, self._verbose = run, verbose
         self._reaper = Reaper(self.run_id)
         self._runtimes: dict[str, Runtime] = {}
+        self._references = References(self._reaper, self.authority)
 
     @cached_property
     def run_id(self) -> str:
@@ -60,6 +62,7 @@ class Workshop:
 
     def close(self) -> None:
         """End and remove everything that is still there."""
+        self._references.close()
         self._reaper.close()
 
     def choose(self, deployment: Deployment) -> Choice:
@@ -81,21 +84,24 @@ class Workshop:
                 if not deployment.command:
                     raise
                 where = f"{deployment.id} runs as plain processes instead of containers"
-                return replace(self._choice(replace(deployment, runtime="process")), warning=f"{where}: {fault}")
+                other = self._choice(keywords.apply(deployment, self.root, runtime="process"))
+                return replace(other, warning=f"{where}: {fault}")
         if wanted == "docker" and deployment.runtime == "process":
             build = deployment.build or "."
             if not deployment.image and not (deployment.folder / build / deployment.dockerfile).is_file():
                 raise RuntimeFault(
-                    f"{deployment.id} has no image and no {deployment.dockerfile} in {deployment.folder / build}, so it "
-                    "cannot run in docker: add one, or leave out --llamakey-runtime docker"
+                    f"{deployment.id} has no image and no {deployment.dockerfile} in {deployment.folder / build}, "
+                    "so it cannot run in docker: add one, or leave out --llamakey-runtime docker"
                 )
-            return self._choice(replace(deployment, runtime="docker", build=None if deployment.image else build))
+            return self._choice(keywords.apply(deployment, self.root, runtime="docker"))
         if wanted == "process" and not deployment.command:
             raise RuntimeFault(
                 f'{deployment.id} has no command, so it cannot run as a plain process: add command = ["…"] to '
                 f"{deployment.origin('name') or 'its llamakey.toml'}, or leave out --llamakey-runtime process"
             )
-        return self._choice(deployment if wanted == "auto" else replace(deployment, runtime=wanted))  # type: ignore[arg-type]
+        if wanted in ("auto", deployment.runtime):
+            return self._choice(deployment)
+        return self._choice(keywords.apply(deployment, self.root, runtime=wanted))
 
     def _choice(self, deployment: Deployment) -> Choice:
         runtime = self._runtime(deployment.runtime)
@@ -139,13 +145,14 @@ class Workshop:
             hosts=PROVIDER_HOSTS,
             dial=dial,
             ca_pem=station.endpoint.ca_pem,
-            keep=self.options.keep,
+            may_keep=self.options.keep,
             verbose=self._verbose,
             progress=progress,
             build_args={**self.defaults.build_args, **deployment.build_args},
         )
         running = choice.runtime.start(plan)
-        setting = Setting(deployment, station, delivery, dial, self.options.timeout, progress)
+        self._references.begin(delivery.environment)
+        setting = Setting(deployment, station, delivery, dial, self.options.timeout, self._references, progress)
         return LiveDeployment(running, setting)
 
     def _port(self, deployment: Deployment) -> int | None:
@@ -154,13 +161,10 @@ class Workshop:
                 return int(free.getsockname()[1])
         if deployment.port is None and uses_port_placeholder(deployment):
             raise RuntimeFault(
-                f"{deployment.id} uses {{port}}, and neither names a port nor has a Dockerfile that EXPOSEs exactly one: "
+                f"{deployment.id} uses {{port}}, and neither names a port nor has a Dockerfile that EXPOSEs just one: "
                 f"add port = … to {deployment.origin('name') or 'its llamakey.toml'}"
             )
         return deployment.port
-
-    def reference(self, _live: LiveDeployment) -> Reference | None:
-        return None
 
     def engine_version(self) -> str:
         """The container engine's version, or empty where none was used."""

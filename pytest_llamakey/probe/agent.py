@@ -8,8 +8,10 @@ and no import comes earlier than the app makes it), originals are taken at load 
 printed, and no exception leaves a hook. Python 3.8 and newer, standard library only.
 """
 
+# ruff: noqa: D102, D103 - nothing in here is called from outside; what is not plain from its name has a docstring
+
 import _json
-import _signal
+import _signal  # type: ignore[import-not-found]  # typeshed leaves it out
 import _socket
 import _thread
 import atexit
@@ -123,7 +125,7 @@ def clean(text, limit=2000):
         text = text.replace(key, "<earlier key>")
     if _CANARY:
         text = text.replace(_CANARY, "<key>")
-    for key in list(_foreign):
+    for key in tuple(_foreign):
         text = text.replace(key, "sk-…" + _fingerprint(key))
     start = text.find("sk-")
     while start >= 0:
@@ -169,9 +171,9 @@ _texts = {}  # type: ignore[var-annotated]  # code file name → its lines
 
 
 def relative(path):
-    """``path`` as the app's owner knows it: relative to the app's folder where it lies inside."""
+    """Give ``path`` as the app's owner knows it: relative to the app's folder where it lies inside."""
     full = path if path.startswith("/") else os.path.normpath(os.path.join(_START, path))
-    return full[len(_ROOT) :] if full.startswith(_ROOT) else full
+    return full[len(_ROOT) :] if full.startswith(_ROOT) else full  # noqa: FURB188 - removeprefix came with 3.9
 
 
 def _shown_name(path):
@@ -193,9 +195,14 @@ def _line(path, number):
     return lines[number - 1].decode("utf-8", "replace").strip() if 0 < number <= len(lines) else ""
 
 
+def _caller():
+    return _frame(2)
+
+
 def where():
-    """The app's own frames of this thread, innermost first. (LlamaIndex lays some 50 frames between app and socket.)"""
-    places, frame, steps = [], _frame(1), 0
+    """The app's own frames of this thread, innermost first; LlamaIndex lays some 50 others between app and socket."""
+    places: "list[object]" = []
+    frame, steps = _caller(), 0
     while frame is not None and steps < 100 and len(places) < 5:
         code = frame.f_code
         name = _shown_name(code.co_filename)
@@ -210,7 +217,7 @@ def where():
 
 
 def dumps(value):
-    """JSON of plain data. (The ``json`` package imports ``re`` and is the app's to import.)"""
+    """JSON of plain data; the ``json`` package imports ``re`` and is the app's to import."""
     if isinstance(value, str):
         return _quote(value)
     if value is None or value is True or value is False:
@@ -227,6 +234,9 @@ class _Scan:
     parse_float, parse_int, parse_constant = float, int, float
 
 
+_parse = _json.make_scanner(_Scan)  # type: ignore[arg-type]  # it takes any object with these names
+
+
 class Wire:
     """The connection to the listener. An event is queued, and whoever holds the lock sends what is queued.
 
@@ -234,8 +244,8 @@ class Wire:
     """
 
     def __init__(self):
-        self.dead = False
-        self.sock = None
+        self.dead, self.clients = False, 0
+        self.sock: "_socket.socket" = None  # type: ignore[assignment]  # ours() is asked before each use
         self.reset("exec", [])
 
     def reset(self, how, forked):
@@ -276,7 +286,7 @@ class Wire:
                 self.sock.close()
             else:
                 self.sock.detach()
-            self.sock = None
+            self.sock = None  # type: ignore[assignment]
 
     def connect(self):
         self.drop()
@@ -348,7 +358,7 @@ class Wire:
             if mac != _mac(b"%s:down:%d:%s" % (self.conn.encode(), self.down, body)):
                 raise EOFError
             self.down += 1
-            found.append(_json.make_scanner(_Scan)(body.decode("ascii"), 0)[0])
+            found.append(_parse(body.decode("ascii"), 0)[0])
         return found
 
 
@@ -420,7 +430,8 @@ def _parent_env():
 
 @quiet
 def forked():
-    modules, frame = [], _frame(1)
+    modules: "list[str]" = []
+    frame = _caller()
     while frame is not None and len(modules) < 8:
         name = frame.f_globals.get("__name__")
         if isinstance(name, str) and frame.f_code.co_filename != _SELF and name not in modules[-1:]:
@@ -430,7 +441,7 @@ def forked():
     try:
         wire.drop()
     finally:
-        wire.sock = None
+        wire.sock = None  # type: ignore[assignment]
         wire.reset("fork", modules)
     introduce()
 
@@ -537,6 +548,7 @@ def versions():
 # --- clients ----------------------------------------------------------------------------------------------------------
 
 _registry = []  # type: ignore[var-annotated]  # (weak reference, number, places) of each client built, oldest first
+_numbered = {}  # type: ignore[var-annotated]  # the same for objects that cannot be referred to weakly, by id and class
 _building = set()  # type: ignore[var-annotated]  # ids of objects inside a hooked __init__: only the outermost reports
 
 
@@ -576,13 +588,17 @@ def described(client, given=None):
 
 @quiet
 def report_client(client, error, given=None):
-    number = wire.clients = getattr(wire, "clients", 0) + 1
+    number = wire.clients = wire.clients + 1
     seen = described(client, given)
     places = where()
     if error is None:
         if len(_registry) >= 2000:
             _registry[:] = [entry for entry in _registry if entry[0]() is not None][-1500:]
-        _registry.append((ref(client), number, places))
+        try:
+            _registry.append((ref(client), number, places))
+        except TypeError:  # pydantic 1 lays its models out without room for weak references
+            if len(_numbered) < 2000:
+                _numbered[id(client), kind_of(client)] = number, places
     else:
         report_error(error, None)
     put("client", id=number, error="" if error is None else told(error), where=places, **seen)
@@ -690,14 +706,16 @@ def credential(headers):
     """The credential header's name and its key; a value without ``Bearer`` is taken whole."""
     value = headers.get("authorization")
     if value:
-        return "authorization", value[7:] if value.startswith("Bearer ") else value
+        bare = value[7:] if value.startswith("Bearer ") else value  # noqa: FURB188 - removeprefix came with 3.9
+        return "authorization", bare
     return ("api-key", headers["api-key"]) if "api-key" in headers else ("", None)
 
 
 def trusts(transport):
     """Whether this transport's TLS would accept the mock's certificate."""
-    context = getattr(getattr(transport, "_pool", None), "_ssl_context", False)
-    return context is None or (context and (not context.verify_mode or hasattr(context, "_llamakey")))
+    context = getattr(getattr(transport, "_pool", transport), "_ssl_context", transport)
+    # httpcore makes one of its own, which trusts the mock, where there is none; `transport` stands for "cannot tell"
+    return context is None or getattr(context, "verify_mode", True) == 0 or hasattr(context, "_llamakey")
 
 
 def tag(seq, name):
@@ -1142,6 +1160,9 @@ def rollcall():
     things = {id(thing): thing for thing, _, _ in registered() if id(type(thing)) in wanted}
     if wanted:  # registered() sees what gc.freeze hid
         things.update((id(o), o) for o in gc.get_objects() if id(type(o)) in wanted)
+    for number, thing in things.items():
+        if (number, kind_of(thing)) in _numbered:
+            known.setdefault(number, _numbered[number, kind_of(thing)])
     settings = peek(sys.modules.get("llama_index.core.settings"), "Settings")
     roles = {id(peek(settings, "_llm")): "Settings.llm", id(peek(settings, "_embed_model")): "Settings.embed_model"}
     order = sorted(things, key=lambda i: (known.get(i, (1 << 30,))[0], kind_of(things[i])))
@@ -1291,11 +1312,11 @@ def start():
     for owner in filter(None, (_socket, sys.modules.get("socket"))):
         for name in ("gethostbyname", "gethostbyname_ex"):
             setattr(owner, name, by_name(getattr(owner, name)))
-    _socket.getaddrinfo = getaddrinfo  # type: ignore[assignment]
-    for name in HOOKS:
+    _socket.getaddrinfo = getaddrinfo
+    for name, hook in HOOKS.items():
         if name in sys.modules:
-            quiet(HOOKS[name])(sys.modules[name])
-    sys.meta_path.insert(0, Finder())  # type: ignore[arg-type]
+            quiet(hook)(sys.modules[name])
+    sys.meta_path.insert(0, Finder())
 
 
 if CONFIG and not hasattr(sys, "_llamakey"):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey import facts
-from pytest_llamakey.probe.listener import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_llamakey.probe.listener import Event
 
 
 def sight(raw: Mapping[str, Any]) -> facts.KeySight:
@@ -75,27 +78,4 @@ def rollcall(event: Event) -> tuple[facts.Rollcall, ...]:
             where=places(row["where"]),
         )
         for row in event.data["rows"]
-    )
-
-
-def calls(events: Sequence[Event]) -> tuple[facts.Call, ...]:
-    """The model calls of one record, each with the status of its ``done``.
-
-    ``exact``, ``intended`` and a ``via`` other than ``request`` and ``rollcall`` are not the agent's to say.
-    """
-    statuses = {event.data["seq"]: event.data["status"] for event in events if event.kind == "done"}
-    return tuple(
-        facts.Call(
-            at=event.at,
-            via="rollcall" if event.data["tag"] == "rollcall" else "request",
-            method=event.data["method"],
-            host=event.data["host"],
-            path=event.data["path"],
-            header=event.data["header"],
-            key=sight(event.data["key"]),
-            status=statuses.get(event.data["seq"]),
-            where=places(event.data["where"]),
-        )
-        for event in events
-        if event.kind == "call"
     )

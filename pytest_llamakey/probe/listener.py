@@ -6,14 +6,16 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from hmac import compare_digest
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pytest_llamakey.probe.validate import bounded, is_event, is_hello
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 MAX_LINE = 1 << 20
 MAX_EVENTS = 10_000
@@ -171,8 +173,7 @@ class _Connection(asyncio.Protocol):
         return self._hello.pid if self._hello else 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._loop = asyncio.get_running_loop()
         self.open = True
 
@@ -208,9 +209,8 @@ class _Connection(asyncio.Protocol):
 
     def command(self, body: Mapping[str, Any]) -> None:
         """Send a command down; called with the listener's condition held, which keeps the sequence in order."""
-        assert self._hello
-        assert self._loop
-        assert self._transport
+        if self._hello is None or self._loop is None or self._transport is None:
+            raise RuntimeError("a command can be sent only to a process that has said hello")
         text = json.dumps(body, separators=(",", ":")).encode()
         mac = self._mac(b"%s:down:%d:%s" % (self._hello.conn.encode(), self._down, text))
         self._down += 1
@@ -218,7 +218,8 @@ class _Connection(asyncio.Protocol):
 
     def record(self) -> ProcessRecord:
         """The frozen state, made anew only after a change."""
-        assert self._hello
+        if self._hello is None:
+            raise RuntimeError("there is no record of a process that has not said hello")
         if self._record is None:
             self._record = ProcessRecord(
                 replica=self._hello.replica,
@@ -266,7 +267,7 @@ class _Connection(asyncio.Protocol):
         if not isinstance(at, float) or not is_hello(data):
             return False
         names = Hello.__dataclass_fields__
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in names}
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in names}
         hello = Hello(**fields)
         self._started = at - self._listener._origin  # noqa: SLF001
         self._hello = hello

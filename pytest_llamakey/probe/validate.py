@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    _Fields = Mapping[str, type | tuple[type, ...]]
 
 _TEXT = 4_000
 _ITEMS = 2_000
@@ -12,7 +16,7 @@ _DEPTH = 6
 _STATES = frozenset({"match", "missing", "empty", "mangled", "different"})
 _NUMBER = (int, float)
 
-_FIELDS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
+_FIELDS: Mapping[str, _Fields] = {
     "env": {"name": str, "key": dict, "where": list},
     "dotenv": {"path": str, "found": bool, "override": bool, "key": dict, "where": list},
     "client": {"id": int, "kind": str, "key": dict, "host": str, "base": str, "error": str, "where": list},
@@ -34,7 +38,7 @@ _FIELDS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
     "rollcall": {"n": int, "rows": list},
     "exit": {},
 }
-_HELLO: Mapping[str, type | tuple[type, ...]] = {
+_HELLO: _Fields = {
     "conn": str,
     "replica": str,
     "pid": int,
@@ -49,7 +53,7 @@ _HELLO: Mapping[str, type | tuple[type, ...]] = {
     "forked": list,
     "env": dict,
 }
-_ROW: Mapping[str, type | tuple[type, ...]] = {
+_ROW: _Fields = {
     "kind": str,
     "key": dict,
     "host": str,
@@ -79,11 +83,11 @@ def is_sight(value: object) -> bool:
     return isinstance(value, dict) and value.get("state") in _STATES and isinstance(value.get("shown"), str)
 
 
-def _has(data: Mapping[str, Any], fields: Mapping[str, type | tuple[type, ...]]) -> bool:
+def _has(data: Mapping[str, Any], fields: _Fields) -> bool:
     for name, kind in fields.items():
-        value = data.get(name)
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        if not isinstance(data.get(name), kind) or (isinstance(data[name], bool) and kind is not bool):
             return False
+        value = data[name]
         if name == "key" and not is_sight(value):
             return False
         if name in {"env", "parent_env"} and not all(is_sight(sight) for sight in value.values()):

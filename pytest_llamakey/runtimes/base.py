@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from pytest_llamakey.spec.model import Deployment
+if TYPE_CHECKING:
+    from pytest_llamakey.spec.model import Deployment
+
 
 Progress = Callable[[str], None]
 """Takes one line for people about what is going on just now (a build step, a wait)."""
@@ -34,7 +36,7 @@ class Reach:
 
 @dataclass(frozen=True)
 class Exit:
-    """How the deployment's first process ended: its exit code (negative: the signal's number) and whether it was OOM-killed."""
+    """How the first process ended: its exit code (negative: the signal's number), and whether for want of memory."""
 
     code: int
     out_of_memory: bool = False
@@ -61,7 +63,7 @@ class ProcessRow:
 class DeliveredFile:
     """A file laid into the app's world before it starts; relative paths start at the app's ``workdir``.
 
-    ``merge_dotenv``: ``content`` is one ``NAME=value`` line that takes its place in a ``.env`` that may already be there.
+    ``merge_dotenv``: ``content`` is one ``NAME=value`` line that takes its place in a ``.env`` that may be there.
     """
 
     path: str
@@ -74,10 +76,12 @@ class DeliveredFile:
 class Plan:
     """All that a runtime needs to start one deployment.
 
+    ``run_id`` is ``<run>-<process>``: the processes of one run (pytest-xdist's workers) share the first part.
     ``environment`` is complete: the runtime adds nothing of its own that the app could see (the process runtime adds
     the few variables of the tester that the contract allows). ``agent`` renders the probe's file for one replica id
-    and the app's folder as its processes know it; ``None`` where nothing is to be injected. ``hosts`` are provider host names that must not resolve to the provider.
-    ``ca_pem`` is the throwaway authority that the mock's TLS certificates are signed by.
+    and the app's folder as its processes know it; ``None`` where nothing is to be injected. ``hosts`` are provider
+    host names that must not resolve to the provider. ``may_keep``: it may be left running at the end. ``ca_pem`` is the
+    throwaway authority that the mock's TLS certificates are signed by.
     """
 
     run_id: str
@@ -88,7 +92,7 @@ class Plan:
     hosts: tuple[str, ...] = ()
     dial: str = "127.0.0.1"
     ca_pem: bytes = b""
-    keep: bool = False
+    may_keep: bool = False
     verbose: bool = False
     progress: Progress = lambda _line: None
     build_args: Mapping[str, str] = field(default_factory=dict)
@@ -122,7 +126,7 @@ class RunningReplica(Protocol):
         """Send SIGURG, which the probe answers to and every other program ignores by default (signal(7))."""
 
     def exited(self) -> Exit | None:
-        """How the first process ended, or ``None`` while it lives; must be cheap (it is asked every few milliseconds)."""
+        """How the first process ended, or ``None`` while it lives; cheap, as it is asked every few milliseconds."""
 
     def logs(self) -> bytes:
         """All output so far, standard output and error together."""
@@ -143,11 +147,11 @@ class Running(Protocol):
     def replicas(self) -> tuple[RunningReplica, ...]:
         """The replicas, in a stable order."""
 
-    def local_path(self, path: str) -> str:
-        """``path`` as the app sees it, made relative to its ``workdir`` where it lies inside."""
-
     def stop(self) -> None:
-        """End it and remove all that was started for it; never raises, safe to call twice."""
+        """End it and remove all that was started for it, unless it is kept; never raises, safe to call twice."""
+
+    def keep(self) -> str:
+        """Leave it running (:meth:`stop` does nothing from then on); says how to enter and how to remove it."""
 
 
 class Runtime(Protocol):
@@ -156,11 +160,11 @@ class Runtime(Protocol):
     name: str
 
     def reach(self) -> Reach:
-        """Where the mocked endpoint must listen for this runtime's apps; raises :class:`RuntimeFault` without an engine."""
+        """Where the mocked endpoint must listen for its apps; raises :class:`RuntimeFault` without an engine."""
 
     def start(self, plan: Plan) -> Running:
         """Start the deployment and return at once, without waiting until it is ready.
 
         Raises:
-            RuntimeFault: it could not be started (no engine, build failed, command not found …). Nothing is left behind.
+            RuntimeFault: it could not be started (no engine, build failed, …). Nothing is left behind.
         """

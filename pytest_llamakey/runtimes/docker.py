@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError, DockerException
@@ -95,22 +94,19 @@ class DockerRunning:
         """The replicas, in a stable order."""
         return tuple(self._replicas)
 
-    def local_path(self, path: str) -> str:
-        """See :class:`~pytest_llamakey.runtimes.base.Running`; a ``workdir`` of ``/`` is taken for none."""
-        pure = PurePosixPath(path)
-        inside = self.workdir != "/" and pure.is_relative_to(self.workdir)
-        return str(pure.relative_to(self.workdir)) if inside else path
-
     def stop(self) -> None:
-        """See :class:`~pytest_llamakey.runtimes.base.Running`; with ``keep`` in the plan the containers run on."""
+        """See :class:`~pytest_llamakey.runtimes.base.Running`."""
         if not self._stopped:
             self._stopped = True
-            self._end(remove=not self._plan.keep)
+            self._end(remove=True)
 
-    def remove(self) -> None:
-        """:meth:`stop` that leaves nothing behind, also where the plan says to keep it; never raises."""
+    def keep(self) -> str:
+        """See :class:`~pytest_llamakey.runtimes.base.Running`."""
         self._stopped = True
-        self._end(remove=True)
+        self._end(remove=False)
+        names = [replica.id for replica in self._replicas]
+        enter = "; ".join(f"docker exec -it {name} sh" for name in names)
+        return f"{self._plan.deployment.id} is kept: enter with {enter}; remove with docker rm -fv {' '.join(names)}"
 
     def created(self, container: Container) -> None:
         """From here on the container is ours to remove."""
@@ -193,7 +189,7 @@ class DockerRuntime:
                 running.started([job.result() for job in jobs])
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
-                running.remove()
+                running.stop()
                 raise
         running.timings = {"build": built - begun, "start": time.monotonic() - built}
         return running
@@ -220,7 +216,7 @@ class DockerRuntime:
         for name, value in plan.environment.items():
             container.with_env(name, value)
         container.with_kwargs(
-            labels={KEPT_LABEL if plan.keep else RUN_LABEL: plan.run_id},
+            labels={KEPT_LABEL if plan.may_keep else RUN_LABEL: plan.run_id},
             extra_hosts=host_entries(plan.hosts, plan.dial),
             # Whatever the engine's own default is, this one can be read.
             log_config=LogConfig(type=LogConfig.types.JSON),

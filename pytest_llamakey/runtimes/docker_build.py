@@ -181,8 +181,8 @@ class EngineBuild:
 
 
 def shared_folder(run_id: str) -> Path:
-    """Where the worker processes of one run tell one another what is built."""
-    return Path(tempfile.gettempdir()) / f"pytest-llamakey-{run_id}"
+    """Where the worker processes of one run tell one another what is built: the run's part of ``run_id`` names it."""
+    return Path(tempfile.gettempdir()) / f"pytest-llamakey-{run_id.partition('-')[0]}"
 
 
 def _recorded(record: Path) -> str | None:

@@ -70,7 +70,7 @@ class ProcessRuntime:
             folder.mkdir(mode=0o700)
             running.begin(command, started)
         except BaseException:
-            running.remove()
+            running.stop()
             raise
         return running
 
@@ -109,7 +109,7 @@ class RunningProcesses:
         self._world: World | None = None
         self._lock: PortLock | None = None
         self._replica: ProcessReplica | None = None
-        self._ended = self._removed = False
+        self._ended = False
 
     @property
     def replicas(self) -> tuple[ProcessReplica, ...]:
@@ -137,31 +137,25 @@ class RunningProcesses:
         self._replica.begin(command)
         self.timings = {"build": 0.0, "start": time.monotonic() - started}
 
-    def local_path(self, path: str) -> str:
-        """``path`` as the app sees it, relative to its folder where it lies inside."""
-        return self._world.local(path) if self._world else path
-
     def how_to_end(self) -> str:
-        """The shell command that ends what :meth:`stop` has left running because of ``Plan.keep``."""
+        """The shell command that ends what :meth:`keep` has left running."""
         groups = " ".join(f"-{group}" for replica in self.replicas for group in replica.groups)
         return f"kill -s KILL -- {groups}; rm -rf {self.folder}"
 
-    def stop(self) -> None:
-        """End every process and remove the folder, or with ``Plan.keep`` leave both; never raises."""
-        if not self._plan.keep:
-            self.remove()
-        elif not self._ended:
-            self._ended = True
-            for replica in self.replicas:
-                replica.release()
-                for group in replica.groups:
-                    self._reaper.settled("processes", str(group))
-            self._reaper.settled("folder", str(self.folder))
-            self._give_turn_on()
+    def keep(self) -> str:
+        """See :class:`~pytest_llamakey.runtimes.base.Running`."""
+        self._ended = True
+        for replica in self.replicas:
+            replica.release()
+            for group in replica.groups:
+                self._reaper.settled("processes", str(group))
+        self._reaper.settled("folder", str(self.folder))
+        self._give_turn_on()
+        return f"{self._plan.deployment.id} is kept: it lives in {self.folder}; remove with {self.how_to_end()}"
 
-    def remove(self) -> None:
-        """:meth:`stop` that leaves nothing behind, also where the plan says to keep it; never raises."""
-        if self._removed:
+    def stop(self) -> None:
+        """See :class:`~pytest_llamakey.runtimes.base.Running`."""
+        if self._ended:
             return
         gone = self._replica.end() if self._replica else True
         removed = _remove(self.folder)
@@ -173,7 +167,7 @@ class RunningProcesses:
             if removed:
                 self._reaper.settled("folder", str(self.folder))
         self._give_turn_on()
-        self._ended = self._removed = True
+        self._ended = True
 
     def _adopt(self, group: int) -> None:
         self._reaper.processes(group)

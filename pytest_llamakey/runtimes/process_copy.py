@@ -69,17 +69,6 @@ class World:
         pattern = rf"(?:^|(?<=[^\w./-])|{_FILE_URL})({names})(?![\w.-])"
         return re.sub(pattern, lambda match: str(self.place(match[1])), text)
 
-    def local(self, path: str) -> str:
-        """``path``, real or as the app was told it, relative to ``workdir`` where it lies inside, else absolute."""
-        known = path
-        for root in {str(self.root), os.path.realpath(self.root)}:
-            if path == root or path.startswith(root + "/"):
-                known = path[len(root) :] or "/"
-        if not known.startswith("/"):
-            return known
-        inside = posixpath.relpath(known, self.workdir)
-        return known if inside.startswith("..") else inside
-
 
 def make_world(
     root: Path, folder: Path, workdir: str | None, files: Iterable[DeliveredFile], progress: Progress

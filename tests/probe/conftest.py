@@ -13,10 +13,12 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_llamakey.probe import decode
 from pytest_llamakey.probe.listener import Listener, ProcessRecord
 from pytest_llamakey.probe.render import AGENT_MODULE, PTH_LINE, AgentConfig, render_agent
 
@@ -24,6 +26,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 CANARY = "sk-llamakey-" + "0a1b2c3d4e5f6789" * 2
+
+
+def calls(record: ProcessRecord) -> list[SimpleNamespace]:
+    """The model calls that a process told of, each with its answer's status."""
+    statuses = {event.data["seq"]: event.data["status"] for event in record.of_kind("done")}
+    return [
+        SimpleNamespace(
+            **{
+                **event.data,
+                "key": decode.sight(event.data["key"]),
+                "where": decode.places(event.data["where"]),
+                "status": statuses.get(event.data["seq"]),
+            }
+        )
+        for event in record.of_kind("call")
+    ]
 
 
 @dataclass

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.probe import decode
-from tests.probe.conftest import CANARY
+from tests.probe.conftest import CANARY, calls
 
 if TYPE_CHECKING:
     from tests.probe.conftest import World
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 CALL = """
 import openai
 client = openai.OpenAI()
-print(client.chat.completions.create(model="m", messages=[{"role": "user", "content": "ping"}]).choices[0].message.content)
+answer = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "ping"}])
+print(answer.choices[0].message.content)
 """
 
 
@@ -38,7 +39,7 @@ def test_a_call_is_told_with_client_place_and_status(world: World) -> None:
     assert (client.kind, client.key.state) == ("openai.OpenAI", "match")
     assert str(client.where[0]) == "app.py:3"
     assert client.where[0].text == "client = openai.OpenAI()"
-    (call,) = decode.calls(record.events)
+    (call,) = calls(record)
     assert (call.method, call.path, call.header, call.key.state) == (
         "POST",
         "/v1/chat/completions",
@@ -61,7 +62,7 @@ async def ask():
 asyncio.run(ask())
 """
     record = world.run(code).record
-    (call,) = decode.calls(record.events)
+    (call,) = calls(record)
     assert (call.path, call.status, call.where[0].function) == ("/v1/embeddings", 200, "ask")
 
 
@@ -81,8 +82,7 @@ OpenAIEmbedding(api_key="sk-somebody-elses-key").get_text_embedding("x")
     assert str(kinds["llama_index.llms.openai.base.OpenAI"].where[0]) == "app.py:4"
     embedding = kinds["llama_index.embeddings.openai.base.OpenAIEmbedding"]
     assert (embedding.key.state, embedding.key.shown[:4]) == ("different", "sk-…")
-    calls = decode.calls(done.record.events)
-    assert [(c.path, c.key.state, str(c.where[0])) for c in calls] == [
+    assert [(c.path, c.key.state, str(c.where[0])) for c in calls(done.record)] == [
         ("/v1/chat/completions", "match", "app.py:5"),
         ("/v1/embeddings", "different", "app.py:6"),
     ]
@@ -106,7 +106,7 @@ def test_an_error_answer_is_told_with_its_call(world: World) -> None:
     (record,) = world.records()
     (error,) = record.of_kind("error")
     assert (error.data["type"], error.data["seq"]) == ("openai.AuthenticationError", 0)
-    assert decode.calls(record.events)[0].status == 401
+    assert calls(record)[0].status == 401
 
 
 def test_a_key_that_no_header_can_hold_is_told_before_anything_is_sent(world: World) -> None:
@@ -167,8 +167,8 @@ os.wait()
     assert world.run(code).code == 0
     parent, child = world.records(2)
     assert (child.hello.how, child.hello.ppid, child.hello.forked[0]) == ("fork", parent.pid, "__main__")
-    assert [call.status for call in decode.calls(child.events)] == [200]
-    assert not decode.calls(parent.events)
+    assert [call.status for call in calls(child)] == [200]
+    assert not calls(parent)
     assert world.mock.calls()[0].headers["x-llamakey"] == f"r1/{child.pid}/0/app"
 
 

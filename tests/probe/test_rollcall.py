@@ -142,7 +142,9 @@ def test_azure_and_like(asked) -> None:
         """
 from llama_index.llms.azure_openai import AzureOpenAI
 from llama_index.llms.openai_like import OpenAILike
-azure = AzureOpenAI(engine="e", model="gpt-4o-mini", azure_endpoint="https://me.openai.azure.com", api_version="2024-02-01")
+azure = AzureOpenAI(
+    engine="e", model="gpt-4o-mini", azure_endpoint="https://me.openai.azure.com", api_version="2024-02-01"
+)
 like = OpenAILike(model="local", api_base="http://127.0.0.1:9/v1", api_key="none")
 """
         + WAIT,

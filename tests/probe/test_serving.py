@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import time
-import urllib.error
-import urllib.request
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 if TYPE_CHECKING:
@@ -71,12 +69,6 @@ def test_each_worker_says_so_once(world: World, by: str, source: str, command: l
 
 
 def fetch(port: int) -> int:
-    until = time.monotonic() + 5
-    while True:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:  # noqa: S310
-                return int(answer.read())
-        except urllib.error.URLError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
+    transport = httpx.HTTPTransport(retries=5)  # the socket may open a moment after the worker spoke
+    with httpx.Client(transport=transport) as client:
+        return int(client.get(f"http://127.0.0.1:{port}/").text)

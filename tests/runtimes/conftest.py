@@ -84,4 +84,4 @@ def start(docker_runtime: DockerRuntime, docker_run_id: str) -> Iterator[Callabl
 
     yield run
     for running in begun:
-        running.remove()
+        running.stop()

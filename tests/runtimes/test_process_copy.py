@@ -141,4 +141,3 @@ def test_a_workdir_at_the_root_is_the_world_itself(folder, copy):
     world = copy(DeliveredFile("/run/key", b"k"), workdir="/")
     assert world.app == world.root
     assert world.translate("/a /run/key") == f"/a {world.root}/run/key"
-    assert world.local(f"{world.root}/pkg/a") == "pkg/a"

@@ -1,0 +1,59 @@
+"""Every sample in both runtimes: all workers seen, one exact call each, and the verdict that its file expects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SAMPLES = sorted(path.parent.name for path in (Path(__file__).parents[2] / "sample_images").glob("*/llamakey.toml"))
+BROKEN = {"broken_client_before_env": ["client-before-env"], "broken_key_missing": ["key-missing"]}
+REAL_KEY = "sk-proj-" + "Zq7" * 20
+
+
+@pytest.fixture(scope="module", params=["process", pytest.param("docker", marks=pytest.mark.engine)])
+def samples(request, run_llamakey):
+    """One run over all samples in one runtime, by a tester who has a key of their own in the environment."""
+    return run_llamakey("sample_images", "--llamakey-runtime", request.param, env={"OPENAI_API_KEY": REAL_KEY})
+
+
+@pytest.mark.slow
+def test_the_run_is_green_and_complete(samples):
+    assert samples.code == 0, samples.output
+    assert sorted(samples.deployments) == SAMPLES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_all_workers_are_seen_and_call_once(samples, sample):
+    deployment = samples.deployments[sample]
+    assert deployment["seen_workers"] == deployment["expected_workers"] >= 2
+    assert deployment["outcome"] == "passed"
+    assert deployment["verdict"] == ("fail" if sample in BROKEN else "pass")
+    assert deployment["causes"] == deployment["expected"] == BROKEN.get(sample, [])
+    (replica,) = deployment["replicas"]
+    workers = [process for process in replica["workers"] if process["role"] == "worker"]
+    assert len(workers) == deployment["expected_workers"]
+    if sample not in BROKEN:
+        assert {worker["key"] for worker in workers} == {"match"}
+        driven = [call for process in replica["workers"] for call in process["calls"] if call["via"] == "request"]
+        per_request = 2 if sample == "embedding" else 1  # a question to an index is an embedding and a completion
+        assert len(driven) == per_request * len(workers)
+        everything = [call for process in replica["workers"] for call in process["calls"]]
+        assert {(call["header"], call["credential"], call["status"]) for call in everything} == {
+            ("authorization", "match", 200)
+        }
+
+
+@pytest.mark.slow
+def test_the_testers_own_key_is_nowhere(samples):
+    assert REAL_KEY not in samples.output
+    assert REAL_KEY not in str(samples.report)
+
+
+@pytest.mark.slow
+def test_findings_name_the_line_as_the_owner_knows_it(samples):
+    (finding,) = samples.deployments["broken_client_before_env"]["findings"]
+    assert finding["where"] == ["llm.py:4", "main.py:9"]
+    (finding,) = samples.deployments["broken_key_missing"]["findings"]
+    assert "sample_images/broken_key_missing/llamakey.toml:9" in finding["where"]
