@@ -18,6 +18,8 @@ from pydantic import TypeAdapter
 KeyState = Literal["match", "missing", "empty", "mangled", "different"]
 Role = Literal["main", "worker", "helper"]
 Via = Literal["startup", "request", "task", "rollcall"]
+FileState = Literal["readable", "unreadable", "absent"]
+Instruction = Literal["env", "arg", "copy", "secret-mount", "ignored", "user", "command"]
 DriveOutcome = Literal["called", "answered", "silent", "died", "skipped"]
 
 
@@ -44,12 +46,36 @@ class KeySight:
 
 @dataclass(frozen=True)
 class EnvironmentChange:
-    """A watched variable that this process set or removed; ``where`` is the app's own frames, innermost first."""
+    """A watched variable that this process set or removed; ``where`` is the app's own frames, innermost first.
+
+    ``literal`` is the line of the app's code where the new value stands word for word, where it does.
+    """
 
     at: float
     name: str
     key: KeySight
     where: tuple[Place, ...] = ()
+    literal: Place | None = None
+
+
+@dataclass(frozen=True)
+class EnvironmentMiss:
+    """A look-up of a key-like variable that was not set."""
+
+    at: float
+    name: str
+    where: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClientChange:
+    """A client's ``api_key`` that was replaced after the client had been built."""
+
+    at: float
+    kind: str
+    key: KeySight
+    where: tuple[Place, ...] = ()
+    literal: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +88,8 @@ class DotenvLoad:
     override: bool
     key: KeySight
     where: tuple[Place, ...] = ()
+    names: tuple[str, ...] = ()
+    """The variables that stand in the file."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +105,7 @@ class Client:
     project: str = ""
     error: str = ""
     where: tuple[Place, ...] = ()
+    literal: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +191,12 @@ class Process:
     key_source: str = ""
     environment: Mapping[str, KeySight] = field(default_factory=dict)
     environment_changes: tuple[EnvironmentChange, ...] = ()
+    environment_misses: tuple[EnvironmentMiss, ...] = ()
+    parent_environment: Mapping[str, KeySight] | None = None
+    """The watched variables that the parent process had when it started, where that could be read."""
+    files: Mapping[str, FileState] = field(default_factory=dict)
+    """Each delivered file and whether this process may read it."""
+    client_changes: tuple[ClientChange, ...] = ()
     dotenv: tuple[DotenvLoad, ...] = ()
     clients: tuple[Client, ...] = ()
     calls: tuple[Call, ...] = ()
@@ -195,6 +230,31 @@ class Sighting:
 
 
 @dataclass(frozen=True)
+class SourceLine:
+    """A line of the user's deployment files that has to do with the key.
+
+    ``env`` and ``arg``: ``name`` is the variable, ``interpolates`` the variables its value is made of, ``key`` its
+    value where it is a literal. ``copy``, ``ignored`` and ``secret-mount``: ``name`` is the path, pattern or secret's id.
+    """
+
+    kind: Instruction
+    place: Place
+    name: str = ""
+    key: KeySight | None = None
+    interpolates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What the image itself carries: key-like variables of its configuration, and files with a key by path."""
+
+    environment: Mapping[str, KeySight] = field(default_factory=dict)
+    files: Mapping[str, KeySight] = field(default_factory=dict)
+    history: tuple[str, ...] = ()
+    """Steps of the image's history that show a key, with the key masked."""
+
+
+@dataclass(frozen=True)
 class Reference:
     """What a plain local process sends with the same settings: the yardstick of ``parity``."""
 
@@ -225,6 +285,9 @@ class DeploymentFacts:
     probe: bool = True
     hosts: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
+    source: tuple[SourceLine, ...] = ()
+    build_args: tuple[str, ...] = ()
+    contents: ImageFacts | None = None
 
 
 @dataclass(frozen=True)
