@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from docker_bench import Bench
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS = 1200
@@ -28,7 +29,16 @@ def run_llamakey(python_image, tmp_path_factory):
 
     def run(*arguments: str, env: dict[str, str] | None = None) -> Run:
         report = tmp_path_factory.mktemp("run") / "report.json"
-        command = [sys.executable, "-m", "pytest", "--llamakey", "-p", "no:cacheprovider", "--llamakey-report", str(report)]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--llamakey",
+            "-p",
+            "no:cacheprovider",
+            "--llamakey-report",
+            str(report),
+        ]
         command += ["--llamakey-build-arg", f"PYTHON_IMAGE={python_image}", *arguments]
         done = subprocess.run(
             command, cwd=ROOT, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=RUN_SECONDS
@@ -37,3 +47,27 @@ def run_llamakey(python_image, tmp_path_factory):
         return Run(done.stdout + done.stderr, done.returncode, data)
 
     return run
+
+
+@pytest.fixture
+def docker_bench(tmp_path, tmp_path_factory, python_image):
+    """Runs the plugin on a container of a tiny app, with a temporary folder of its own."""
+    from pytest_llamakey.runtimes.docker_engine import connect
+
+    folder, temporary = tmp_path / "tiny", tmp_path / "tmp"
+    folder.mkdir()
+    temporary.mkdir()
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    environment = {
+        "TMPDIR": str(temporary),
+        # Shared by all tests: what a plain local process sends, and what an image offers, is looked at once.
+        "XDG_CACHE_HOME": str(tmp_path_factory.getbasetemp() / "cache"),
+        "PYTHONPATH": str(ROOT),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "COLUMNS": "120",
+    }
+    engine = connect()
+    bench = Bench(folder, temporary, python_image, engine, environment)
+    yield bench
+    bench.remove_images()
+    engine.close()
