@@ -112,8 +112,6 @@ class CheckItem(pytest.Item):
         super().__init__(**kwargs)
         self.deployment, self.check = deployment, check
         self.add_marker(pytest.mark.llamakey)
-        if self.config.pluginmanager.has_plugin("xdist"):
-            self.add_marker(pytest.mark.xdist_group(deployment.id))  # for --dist loadgroup, which the user may choose
 
     def runtest(self) -> None:
         """Judge the check; raises :class:`CheckFailed` with what is wrong, or skips with the reason."""

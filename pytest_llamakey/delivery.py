@@ -39,8 +39,10 @@ class Delivery:
     names: tuple[str, ...]
 
 
-def deliver(deployment: Deployment, key: str, endpoint: str) -> Delivery:
+def deliver(deployment: Deployment, key: str | None, endpoint: str) -> Delivery:
     """What ``deployment`` says of its environment and key, with ``key`` and the mock's base URL ``endpoint`` put in.
+
+    Without a key all stays the same but what would bear it, which is not there, or empty.
 
     Raises:
         RuntimeFault: a way of delivery that this runtime does not have.
@@ -53,14 +55,16 @@ def deliver(deployment: Deployment, key: str, endpoint: str) -> Delivery:
     names: list[str] = []
     for way in deployment.key:
         if way.scheme == "env":
-            environment[way.target] = key
+            environment.pop(way.target, None)
+            if key is not None:
+                environment[way.target] = key
             names.append(way.target)
         elif way.scheme == "dotenv":
-            line = f"{way.variable}={key}\n".encode()
-            files.append(DeliveredFile(way.target, line, mode=0o444, merge_dotenv=True))
+            line = way.variable if key is None else f"{way.variable}={key}"
+            files.append(DeliveredFile(way.target, f"{line}\n".encode(), merge_dotenv=True, withdrawn=key is None))
             names.append(way.variable)
         elif way.scheme == "file":
-            files.append(DeliveredFile(way.target, key.encode(), mode=0o444))
+            files.append(DeliveredFile(way.target, (key or "").encode(), withdrawn=key is None))
         elif way.scheme == "secret":
             where = deployment.origin("key")
             raise RuntimeFault(

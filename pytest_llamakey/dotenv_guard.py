@@ -11,10 +11,7 @@ import re
 
 from dotenv.parser import Binding, parse_stream
 
-from pytest_llamakey.keys import CANARY_PREFIX
-
-DECOY = CANARY_PREFIX + "0" * 40
-"""What stands in for a tester's own credentials; the same in every run, so that image layers stay cached."""
+from pytest_llamakey.keylike import is_placeholder
 
 _CREDENTIAL_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 _KEY_LIKE = re.compile(r"sk-[A-Za-z0-9_-]{8,}")
@@ -37,7 +34,8 @@ def defuse(text: str, decoy: str) -> str:
     """``text`` with the value of every credential replaced by ``decoy``; all else stays character for character.
 
     A credential is a value whose variable's name contains KEY, TOKEN, SECRET or PASSWORD, or anything that looks like
-    ``sk-…``, also in a comment or in a line that does not parse. Empty values, numbers and booleans stay.
+    ``sk-…``, also in a comment or in a line that does not parse. Empty values, numbers, booleans and placeholders
+    (``your-key-here``) stay: an app that uses one is to be seen using it.
     """
     return _mark(text) + "".join(_defuse_binding(binding, decoy) for binding in _bindings(text))
 
@@ -51,9 +49,13 @@ def defuse_bytes(content: bytes, decoy: str) -> bytes:
 
 
 def merge(text: str, line: str) -> str:
-    """``text`` with ``line`` (``NAME=value``) in the place of the older lines of that name, or at its end."""
-    line = line.rstrip("\r\n") + "\n"
-    name = line.partition("=")[0].strip()
+    """``text`` with ``line`` (``NAME=value``) in the place of the older lines of that name, or at its end.
+
+    A bare ``NAME`` takes the older lines away.
+    """
+    line = line.rstrip("\r\n")
+    name, setting, _value = line.partition("=")
+    name, line = name.strip(), f"{line}\n" if setting else ""
     pieces: list[str] = []
     placed = False
     for binding in _bindings(text):
@@ -67,7 +69,7 @@ def merge(text: str, line: str) -> str:
             pieces.append(line)
         placed = True
     merged = "".join(pieces)
-    if not placed:
+    if line and not placed:
         merged += ("" if not merged or merged.endswith(("\n", "\r")) else "\n") + line
     return _mark(text) + merged
 
@@ -84,18 +86,22 @@ def _bindings(text: str) -> list[Binding]:
 def _defuse_binding(binding: Binding, decoy: str) -> str:
     original = binding.original.string
     if binding.error:
-        return _KEY_LIKE.sub(decoy, _BROKEN_CREDENTIAL.sub(lambda match: match[1] + decoy, original))
+        return _no_tokens(_BROKEN_CREDENTIAL.sub(lambda match: match[1] + decoy, original), decoy)
     if binding.key is not None and binding.value and _is_credential(binding.key, binding.value):
         before = _BEFORE_VALUE.match(original)
         if before is not None:
             start, end = _value_span(original, before.end())
             original = original[:start] + decoy + original[end:]
     kept = original.split(decoy)
-    return decoy.join(_KEY_LIKE.sub(decoy, piece) for piece in kept)
+    return decoy.join(_no_tokens(piece, decoy) for piece in kept)
+
+
+def _no_tokens(text: str, decoy: str) -> str:
+    return _KEY_LIKE.sub(lambda match: match[0] if is_placeholder(match[0]) else decoy, text)
 
 
 def _is_credential(name: str, value: str) -> bool:
-    if _PLAIN_SETTING.fullmatch(value):
+    if _PLAIN_SETTING.fullmatch(value) or is_placeholder(value):
         return False
     return bool(_CREDENTIAL_NAME.search(name)) or value.startswith("sk-")
 

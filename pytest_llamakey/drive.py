@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.facts import Drive
-from pytest_llamakey.roster import Roster, roster, settled_roster
+from pytest_llamakey.roster import Roster, roster, settled_roster, still_supervised
 from pytest_llamakey.send import Answer, new_client, send
 from pytest_llamakey.tags import Tag
 
@@ -98,7 +98,7 @@ class Driver:
             for number, pid in enumerate(todo, 1):
                 self._progress(f"driving worker {number} of {len(todo)} (pid {pid})")
                 drives.update(self._drive(pid, last.serving) if self._course.requests else {pid: Drive("skipped")})
-            last = self._settled(None)
+            last = still_supervised(self._settled(None), first, drives)
         return Driven(drives, tuple(self._windows), first, last, tuple(self._bodies))
 
     def _settled(self, expected: int | None) -> Roster:
@@ -156,7 +156,8 @@ class Driver:
         answer, sent = Answer(None, error="nothing was sent"), 0
         if address is None:
             return answer, sent
-        with new_client() as client, ThreadPoolExecutor(1, "llamakey-drive") as thread:
+        client, thread = new_client(), ThreadPoolExecutor(1, "llamakey-drive")
+        try:
             for request in self._course.requests:
                 ask = partial(send, request, address, self._course.folder, client, self._course.answer)
                 answer = self._alone(pid, others, partial(thread.submit, ask))
@@ -164,6 +165,10 @@ class Driver:
                 self._bodies.append((pid, answer.body))
                 if not answer.ok:
                     break
+        finally:
+            # Not waited for: after Ctrl-C, or when the worker has died, an answer may be long in coming.
+            thread.submit(client.close)
+            thread.shutdown(wait=False)
         return answer, sent
 
     def _alone(self, pid: int, others: Collection[int], ask: Callable[[], Future[Answer]]) -> Answer:

@@ -32,5 +32,5 @@ def sightings(key: str, replica: str, log: bytes, bodies: Iterable[tuple[int, by
 
 def _around(text: bytes, needle: bytes) -> str:
     at = text.index(needle)
-    shown = text[max(0, at - SHOWN // 2) : at + len(needle) + SHOWN // 2]
-    return shown.replace(needle, b"<key>").decode(errors="replace").strip()
+    hidden = text.replace(needle, b"<key>")  # before it is cut, or part of a further one would be left
+    return hidden[max(0, at - SHOWN // 2) : at + len(b"<key>") + SHOWN // 2].decode(errors="replace").strip()

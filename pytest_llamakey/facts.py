@@ -19,7 +19,7 @@ KeyState = Literal["match", "missing", "empty", "mangled", "different"]
 Role = Literal["main", "worker", "helper"]
 Via = Literal["startup", "request", "task", "rollcall"]
 FileState = Literal["readable", "unreadable", "absent"]
-Instruction = Literal["env", "arg", "copy", "secret-mount", "ignored", "user", "command"]
+Instruction = Literal["env", "arg", "copy", "run", "secret-mount", "ignored", "user", "command"]
 DriveOutcome = Literal["called", "answered", "silent", "died", "skipped"]
 
 
@@ -235,6 +235,7 @@ class SourceLine:
 
     ``env`` and ``arg``: ``name`` is the variable, ``interpolates`` the variables its value is made of, ``key`` its
     value where it is a literal. ``copy``, ``ignored`` and ``secret-mount``: ``name`` is the path, pattern or secret's id.
+    ``run`` is a build step in which a key stands word for word, ``key``. Keys in the place's text are masked.
     """
 
     kind: Instruction
@@ -252,6 +253,8 @@ class ImageFacts:
     files: Mapping[str, KeySight] = field(default_factory=dict)
     history: tuple[str, ...] = ()
     """Steps of the image's history that show a key, with the key masked."""
+    lines: tuple[Place, ...] = ()
+    """The lines of ``files`` that hold a key, with the key masked; their files are paths in the image."""
 
 
 @dataclass(frozen=True)
@@ -291,6 +294,45 @@ class DeploymentFacts:
 
 
 @dataclass(frozen=True)
+class GateTrial:
+    """One start of the deployment without a key (``none``), or with a key that the endpoint refuses (``wrong``).
+
+    ``ready``: it reported ready all the same. ``seconds`` passed until it did, until it ended, or until it would long
+    have been ready with the right key. ``detail`` says in a clause what was seen, ``place`` where in the app the lack
+    of a usable key was passed over, as far as that was seen. ``fault`` is why the start could not be judged.
+    """
+
+    key: Literal["none", "wrong"]
+    ready: bool
+    seconds: float
+    detail: str = ""
+    place: Place | None = None
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class GateFacts:
+    """What ``gate`` asks for; ``unasked`` is why this deployment cannot be started so, where it cannot."""
+
+    trials: tuple[GateTrial, ...] = ()
+    unasked: str = ""
+
+
+@dataclass(frozen=True)
+class RotationFacts:
+    """What ``rotation`` asks for: the deployment once more, redeployed with a new key.
+
+    In ``replicas`` and ``strays`` a match is the new key, and the key of the first deployment is shown as
+    ``<earlier key>``. ``fault`` is why not all was seen that was to be, ``unasked`` why it was not redeployed.
+    """
+
+    replicas: tuple[Replica, ...] = ()
+    strays: tuple[Call, ...] = ()
+    fault: str = ""
+    unasked: str = ""
+
+
+@dataclass(frozen=True)
 class Facts:
     """Everything that was seen of one deployment in one run."""
 
@@ -301,6 +343,10 @@ class Facts:
     strays: tuple[Call, ...] = ()
     """Calls that arrived at the endpoint and that no process could be named for."""
     timings: Mapping[str, float] = field(default_factory=dict)
+    gate: GateFacts | None = None
+    """Only where the check was wanted, and the deployment became ready with the right key."""
+    rotation: RotationFacts | None = None
+    """The same."""
 
     @property
     def workers(self) -> tuple[tuple[Replica, Process], ...]:

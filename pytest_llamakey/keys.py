@@ -9,6 +9,8 @@ from hashlib import blake2b
 from pytest_llamakey.facts import KeySight
 
 CANARY_PREFIX = "sk-llamakey-"
+DECOY = CANARY_PREFIX + "0" * 40
+"""What stands in for a tester's own credentials; the same in every run, so that image layers stay cached."""
 ADDED_AT_MOST = 16
 """Characters around the key that still count as an alteration of it."""
 

@@ -76,10 +76,12 @@ class LiveDeployment:
             NotReady: a replica ended, or was not ready in time.
         """
         started = time.monotonic()
-        for replica in self._running.replicas:
-            left = self._setting.boot - (time.monotonic() - started)
-            wait_until_ready(replica, self._setting.deployment, max(left, 0.0), self._setting.progress)
-        self._timings["ready"] = time.monotonic() - started
+        try:
+            for replica in self._running.replicas:
+                left = self._setting.boot - (time.monotonic() - started)
+                wait_until_ready(replica, self._setting.deployment, max(left, 0.0), self._setting.progress)
+        finally:
+            self._timings["ready"] = time.monotonic() - started
 
     def request_each_worker(self) -> None:
         """Make every worker of every replica handle the deployment's requests once, and hold a roll call.

@@ -43,7 +43,7 @@ def wait_until_ready(
         waited = time.monotonic() - started
         if waited > seconds:
             raise NotReady(
-                f"{name} was not ready after {seconds:.0f} s: waited for {awaited}; last seen: {last}. "
+                f"{name} was not ready after {round(seconds, 1):g} s: waited for {awaited}; last seen: {last}. "
                 f"If it only needs longer, raise --llamakey-timeout{log_tail(replica)}"
             )
         progress(f"waiting for {name} ({awaited}), {waited:.0f} s")

@@ -1,8 +1,8 @@
 """Whatever happens to this process, what it started ends.
 
 A :class:`Reaper` starts one small child (``reaper_child.py``) and tells it through a pipe what is there to be ended:
-process groups, folders, containers, networks. When the pipe closes, be it at a normal end, a crash or ``kill -9``, the
-child ends what remains and goes.
+process groups, folders, containers, networks, images. When the pipe closes, be it at a normal end, a crash or
+``kill -9``, the child ends what remains and goes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import threading
 from pathlib import Path
 from typing import Literal
 
-Kind = Literal["container", "network", "processes", "folder", "lock"]
+Kind = Literal["container", "network", "image", "processes", "folder", "lock"]
 
 CLOSING = 10.0
 """Seconds that :meth:`Reaper.close` waits for the child to end what remains."""
@@ -38,9 +38,9 @@ class Reaper:
     reaper all methods do nothing.
 
     Args:
-        run_id: value of the label ``org.pytest-llamakey.run`` of this process's containers and networks. After a
-            crash all that bear it are removed, if :meth:`engine`, :meth:`container` or :meth:`network` was ever called;
-            so two processes must not share it.
+        run_id: value of the label ``org.pytest-llamakey.run`` of this process's containers, networks and images. After
+            a crash all that bear it are removed, if :meth:`engine`, :meth:`container`, :meth:`network` or :meth:`image`
+            was ever called; so two processes must not share it.
     """
 
     def __init__(self, run_id: str) -> None:
@@ -52,7 +52,7 @@ class Reaper:
         self._open: dict[tuple[str, str], None] = {}
 
     def engine(self) -> None:
-        """Containers or networks of this run are about to be made."""
+        """Containers, networks or images of this run are about to be made."""
         with self._lock:
             if not self._engine and self._pid == os.getpid():
                 self._engine = True
@@ -67,6 +67,11 @@ class Reaper:
         """Remove this network at the end."""
         self.engine()
         self._announce("network", network_id)
+
+    def image(self, image_id: str) -> None:
+        """Remove this image at the end, and none of those that it was made of."""
+        self.engine()
+        self._announce("image", image_id)
 
     def processes(self, pgid: int) -> None:
         """Kill this process group at the end."""

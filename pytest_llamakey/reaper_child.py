@@ -24,6 +24,20 @@ TRIES = 40
 PAUSE = 0.05
 """Processes are killed and folders removed again until nothing is left, at most ``TRIES`` times, seconds apart."""
 ENGINE_TIMEOUT = 20.0
+# In this order: a network goes only when nobody is left in it, an image only when no container is made of it.
+KINDS = ("container", "network", "image")
+# Without its parents: they may be images that the next run takes as they are.
+REMOVALS = {
+    "container": (("rm", "-f", "-v"), "?force=1&v=1"),
+    "network": (("network", "rm"), ""),
+    "image": (("image", "rm", "-f", "--no-prune"), "?force=1&noprune=1"),
+}
+LISTINGS = {
+    "container": (("ps", "-a"), "/containers/json?all=1&"),
+    "network": (("network", "ls"), "/networks?"),
+    "image": (("image", "ls"), "/images/json?"),
+}
+"""By kind: the command-line client's words, and what stands for them in a request to the engine."""
 
 
 class Ledger:
@@ -168,22 +182,18 @@ class Engine:
         self._path = host[len("unix://") :] if host.startswith("unix://") else ""
 
     def remove(self, kind: str, name: str) -> None:
-        """Remove a container with its volumes, or a network; nothing happens where it is gone."""
+        """Remove a container with its volumes, a network, or an image; nothing happens where it is gone."""
+        command, options = REMOVALS[kind]
         if not self._path:
-            self._client("rm", "-f", "-v", name) if kind == "container" else self._client("network", "rm", name)
+            self._client(*command, name)
             return
-        options = "?force=1&v=1" if kind == "container" else ""
         self._request("DELETE", f"/{kind}s/{quote(name)}{options}")
 
     def labelled(self, kind: str, label: str) -> list[str]:
         """The ids of all that bear ``label`` (``NAME=VALUE``)."""
         if not self._path:
-            every = ("ps", "-a") if kind == "container" else ("network", "ls")
-            return self._client(*every, "-q", "--no-trunc", "--filter", f"label={label}").split()
-        everything = "all=1&" if kind == "container" else ""
-        listing = "json" if kind == "container" else ""
-        path = f"/{kind}s/{listing}".rstrip("/")
-        body = self._request("GET", f"{path}?{everything}filters={quote(json.dumps({'label': [label]}))}")
+            return self._client(*LISTINGS[kind][0], "-q", "--no-trunc", "--filter", f"label={label}").split()
+        body = self._request("GET", f"{LISTINGS[kind][1]}filters={quote(json.dumps({'label': [label]}))}")
         rows = json.loads(body or b"[]")
         return [row["Id"] for row in rows] if isinstance(rows, list) else []
 
@@ -221,7 +231,7 @@ def end(ledger: Ledger, run_id: str) -> None:
     for path in ledger.of("lock"):
         remove_lock(path)
     engine = Engine()
-    for kind in ("container", "network"):  # in this order: a network goes only when nobody is left in it
+    for kind in KINDS:
         names = ledger.of(kind)
         if ledger.engine and not ledger.quit:
             # What was made in the moment before it could be announced.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pytest_llamakey.ready import NotReady, describe_exit, log_tail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from pytest_llamakey.runtimes.base import ProcessRow, Progress, RunningReplica
 
@@ -63,6 +63,17 @@ def roster(rows: Iterable[ProcessRow], port: int | None, forked: Mapping[int, tu
     workers = tuple(sorted((row for row in living if row.pid in holders - mains), key=lambda row: row.pid))
     above = tuple(row for row in living if row.pid in mains)
     return Roster(workers, above, tuple(row for row in living if row.pid not in holders | mains))
+
+
+def still_supervised(now: Roster, before: Roster, served: Collection[int]) -> Roster:
+    """``now`` with the supervisors of ``before`` in their part, but for those that turned out to have ``served``.
+
+    A supervisor whose workers have died holds the socket alone until it has started others (uvicorn looks every half
+    second), and accepts nothing.
+    """
+    supervisors = {row.pid for row in before.mains} - set(served)
+    demoted = tuple(row for row in now.workers if row.pid in supervisors)
+    return Roster(tuple(row for row in now.workers if row not in demoted), (*now.mains, *demoted), now.others)
 
 
 def _ancestors(pid: int, parents: Mapping[int, int]) -> set[int]:

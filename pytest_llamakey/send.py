@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -62,27 +64,36 @@ def new_client() -> httpx.Client:
 
 def _http(request: HttpRequest, address: Address, folder: Path, client: httpx.Client, timeout: float) -> Answer:
     url = f"http://{address.host}:{address.port}{request.path}"
+    until = time.monotonic() + timeout
     try:
         with ExitStack() as opened:
             files = {name: opened.enter_context((folder / path).open("rb")) for name, path in request.files.items()}
             data = request.data if isinstance(request.data, str) else None
-            answer = client.request(
-                request.method,
-                url,
-                headers={"connection": "close", **request.headers},
-                json=request.json,
-                content=data,
-                data=None if data is not None or request.data is None else dict(request.data),  # type: ignore[arg-type]
-                files=files or None,
-                timeout=timeout,
+            answer = opened.enter_context(
+                client.stream(
+                    request.method,
+                    url,
+                    headers={"connection": "close", **request.headers},
+                    json=request.json,
+                    content=data,
+                    data=None if data is not None or request.data is None else dict(request.data),  # type: ignore[arg-type]
+                    files=files or None,
+                    timeout=timeout,
+                )
             )
+            body = bytearray()
+            for chunk in answer.iter_bytes():
+                body += chunk[: BODY_KEPT - len(body)]
+                if time.monotonic() > until:  # httpx's own timeout starts anew with every piece
+                    late = f"{request.method} {request.path} had not ended its answer after {timeout:.0f} s"
+                    return Answer(answer.status_code, bytes(body), late)
     except httpx.TimeoutException:
         return Answer(None, error=f"{request.method} {request.path} had no answer within {timeout:.0f} s")
     except httpx.HTTPError as error:
         return Answer(None, error=f"{request.method} {request.path}: {type(error).__name__}: {error}")
     except OSError as error:
         return Answer(None, error=f"{request.method} {request.path}: {error}")
-    return Answer(answer.status_code, answer.content[:BODY_KEPT])
+    return Answer(answer.status_code, bytes(body))
 
 
 def _websocket(request: WebSocketRequest, address: Address, timeout: float) -> Answer:
@@ -109,9 +120,17 @@ def _websocket(request: WebSocketRequest, address: Address, timeout: float) -> A
 def _command(request: CommandRequest, address: Address, folder: Path, timeout: float) -> Answer:
     url = f"http://{address.host}:{address.port}"
     command = [part.replace("{url}", url) for part in request.command]
+    # It may need much of the tester's environment (a browser, a display), and no key of theirs.
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
     try:
         done = subprocess.run(
-            command, cwd=folder, capture_output=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL
+            command,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
         return Answer(None, error=f"{command[0]} had not ended after {timeout:.0f} s")

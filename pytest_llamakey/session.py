@@ -54,6 +54,7 @@ class Session:
         self._ran: dict[str, DeploymentReport] = {}
         self._unsent: dict[str, _Carried] = {}
         self._gathered: dict[str, _Carried] = {}
+        self._told: set[str] = set()
         self._unwritten: list[str] = []
         self._foreign_errors = False
         self._open: Workshop | None = None
@@ -93,6 +94,9 @@ class Session:
         if outcome == "skipped":
             pytest.skip(reason)
         if outcome != "passed":
+            if outcome == "error" and reason == report.error and report.id in self._told:
+                reason = reason.partition("\n")[0]  # with a build's or an app's last lines once is enough
+            self._told.add(report.id)
             raise CheckFailed(item_text(report, reason))
 
     def _run(self, item: CheckItem) -> DeploymentReport:

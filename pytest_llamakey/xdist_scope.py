@@ -4,36 +4,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_llamakey.spec.model import ALL_CHECKS
+
 if TYPE_CHECKING:
     import pytest
 
-SPREADING = ("load", "worksteal")
-"""Ways of distributing that would tear a deployment's items apart (the others keep a file or a group together)."""
+SPREADING = ("load", "worksteal", "loadgroup")
+"""Ways of distributing that would tear a deployment's items apart (the others keep a file or a class together)."""
 
 
 def scheduler(config: pytest.Config, log: Any) -> Any:
-    """A scheduler that spreads as ``load`` does, with each deployment as one piece.
+    """A scheduler that spreads as ``load`` does, with each deployment (and each group of the user's) as one piece.
 
-    ``None`` where the user chose a way of distributing that keeps a deployment together anyway.
+    It does without ``xdist_group`` marks, which change node ids (and are lost with xdist 3.8 on pytest 9.2). ``None`` where the user chose a way of distributing that keeps a deployment together anyway.
     """
     if config.getoption("dist", "no") not in SPREADING:
         return None
-    from xdist.scheduler.loadscope import LoadScopeScheduling
+    from xdist.scheduler.loadgroup import LoadGroupScheduling
 
-    class DeploymentScheduling(LoadScopeScheduling):  # type: ignore[misc]
-        """One scope per deployment; every other test is a scope of its own."""
+    class DeploymentScheduling(LoadGroupScheduling):  # type: ignore[misc]
+        """One scope per deployment; every other test that is in no group is a scope of its own."""
 
         def _split_scope(self, nodeid: str) -> str:
-            return scope(nodeid)
+            return scope(nodeid) or str(super()._split_scope(nodeid))
 
     return DeploymentScheduling(config, log)
 
 
 def scope(nodeid: str) -> str:
-    """What must stay together with ``nodeid``: its deployment for an item of ours, else the test itself.
+    """The deployment that an item of ours belongs to; empty for any other test.
 
-    Items of ours are told by their file: no Python file, so ``file::deployment::check``.
+    Items of ours are ``file::deployment::check``, and their file is no Python file.
     """
     file, _, rest = nodeid.partition("::")
     deployment, _, check = rest.rpartition("::")
-    return f"{file}::{deployment}" if check and deployment and not file.endswith(".py") else nodeid
+    ours = deployment and check in ALL_CHECKS and not file.endswith(".py")
+    return f"{file}::{deployment}" if ours else ""

@@ -192,15 +192,19 @@ announced = client.containers.run(IMAGE, ["sleep", "600"], detach=True)
 reaper.container(announced.id)
 network = client.networks.create(f"llamakey-test-{RUN}")
 reaper.network(network.id)
+image = announced.commit()
+reaper.image(image.id)
 # Labelled and never announced: made in the moment before.
 labelled = client.containers.run(IMAGE, ["sleep", "600"], detach=True, labels=label, network=network.name)
-print(json.dumps({"announced": announced.id, "labelled": labelled.id, "network": network.id}), flush=True)
+images = [image.id, labelled.commit().id]
+told = {"announced": announced.id, "labelled": labelled.id, "network": network.id, "images": images}
+print(json.dumps(told), flush=True)
 time.sleep(600)
 """
 
 
 @pytest.mark.engine
-def test_containers_and_networks_go_too():
+def test_containers_networks_and_images_go_too():
     import docker
 
     image = os.environ.get("LLAMAKEY_TEST_PYTHON_IMAGE", "llamakey-python:3.11")
@@ -214,6 +218,8 @@ def test_containers_and_networks_go_too():
         ours = {told["announced"], told["labelled"]}
         until(lambda: not ours & {container.id for container in client.containers.list(all=True, sparse=True)})
         until(lambda: told["network"] not in {network.id for network in client.networks.list()})
+        until(lambda: not set(told["images"]) & {one.id for one in client.images.list()})
+        assert client.images.get(image), "what they were made of stays"
         bystander.reload()
         assert bystander.status == "running"
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -12,9 +13,11 @@ from pytest_llamakey.spec.model import ALL_CHECKS, OPENAI_KEY
 from pytest_llamakey.symptoms import Kind, Symptom, all_symptoms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_llamakey.facts import CallError, Client, Facts, KeySight, Process, Replica
+
+_EMPTY_DEFAULT = re.compile(r"""(?:getenv|environ\.get)\([^()]*,\s*(?:""|'')\s*\)""")
 
 KEY_SYMPTOMS: frozenset[Kind] = frozenset(
     {"key", "silent", "died", "call-key", "client-key", "key-differs"},
@@ -97,8 +100,18 @@ class Cause(ABC):
             where=unique(place for place in where if place is not None),
             evidence=tuple(dict.fromkeys(evidence)),
             fix=fix,
-            hints=tuple(dict.fromkeys(hints)),
+            hints=tuple(dict.fromkeys((*hints, *_empty_default(troubles)))),
         )
+
+
+def _empty_default(troubles: Sequence[Trouble]) -> Iterator[str]:
+    """``empty-default`` where an empty string of the app's own hides that a variable is not set."""
+    for process in (trouble.process for trouble in troubles):
+        lines = [c.where for c in process.clients if c.key.state != "match"] + [
+            m.where for m in process.environment_misses
+        ]
+        if any(_EMPTY_DEFAULT.search(place.text) for where in lines for place in where):
+            yield "empty-default"
 
 
 def unique(places: Iterable[Place]) -> tuple[Place, ...]:

@@ -11,7 +11,6 @@ from pytest_llamakey.causes.base import (
     Example,
     Trouble,
     about_keys,
-    ancestors,
     built,
     innermost,
     moment,
@@ -33,11 +32,13 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
+from pytest_llamakey.causes.trail import ABSENT, asked, grouped, holding, once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pytest_llamakey.facts import Client, Facts, Place, Process
+    from pytest_llamakey.causes.trail import Use
+    from pytest_llamakey.facts import EnvironmentMiss, Facts, Place, Process
     from pytest_llamakey.findings import Finding
 
 _EARLY = client(0.5, MISSING, "llm.py:4")
@@ -162,23 +163,21 @@ class ClientBeforeEnv(Cause):
     )
 
     def find(self, facts: Facts) -> Iterable[Finding]:
-        """A finding for each line that builds a client too early, with all the processes it does so in."""
+        """A finding for each line that reads the key too early, with all the processes it does so in."""
         names = variables(facts)
-        groups: dict[tuple[Place | None, Place | None], list[tuple[Trouble, Client, _Arrival]]] = {}
-        for trouble in self.troubled(facts):
+        rows = []
+        for trouble, use in asked(self, facts):
             arrival = _arrival(trouble.process, names)
-            if arrival is None or not _harmed(trouble.process):
-                continue
-            for early in _too_early(trouble, arrival, names):
-                key = innermost(early.where), arrival.place
-                groups.setdefault(key, []).append((trouble, early, arrival))
-        for (client_line, arrival_line), rows in groups.items():
-            trouble, early, arrival = rows[0]
+            if arrival is not None and use.absent and trouble.process.reported:
+                early = _too_early(trouble, use, arrival)
+                rows += [(f"{place} {arrival.place}", (trouble, use, arrival, place, line)) for place, line in early]
+        for group in grouped(rows):
+            trouble, use, arrival, place, line = group[0]
             yield self.finding(
-                [row[0] for row in rows],
-                where=[client_line, arrival_line],
-                evidence=[built(early), arrival.line, *_harm(trouble.process)],
-                fix=_fix(client_line, arrival_line),
+                once(row[0] for row in group),
+                where=[place, arrival.place, use.place if place is None else None],
+                evidence=[line, arrival.line, *([] if line == use.line else [use.line]), *_harm(trouble.process)],
+                fix=_fix(place, arrival.place, captured=line != use.line),
             )
 
 
@@ -208,29 +207,32 @@ def _arrival(process: Process, names: frozenset[str]) -> _Arrival | None:
     return min(arrivals, key=lambda arrival: arrival.at, default=None)
 
 
-def _too_early(trouble: Trouble, arrival: _Arrival, names: frozenset[str]) -> list[Client]:
-    """The keyless clients built before the key arrived, one for each line that builds them."""
-    line = (trouble.process, *ancestors(trouble.replica, trouble.process))
-    had_it = [p.started for p in line if any(p.environment.get(name, MISSING).state == "match" for name in names)]
-    early: dict[str, Client] = {}
-    for built_client in sorted(trouble.process.clients, key=lambda c: c.at):
-        # Where the variable was there already, the code gave the client something else.
+def _too_early(trouble: Trouble, use: Use, arrival: _Arrival) -> list[tuple[Place | None, str]]:
+    """The line that read the key before it was there, and its line of the timeline; nothing where none did."""
+    replica, process = trouble.replica, trouble.process
+    if use.at < arrival.at:
+        # Where a variable held it already, the code gave the client something else.
+        return [] if holding(replica, process, use.at) else [(use.place, use.line)]
+    # A value that was read into the app's own settings before, and is used only now.
+    loads = {innermost(load.where) for load in process.dotenv}
+    there = holding(replica, process, use.at)
+    for miss in process.environment_misses:
+        place = innermost(miss.where)
         if (
-            _without_key(built_client)
-            and built_client.at < arrival.at
-            and not any(started <= built_client.at for started in had_it)
+            miss.name in there
+            and miss.at < arrival.at
+            and place not in loads
+            and place is not None
+            and _reads(place, miss)
         ):
-            early.setdefault(str(innermost(built_client.where)), built_client)
-    return list(early.values())
+            told = moment(miss.at, miss.where, f"{miss.name} is looked up, and is not set yet")
+            return [(place, told)]
+    return []
 
 
-def _without_key(client: Client) -> bool:
-    return client.key.state in {"missing", "empty"}
-
-
-def _harmed(process: Process) -> bool:
-    """Whether something in this process went on without the key that others would have had."""
-    return next(iter(_harm(process)), None) is not None
+def _reads(place: Place, miss: EnvironmentMiss) -> bool:
+    """Whether the app's own line looks the variable up, and not a library that it calls."""
+    return any(word in place.text for word in (miss.name, "environ", "getenv"))
 
 
 def _harm(process: Process) -> Iterator[str]:
@@ -243,7 +245,7 @@ def _harm(process: Process) -> Iterator[str]:
         for error in [e for e in process.errors if about_keys(e)][:1]:
             yield raised(error)
             return
-        for failed in [c for c in process.clients if c.error and _without_key(c)][:1]:
+        for failed in [c for c in process.clients if c.error and c.key.state in ABSENT][:1]:
             if process.drive is not None and process.drive.outcome != "called":
                 yield built(failed)
                 return
@@ -251,7 +253,9 @@ def _harm(process: Process) -> Iterator[str]:
         yield f"{row.setting or row.kind} still holds no key"
 
 
-def _fix(client_line: Place | None, arrival_line: Place | None) -> str:
+def _fix(client_line: Place | None, arrival_line: Place | None, *, captured: bool) -> str:
     late = f"{arrival_line}" if arrival_line else "the line that sets the key"
+    if captured:
+        return f"Run {late} before {client_line} reads the variable, or read it where the client is built."
     early = f"the client of {client_line}" if client_line else "the client"
     return f"Run {late} before {early} is built: first thing in the entry point, or build the client in a function."

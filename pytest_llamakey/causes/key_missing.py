@@ -11,9 +11,9 @@ from pytest_llamakey.causes.base import (
     Trouble,
     ancestors,
     built,
+    moment,
     place_of,
     raised,
-    variables,
 )
 from pytest_llamakey.causes.recorded import (
     EMPTY,
@@ -21,19 +21,23 @@ from pytest_llamakey.causes.recorded import (
     MATCH,
     MISSING,
     app,
+    at,
     call,
     client,
     dotenv,
     keyless,
     main_process,
+    miss,
+    roll,
     worker,
 )
-from pytest_llamakey.symptoms.rollcall import asks_for_key
+from pytest_llamakey.causes.trail import bereft, is_key, once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pytest_llamakey.facts import Facts, KeySight, Place, Process, Replica
+    from pytest_llamakey.causes.trail import Use
+    from pytest_llamakey.facts import Facts, Place, Process, Replica
     from pytest_llamakey.findings import Finding
 
 
@@ -62,10 +66,18 @@ class KeyMissing(Cause):
         Example(
             "the deployment brings no key", app(main_process(environment={}), keyless(), delivered=("none",)), True
         ),
-        Example("the variable is not in the container", app(main_process(environment={}), keyless()), True),
+        Example(
+            "the compose file does not pass it to the container",
+            app(main_process(environment={}), keyless(), runtime="compose"),
+            True,
+        ),
         Example(
             "the variable arrives empty",
-            app(main_process(environment={"OPENAI_API_KEY": EMPTY}), keyless(environment={"OPENAI_API_KEY": EMPTY})),
+            app(
+                main_process(environment={"OPENAI_API_KEY": EMPTY}),
+                keyless(environment={"OPENAI_API_KEY": EMPTY}),
+                delivered=("none",),
+            ),
             True,
         ),
         Example(
@@ -81,26 +93,56 @@ class KeyMissing(Cause):
             ),
             True,
         ),
+        Example(
+            "the app puts a placeholder in its place",
+            app(
+                main_process(environment={}),
+                keyless(
+                    key=FOREIGN,
+                    clients=(client(key=FOREIGN, literal=at("app.py:5")[0]),),
+                    environment_misses=(miss(0.49, "OPENAI_API_KEY", text='os.getenv("OPENAI_API_KEY", "changeme")'),),
+                    errors=(),
+                    calls=(call(FOREIGN),),
+                    rollcall=(roll(FOREIGN),),
+                ),
+                delivered=("none",),
+            ),
+            True,
+        ),
         Example("the key is there", app(), False),
         Example(
-            "another provider's key does not stand in", app(keyless(environment={"COHERE_API_KEY": FOREIGN})), True
+            "another provider's key does not stand in",
+            app(keyless(environment={"COHERE_API_KEY": FOREIGN}), delivered=("none",)),
+            True,
         ),
         Example("the deployment brings its own key", app(worker(), delivered=("none",)), False),
         Example("the parent had it: a launcher cleared it", app(main_process(), keyless()), False),
         Example("a .env brought it later", app(keyless(dotenv=(dotenv(1.0),), key=MATCH)), False),
-        Example("the code holds another key", app(keyless(clients=(client(key=FOREIGN),)), delivered=("none",)), False),
+        Example(
+            "the code holds another key",
+            app(
+                worker(
+                    key=FOREIGN,
+                    environment={},
+                    clients=(client(key=FOREIGN),),
+                    calls=(call(FOREIGN),),
+                    rollcall=(roll(FOREIGN),),
+                ),
+                delivered=("none",),
+            ),
+            False,
+        ),
     )
 
     def find(self, facts: Facts) -> Iterable[Finding]:
         """One finding for all processes that never saw a key and to which none was delivered."""
-        names = variables(facts)
-        troubles = [t for t in self.troubled(facts) if _never_seen(t.process, names) and _undelivered(facts, t, names)]
-        if not troubles:
+        rows = [row for row in bereft(self, facts) if _undelivered(facts, row[0])]
+        if not rows:
             return
         variable = next(iter(sorted(_delivered_names(facts))), "OPENAI_API_KEY")
         origins = facts.deployment.origins
         delivered = place_of(origins.get("key") or origins.get("env"))
-        first = troubles[0]
+        first, use = rows[0]
         if facts.deployment.delivered == ("none",):
             fix = (
                 f'Deliver the key where the app is started, for instance as {variable} (key = "none" delivers nothing).'
@@ -110,44 +152,25 @@ class KeyMissing(Cause):
                 f"Pass {variable} on to the processes of the {facts.deployment.runtime} deployment where it is started."
             )
         yield self.finding(
-            troubles,
+            once(trouble for trouble, _use in rows),
             where=[delivered, _failing_line(first.process)],
-            evidence=_story(first, variable),
+            evidence=_story(first, use, variable),
             fix=fix,
         )
-
-
-def _sights(process: Process, names: frozenset[str]) -> Iterator[KeySight]:
-    yield from (sight for name, sight in process.environment.items() if name in names)
-    yield from (change.key for change in process.environment_changes if change.name in names)
-    yield from (load.key for load in process.dotenv)
-    yield from (client.key for client in process.clients if asks_for_key(client.kind))
-    yield from (call.key for call in process.calls if call.intended)
-    yield from (row.key for row in process.rollcall if asks_for_key(row.kind))
-    yield process.key
-
-
-def _never_seen(process: Process, names: frozenset[str]) -> bool:
-    return process.reported and all(sight.state in {"missing", "empty"} for sight in _sights(process, names))
 
 
 def _delivered_names(facts: Facts) -> set[str]:
     return {d.partition(":")[2] for d in facts.deployment.delivered if d.startswith("env:")}
 
 
-def _undelivered(facts: Facts, trouble: Trouble, names: frozenset[str]) -> bool:
+def _undelivered(facts: Facts, trouble: Trouble) -> bool:
     if facts.deployment.delivered == ("none",):
         return True
-    return bool(_delivered_names(facts)) and not _ancestor_had_it(trouble.replica, trouble.process, names)
+    return bool(_delivered_names(facts)) and not _ancestor_had_it(trouble.replica, trouble.process)
 
 
-def _ancestor_had_it(replica: Replica, process: Process, names: frozenset[str]) -> bool:
-    return any(
-        sight.state not in {"missing", "empty"}
-        for parent in ancestors(replica, process)
-        for name, sight in parent.environment.items()
-        if name in names
-    )
+def _ancestor_had_it(replica: Replica, process: Process) -> bool:
+    return any(is_key(sight) for parent in ancestors(replica, process) for sight in parent.environment.values())
 
 
 def _failing_line(process: Process) -> Place | None:
@@ -159,10 +182,12 @@ def _failing_line(process: Process) -> Place | None:
     return next((where[0] for where in (*failed, *raising, *calling, *building) if where), None)
 
 
-def _story(trouble: Trouble, variable: str) -> Iterator[str]:
+def _story(trouble: Trouble, use: Use, variable: str) -> Iterator[str]:
     process = trouble.process
     state = "empty" if variable in process.environment else "not in its environment"
     yield f"{process.started:.2f} s pid {process.pid} started, {variable} {state}"
+    if use.defaulted is not None:
+        yield moment(use.defaulted.at, use.defaulted.where, f"{use.defaulted.name} is looked up, and is not set")
     yield from (built(client) for client in process.clients[:1])
     yield from (raised(error) for error in process.errors[:1])
     if not process.errors:

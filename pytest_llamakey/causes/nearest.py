@@ -31,6 +31,7 @@ _BY_KIND: Mapping[Kind, str] = {
     "died": "worker-died",
     "call-header": "provider-mismatch",
     "call-host": "wrong-endpoint",
+    "call-provider": "provider-mismatch",
     "host-differs": "wrong-endpoint",
     "setting-differs": "provider-mismatch",
     "exposed-output": "key-in-logs",
@@ -69,7 +70,10 @@ def accounts_for(finding: Finding, symptom: Symptom, explains: Explains) -> bool
     """Whether ``finding`` is about this symptom: by the process, and by what its cause can be the reason of."""
     if symptom.kind not in explains.get(finding.cause, frozenset()):
         return False
-    return not finding.workers if symptom.worker is None else symptom.worker in finding.workers
+    if symptom.worker is None:
+        # What an image or a log shows is nobody's in particular; whoever uses that key has the same fault.
+        return not finding.workers or symptom.check == "exposure"
+    return symptom.worker in finding.workers
 
 
 def _finding(facts: Facts, cause: str, symptoms: list[Symptom]) -> Finding:

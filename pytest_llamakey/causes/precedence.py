@@ -50,20 +50,34 @@ _NO_KEY = frozenset(
         "env-cleared",
         "env-after-start",
         "wrong-variable",
+        "key-mangled",
+        "client-before-env",
+        "key-overwritten",
+        "key-missing",
     },
 )
-_WRONG_KEY = frozenset(
-    {"key-mangled", "client-before-env", "key-overwritten", "stale-key", "hardcoded-key", "key-missing"},
-)
+"""Without a key, or with one that no header can bear, a process cannot call at all."""
+_WRONG_KEY = frozenset({"key-baked", "stale-key", "hardcoded-key"})
+"""With a key that is refused it does call."""
+_NOTHING_LOADED = frozenset({"secret-unreadable", "env-cleared", "env-after-start", "variable-unset"})
 
 CONSEQUENCE_OF: Mapping[str, frozenset[str]] = {
-    "key-missing": _NO_KEY,
+    "key-build-only": frozenset({"variable-unset", "key-baked", "secret-unreadable"}),
+    "dotenv-not-found": _NOTHING_LOADED,
+    "dotenv-partial": _NOTHING_LOADED | {"dotenv-not-found"},
+    "dotenv-shadowed": frozenset({"key-baked"}),
+    "wrong-variable": frozenset({"variable-unset"}),
+    "key-missing": _NO_KEY - {"key-missing"},
     "stale-key": frozenset({"dotenv-shadowed", "key-baked", "client-before-env", "hardcoded-key"}),
     "serves-without-key": _NO_KEY | _WRONG_KEY,
     "worker-died": _NO_KEY | _WRONG_KEY,
-    "worker-silent": _NO_KEY | _WRONG_KEY | {"provider-mismatch", "wrong-endpoint", "worker-died"},
+    "worker-silent": _NO_KEY | {"provider-mismatch", "wrong-endpoint", "worker-died"},
 }
-"""A worker with a finding on the right has none on the left: mending the one mends the other."""
+"""A worker with a finding on the right has none on the left: mending the one mends the other.
+
+What stands in no relation here is told apart by the rules themselves: each claims only the clients and calls that it is
+the reason of, so two faults in one worker are two findings.
+"""
 
 
 def rank(cause: str) -> int:
@@ -89,7 +103,10 @@ def _without_consequences(
     roots = CONSEQUENCE_OF.get(finding.cause, frozenset())
     explained = {worker for root in roots for worker in blamed.get(root, ())}
     if finding.cause == "worker-silent":
+        explained |= _failing(facts) & {worker for wrong in _WRONG_KEY for worker in blamed.get(wrong, ())}
         explained |= _before_broken_helpers(facts, explained)
+    if finding.cause == "worker-died":
+        explained -= _killed(facts)
     left = tuple(worker for worker in finding.workers if worker not in explained)
     if left == finding.workers:
         return finding
@@ -103,4 +120,18 @@ def _before_broken_helpers(facts: Facts, explained: set[WorkerId]) -> set[Worker
         for replica in facts.replicas
         if any((replica.id, p.pid) in explained for p in replica.processes if p.role == "helper")
         for worker in replica.workers
+    }
+
+
+def _failing(facts: Facts) -> set[WorkerId]:
+    """Workers in which a call or a client failed: a wrong key may have kept them silent (a literal no header can bear)."""
+    return {(replica.id, worker.pid) for replica, worker in facts.workers if worker.errors}
+
+
+def _killed(facts: Facts) -> set[WorkerId]:
+    """Workers that were ended from outside or by native code, which no missing key does."""
+    return {
+        (replica.id, worker.pid)
+        for replica, worker in facts.workers
+        if worker.exit.startswith(("signal", "unexpected"))
     }

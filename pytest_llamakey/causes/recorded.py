@@ -13,17 +13,22 @@ from pytest_llamakey.facts import (
     Call,
     CallError,
     Client,
+    ClientChange,
     DeploymentFacts,
     DotenvLoad,
     Drive,
     EnvironmentChange,
+    EnvironmentMiss,
     Facts,
+    ImageFacts,
+    Instruction,
     KeySight,
     Place,
     Process,
     Replica,
     Rollcall,
     Sighting,
+    SourceLine,
 )
 
 MATCH = KeySight("match", "<key>")
@@ -73,10 +78,30 @@ def roll(key: KeySight = MATCH, setting: str = "Settings.llm", **more: Any) -> R
 
 
 def change(
-    seconds: float, key: KeySight = MATCH, where: str = "app.py:9", name: str = "OPENAI_API_KEY"
+    seconds: float, key: KeySight = MATCH, where: str = "app.py:9", name: str = "OPENAI_API_KEY", **more: Any
 ) -> EnvironmentChange:
     """The variable set by the app."""
-    return EnvironmentChange(seconds, name, key, at(where, 'os.environ["OPENAI_API_KEY"] = key'))
+    return replace(EnvironmentChange(seconds, name, key, at(where, f'os.environ["{name}"] = key')), **more)
+
+
+def miss(seconds: float, name: str, where: str = "app.py:5", text: str = "") -> EnvironmentMiss:
+    """A look-up of a variable that was not set."""
+    return EnvironmentMiss(seconds, name, at(where, text or f'key = os.environ.get("{name}")'))
+
+
+def rekeyed(seconds: float, key: KeySight, where: str = "app.py:9", **more: Any) -> ClientChange:
+    """A client's key replaced by the app."""
+    return replace(ClientChange(seconds, LLM, key, at(where, "llm.api_key = key")), **more)
+
+
+def source(kind: Instruction, name: str, place: str = "Dockerfile:5", text: str = "", **more: Any) -> SourceLine:
+    """A line of the deployment's files."""
+    return replace(SourceLine(kind, at(place, text, "")[0], name), **more)
+
+
+def image(**environment: KeySight) -> ImageFacts:
+    """What the image carries in its variables."""
+    return ImageFacts(environment)
 
 
 def dotenv(seconds: float, key: KeySight = MATCH, where: str = "main.py:3", **more: Any) -> DotenvLoad:

@@ -1,7 +1,8 @@
-"""The agent's file, made ready for one replica."""
+"""The agent's file, joined from its parts and made ready for one replica."""
 
 from __future__ import annotations
 
+import ast
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,30 @@ AGENT_MODULE = "_llamakey_agent"
 PTH_LINE = f"import sys; exec('try:\\n import {AGENT_MODULE}\\nexcept Exception:\\n pass')\n"
 """The content of the ``.pth`` file beside it: ``site`` prints what such a line raises, so this one raises nothing."""
 
+PARTS = (
+    "base",
+    "sight",
+    "places",
+    "literals",
+    "wire",
+    "hello",
+    "clients",
+    "calls",
+    "redirect",
+    "environment",
+    "dotenvs",
+    "serving",
+    "copies",
+    "rollcall",
+    "commands",
+    "hooks",
+    "start",
+)
+"""The modules of :mod:`pytest_llamakey.probe.agent` in the order of the one file: each after those it imports from."""
+
+_FOLDER = Path(__file__).parent / "agent"
+_PACKAGE = "pytest_llamakey.probe.agent."
+
 
 @dataclass(frozen=True)
 class AgentConfig:
@@ -19,10 +44,11 @@ class AgentConfig:
 
     ``host``, ``port`` and ``tls_port`` (0: none) are the mock's as the app dials it. ``secret`` signs the frames,
     ``salt`` the fingerprints of foreign keys (both hex, 1 to 64 bytes). ``canary`` is the delivered key, ``earlier``
-    the keys of earlier deployments, ``names`` the variables that the key is delivered in. ``providers`` and
-    ``own_hosts`` are host names, or patterns such as ``*.openai.azure.com``. ``workdir`` is the app's folder, to which
-    reported file names are relative. ``redirect`` sends model calls for any other host to the mock; with ``intercept``
-    over TLS. ``ca_pem`` is the authority that client contexts are to trust as well.
+    the keys of earlier deployments, ``names`` the variables that the key is delivered in, ``files`` the files by the
+    name that reports use, each with its path for the app's processes. ``providers`` and ``own_hosts`` are host names,
+    or patterns such as ``*.openai.azure.com``. ``workdir`` is the app's folder, to which reported file names are
+    relative. ``redirect`` sends model calls for any other host to the mock; with ``intercept`` over TLS. ``ca_pem`` is
+    the authority that client contexts are to trust as well.
     """
 
     host: str
@@ -34,6 +60,7 @@ class AgentConfig:
     tls_port: int = 0
     earlier: tuple[str, ...] = ()
     names: tuple[str, ...] = ("OPENAI_API_KEY",)
+    files: tuple[str, ...] = ()
     providers: tuple[str, ...] = ("api.openai.com", "*.openai.azure.com")
     own_hosts: tuple[str, ...] = ()
     workdir: str = ""
@@ -42,12 +69,21 @@ class AgentConfig:
     ca_pem: str = ""
 
 
+def _part(name: str) -> str:
+    """A part's source without its imports of other parts, which stand before it in the one file."""
+    source = (_FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    lines = source.splitlines(keepends=True)
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_PACKAGE):
+            lines[node.lineno - 1 : node.end_lineno] = [""] * ((node.end_lineno or node.lineno) - node.lineno + 1)
+    return "".join(lines)
+
+
 @lru_cache(maxsize=1)
 def _source() -> tuple[str, str]:
-    text = (Path(__file__).parent / "agent.py").read_text(encoding="utf-8")
-    before, mark, rest = text.partition("\nCONFIG = {}")
+    before, mark, rest = "\n\n".join(map(_part, PARTS)).partition("\nCONFIG = {}")
     if not mark:
-        raise ValueError("probe/agent.py has no line `CONFIG = {}` to put the settings into")
+        raise ValueError("probe/agent/base.py has no line `CONFIG = {}` to put the settings into")
     return before, rest.partition("\n")[2]
 
 

@@ -64,12 +64,14 @@ class DeliveredFile:
     """A file laid into the app's world before it starts; relative paths start at the app's ``workdir``.
 
     ``merge_dotenv``: ``content`` is one ``NAME=value`` line that takes its place in a ``.env`` that may be there.
+    ``withdrawn``: nothing is delivered; where the file is there already, that line (else all its content) is taken out.
     """
 
     path: str
     content: bytes
     mode: int = 0o444
     merge_dotenv: bool = False
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ class Plan:
     the few variables of the tester that the contract allows). ``agent`` renders the probe's file for one replica id
     and the app's folder as its processes know it; ``None`` where nothing is to be injected. ``hosts`` are provider
     host names that must not resolve to the provider. ``may_keep``: it may be left running at the end. ``ca_pem`` is the
-    throwaway authority that the mock's TLS certificates are signed by.
+    throwaway authority that the mock's TLS certificates are signed by. ``after`` is the halted deployment that this one
+    takes the place of: what outlives a redeploy in its runtime is carried over.
     """
 
     run_id: str
@@ -96,6 +99,7 @@ class Plan:
     verbose: bool = False
     progress: Progress = lambda _line: None
     build_args: Mapping[str, str] = field(default_factory=dict)
+    after: Running | None = None
 
 
 class RunningReplica(Protocol):
@@ -146,6 +150,15 @@ class Running(Protocol):
     @property
     def replicas(self) -> tuple[RunningReplica, ...]:
         """The replicas, in a stable order."""
+
+    def halt(self) -> None:
+        """End the app as a redeploy does: asked (SIGTERM) and, if it takes too long, killed.
+
+        What outlives a redeploy stays until :meth:`stop`, or goes to the deployment that takes this one's place.
+
+        Raises:
+            RuntimeFault: it cannot be ended.
+        """
 
     def stop(self) -> None:
         """End it and remove all that was started for it, unless it is kept; never raises, safe to call twice."""

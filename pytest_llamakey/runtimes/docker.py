@@ -10,32 +10,23 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from docker.errors import APIError, DockerException
-from docker.types import LogConfig
-from requests.exceptions import RequestException
-from testcontainers.core.container import DockerContainer
-
 from pytest_llamakey.runtimes.base import Plan, Reach, RuntimeFault
+from pytest_llamakey.runtimes.docker_belongings import Belongings
 from pytest_llamakey.runtimes.docker_build import Images
-from pytest_llamakey.runtimes.docker_engine import (
-    ANSWER_SECONDS,
-    KEPT_LABEL,
-    RUN_LABEL,
-    connect,
-    engine_words,
-    explain,
-    host_entries,
-    reach,
-)
-from pytest_llamakey.runtimes.docker_inject import delivered_entries, lay, probe_entries
-from pytest_llamakey.runtimes.docker_replica import DockerReplica, remove_container
+from pytest_llamakey.runtimes.docker_container import container_of
+from pytest_llamakey.runtimes.docker_engine import connect, engine_words, reach
+from pytest_llamakey.runtimes.docker_inject import Entry, delivered_entries, lay, probe_entries
+from pytest_llamakey.runtimes.docker_read_only import freeze
+from pytest_llamakey.runtimes.docker_replica import DockerReplica
 from pytest_llamakey.runtimes.docker_scout import Findings, Scout
+from pytest_llamakey.runtimes.docker_services import Services, service_images
 from pytest_llamakey.runtimes.docker_warden import Warden, Ways
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     import docker
     from docker.models.containers import Container
@@ -47,46 +38,15 @@ _AT_ONCE = 8
 """How many containers are created side by side."""
 
 
-class PreparedContainer(DockerContainer):
-    """A container that ``prepare`` is called for between its creation and its start.
-
-    Raises:
-        docker.errors.APIError: the engine does not create or start it.
-    """
-
-    def __init__(self, client: docker.DockerClient, image: str, prepare: Callable[[Container], None]) -> None:
-        super().__init__(image, docker_client_kw={"timeout": ANSWER_SECONDS})
-        # Never used, for the session's own client is; what it has opened is given back.
-        self.get_docker_client().client.close()
-        self.image = image  # an id: no prefix of a registry mirror belongs before it
-        self._engine = client
-        self._prepare = prepare
-
-    def start(self) -> PreparedContainer:
-        """Create, prepare and start it; nothing waits until it is ready."""
-        self._container = self._engine.containers.create(
-            self.image,
-            command=self._command,
-            environment=self.env,
-            ports={f"{port}/tcp": ("127.0.0.1", 0) for port in self.ports},
-            **self._kwargs,
-        )
-        self._prepare(self._container)
-        self._container.start()
-        return self
-
-
 class DockerRunning:
     """A :class:`~pytest_llamakey.runtimes.base.Running` of containers."""
 
-    def __init__(self, plan: Plan, image: str, workdir: str, reaper: Reaper) -> None:
+    def __init__(self, plan: Plan, image: str, belongings: Belongings) -> None:
         self.image = image
         self.timings: Mapping[str, float] = {}
         self._plan = plan
-        self.workdir = workdir
-        self._reaper = reaper
+        self._belongings = belongings
         self._replicas: list[DockerReplica] = []
-        self._created: dict[str, Container] = {}
         self._stopped = False
 
     @property
@@ -98,40 +58,30 @@ class DockerRunning:
         """See :class:`~pytest_llamakey.runtimes.base.Running`."""
         if not self._stopped:
             self._stopped = True
-            self._end(remove=True)
+            self._belongings.remove(self._replicas)
 
     def keep(self) -> str:
         """See :class:`~pytest_llamakey.runtimes.base.Running`."""
         self._stopped = True
-        self._end(remove=False)
-        names = [replica.id for replica in self._replicas]
-        enter = "; ".join(f"docker exec -it {name} sh" for name in names)
-        return f"{self._plan.deployment.id} is kept: enter with {enter}; remove with docker rm -fv {' '.join(names)}"
-
-    def created(self, container: Container) -> None:
-        """From here on the container is ours to remove."""
-        self._created[str(container.id)] = container
-        self._reaper.container(str(container.id))
+        removal = self._belongings.leave(self._replicas)
+        enter = "; ".join(f"docker exec -it {replica.id} sh" for replica in self._replicas)
+        return f"{self._plan.deployment.id} is kept: enter with {enter}; remove with {removal}"
 
     def started(self, replicas: list[DockerReplica]) -> None:
         """Take up the replicas that run."""
         self._replicas = replicas
 
-    def _end(self, *, remove: bool) -> None:
-        known = {str(replica.container.id): replica for replica in self._replicas}
 
-        def end(name: str, container: Container) -> None:
-            replica = known.get(name)
-            gone = replica.end(remove=remove) if replica else remove_container(container)
-            # What the engine would not remove stays the reaper's.
-            if gone:
-                self._reaper.settled("container", name)
+@dataclass(frozen=True)
+class _World:
+    """What every replica of one deployment is made of."""
 
-        threads = [threading.Thread(target=end, args=item, daemon=True) for item in self._created.items()]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(ANSWER_SECONDS)
+    plan: Plan
+    image: str
+    workdir: str
+    port: int | None
+    volumes: tuple[str, ...]
+    findings: Findings
 
 
 class DockerRuntime:
@@ -166,27 +116,25 @@ class DockerRuntime:
 
     def start(self, plan: Plan) -> DockerRunning:
         """See :class:`~pytest_llamakey.runtimes.base.Runtime`."""
-        client, images, scout = self._engine()
+        client, images, _ = self._engine()
         begun = time.monotonic()
         image = images.image(plan)
+        beside = service_images(plan, images)
         built = time.monotonic()
-        config = _config(client, image)
-        workdir = plan.deployment.workdir or config.get("WorkingDir") or "/"
-        findings = scout.look(image, plan.run_id, workdir)
-        if plan.agent is not None and not findings.python:
-            raise RuntimeFault(
-                f"No Python was found in the image of {plan.deployment.name}, so no probe can be put into it. "
-                "With `probe = false` it is tested from outside."
-            )
-        running = DockerRunning(plan, image, workdir, self._reaper)
+        world = self._world(plan, image)
+        belongings = Belongings(client, self._reaper)
+        running = DockerRunning(plan, image, belongings)
+        services = Services(client, plan, belongings)
         # In threads also when there is only one: an interrupt then never cuts off the engine's answer with its id.
-        with ThreadPoolExecutor(min(_AT_ONCE, plan.deployment.replicas), "llamakey-start") as pool:
+        with ThreadPoolExecutor(_AT_ONCE, "llamakey-start") as pool:
             try:
+                services.start(beside, pool)
                 jobs = [
-                    pool.submit(self._start_one, client, plan, running, findings, _port(plan.deployment, config))
+                    pool.submit(self._start_one, client, world, services.network, belongings)
                     for _ in range(plan.deployment.replicas)
                 ]
                 running.started([job.result() for job in jobs])
+                services.check()
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 running.stop()
@@ -202,39 +150,50 @@ class DockerRuntime:
                 self._parts = (client, Images(client, self._reaper), Scout(client, self._reaper))
             return self._parts
 
-    def _start_one(
-        self, client: docker.DockerClient, plan: Plan, running: DockerRunning, findings: Findings, port: int | None
-    ) -> DockerReplica:
-        def prepare(container: Container) -> None:
-            running.created(container)
-            entries = delivered_entries(client, container, plan.files, running.workdir)
-            if plan.agent is not None:
-                entries += probe_entries(plan.agent(container.short_id, running.workdir), findings.folders)
-            lay(client, container, entries)
-
-        container = PreparedContainer(client, running.image, prepare)
-        for name, value in plan.environment.items():
-            container.with_env(name, value)
-        container.with_kwargs(
-            labels={KEPT_LABEL if plan.may_keep else RUN_LABEL: plan.run_id},
-            extra_hosts=host_entries(plan.hosts, plan.dial),
-            # Whatever the engine's own default is, this one can be read.
-            log_config=LogConfig(type=LogConfig.types.JSON),
-            use_config_proxy=False,
+    def _world(self, plan: Plan, image: str) -> _World:
+        client, _, scout = self._engine()
+        config = _config(client, image)
+        workdir = plan.deployment.workdir or config.get("WorkingDir") or "/"
+        findings = scout.look(image, plan.run_id, workdir)
+        if plan.agent is not None and not findings.python:
+            raise RuntimeFault(
+                f"No Python was found in the image of {plan.deployment.name}, so no probe can be put into it. "
+                "With `probe = false` it is tested from outside."
+            )
+        return _World(
+            plan, image, workdir, _port(plan.deployment, config), tuple(config.get("Volumes") or ()), findings
         )
-        if plan.deployment.command is not None:
-            container.with_command(list(plan.deployment.command))
-        if port is not None:
-            container.with_exposed_ports(port)
-        try:
-            container.start()
-        except APIError as error:
-            raise _start_fault(plan.deployment, error) from error
-        except (DockerException, RequestException) as error:
-            raise RuntimeFault(f"Starting {plan.deployment.name} failed: {error}") from error
-        raw = container.get_wrapped_container()
+
+    def _start_one(
+        self, client: docker.DockerClient, world: _World, network: str | None, belongings: Belongings
+    ) -> DockerReplica:
+        plan, deployment, findings = world.plan, world.plan.deployment, world.findings
+
+        def entries(container: Container) -> list[Entry]:
+            found = delivered_entries(client, container, plan.files, world.workdir)
+            if plan.agent is not None:
+                found += probe_entries(plan.agent(container.short_id, world.workdir), findings.folders)
+            return found
+
+        def fill(container: Container) -> None:
+            belongings.container(container)
+            lay(client, container, entries(container))
+
+        image, prepare, more = world.image, fill, dict[str, Any]()
+        if network is not None:
+            more["network"] = network
+        if deployment.read_only:
+            frozen = freeze(client, plan, image, world.volumes, entries, belongings)
+            image, prepare = frozen.image, belongings.container
+            more |= {"name": frozen.name, "read_only": True, "tmpfs": dict.fromkeys(deployment.tmpfs, "")}
+        container = container_of(
+            client, plan, image, prepare, command=deployment.command, environment=plan.environment, **more
+        )
+        if world.port is not None:
+            container.with_exposed_ports(world.port)
+        raw = container.begin(deployment.name, deployment.origin("command"))
         warden = Warden(client, str(raw.id), findings.python, self._ways) if findings.python else None
-        return DockerReplica(client, raw, port, warden)
+        return DockerReplica(client, raw, world.port, warden, more.get("name"))
 
 
 def _config(client: docker.DockerClient, image: str) -> dict[str, Any]:
@@ -249,18 +208,3 @@ def _port(deployment: Deployment, config: Mapping[str, Any]) -> int | None:
         return deployment.port
     exposed = [name.partition("/")[0] for name in config.get("ExposedPorts") or {} if not name.endswith("/udp")]
     return int(exposed[0]) if len(exposed) == 1 else None
-
-
-def _start_fault(deployment: Deployment, error: APIError) -> RuntimeFault:
-    words = explain(error)
-    if not any(
-        sign in words for sign in ("executable file not found", "no such file or directory", "permission denied")
-    ):
-        return RuntimeFault(f"Starting {deployment.name} failed: the container engine says: {words}")
-    origin = deployment.origin("command") if deployment.command else None
-    command = f"`{deployment.command[0]}`" if deployment.command else "of the image"
-    where = f" ({origin})" if origin else ""
-    return RuntimeFault(
-        f"The command {command}{where} cannot be run in the image of {deployment.name}: the container engine says: "
-        f"{words}. Correct the command, or install it in the image (on PATH, executable)."
-    )

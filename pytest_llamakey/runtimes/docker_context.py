@@ -14,7 +14,8 @@ from typing import IO, TYPE_CHECKING
 from docker.utils.build import exclude_paths
 from dockerfile_parse import DockerfileParser
 
-from pytest_llamakey.dotenv_guard import DECOY, defuse_bytes, is_dotenv
+from pytest_llamakey.dotenv_guard import defuse_bytes, is_dotenv
+from pytest_llamakey.keys import DECOY
 from pytest_llamakey.runtimes.base import RuntimeFault
 
 if TYPE_CHECKING:

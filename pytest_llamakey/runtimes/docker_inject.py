@@ -55,8 +55,10 @@ def delivered_entries(
     entries = []
     for file in files:
         path = posixpath.normpath(posixpath.join("/", workdir, file.path))
-        there = _there(client, container, path) if file.merge_dotenv else None
-        if there is None:
+        there = _there(client, container, path) if file.merge_dotenv or file.withdrawn else None
+        if there is None and file.withdrawn:
+            continue
+        if there is None or not file.merge_dotenv:
             content = file.content if not file.merge_dotenv else merge("", file.content.decode()).encode()
             entries.append(Entry(path, content, file.mode))
         else:
@@ -100,12 +102,12 @@ def _missing_folders(client: docker.DockerClient, container: Container, entries:
             if folder in known:
                 continue
             known.add(folder)
-            if str(parent.parent) in missing or _look(client, container, folder) is None:
+            if str(parent.parent) in missing or look(client, container, folder) is None:
                 missing.append(folder)
     return missing
 
 
-def _look(client: docker.DockerClient, container: Container, path: str) -> tuple[bool, str] | None:
+def look(client: docker.DockerClient, container: Container, path: str) -> tuple[bool, str] | None:
     """Whether ``path`` is a link, and where to; ``None`` where nothing is.
 
     Source: Docker Engine API, ``HEAD /containers/{id}/archive``.
@@ -121,7 +123,7 @@ def _look(client: docker.DockerClient, container: Container, path: str) -> tuple
 
 def _there(client: docker.DockerClient, container: Container, path: str) -> Entry | None:
     """The regular file at ``path``, links followed, or ``None``."""
-    told = _look(client, container, path)
+    told = look(client, container, path)
     if told is None:
         return None
     path = told[1] if told[0] else path

@@ -54,13 +54,19 @@ class DockerReplica:
     """A :class:`~pytest_llamakey.runtimes.base.RunningReplica` in a container that has been started.
 
     ``warden`` is ``None`` for an image without Python: then its processes are seen as the engine shows them (with the
-    pids of the machine that it runs on, without sockets), and nothing can be held.
+    pids of the machine that it runs on, without sockets), and nothing can be held. ``name`` is the container's name
+    where that is what the probe in it answers to, instead of its id.
     """
 
     def __init__(
-        self, client: docker.DockerClient, container: Container, port: int | None, warden: Warden | None
+        self,
+        client: docker.DockerClient,
+        container: Container,
+        port: int | None,
+        warden: Warden | None,
+        name: str | None = None,
     ) -> None:
-        self.id: str = container.short_id
+        self.id: str = name or container.short_id
         self.container = container
         self._client = client
         self._port = port

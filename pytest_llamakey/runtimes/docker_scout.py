@@ -1,8 +1,9 @@
-"""What an image offers a probe: its Python and every folder from which one of its Pythons loads packages."""
+"""Looks into an image: its Python, every folder from which one of its Pythons loads packages, files that hold a key."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import tempfile
@@ -12,10 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from docker.errors import APIError, NotFound
+from docker.errors import APIError
 
 from pytest_llamakey.runtimes.base import RuntimeFault
-from pytest_llamakey.runtimes.docker_engine import ANSWER_SECONDS, RUN_LABEL, engine_words
+from pytest_llamakey.runtimes.docker_contents import SUSPECTS, KeyedLine, idle_container, keyed_lines, read_files
+from pytest_llamakey.runtimes.docker_engine import ANSWER_SECONDS, engine_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +28,9 @@ if TYPE_CHECKING:
     from pytest_llamakey.reaper import Reaper
 
 _MARK = "llamakey-scout:"
-_CACHE_FORMAT = "scout-1"
+_CACHE_FORMAT = "scout-2"
 _CACHE_FILES = 200
-_SCRIPT = f"""
+_SCRIPT = f"""{SUSPECTS}
 import json, os, site, sys
 found = []
 for folder, names, _ in os.walk("/"):
@@ -38,16 +40,20 @@ for folder, names, _ in os.walk("/"):
 own = [p for p in getattr(site, "getsitepackages", list)() if os.path.isabs(p)]
 found += [p for p in own if os.path.isdir(p)] or own[:1]
 real = sorted(set(os.path.realpath(p) for p in found))
-print({_MARK!r} + json.dumps([sys.executable, real]))
+print({_MARK!r} + json.dumps([sys.executable, real, suspects(sys.argv[1])]))
 """
 
 
 @dataclass(frozen=True)
 class Findings:
-    """``python`` is how to call the image's Python, empty where it has none; ``folders`` its package folders."""
+    """``python`` is how to call the image's Python, empty where it has none; ``folders`` its package folders.
+
+    ``keyed`` are the lines of files in the image that hold a key (never the key itself).
+    """
 
     python: str = ""
     folders: tuple[str, ...] = ()
+    keyed: tuple[KeyedLine, ...] = ()
 
 
 class Scout:
@@ -56,30 +62,31 @@ class Scout:
     def __init__(self, client: docker.DockerClient, reaper: Reaper) -> None:
         self._client = client
         self._reaper = reaper
-        self._known: dict[str, Findings] = {}
-        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._known: dict[tuple[str, str], Findings] = {}
+        self._locks: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
         self._guard = threading.Lock()
 
     def look(self, image: str, run_id: str, workdir: str) -> Findings:
-        """What ``image`` (an id) offers; ``workdir`` is where a virtual environment of its own may stand.
+        """What ``image`` (an id) offers; ``workdir`` is where the app stands, and maybe a virtual environment of its own.
 
         Raises:
             RuntimeFault: a container of the image could not be made, or gave no answer.
         """
+        asked = image, workdir
         with self._guard:
-            lock = self._locks[image]
+            lock = self._locks[asked]
         with lock:
-            if image not in self._known:
-                findings = _load(image)
+            if asked not in self._known:
+                findings = _load(*asked)
                 if findings is None:
                     findings = self._explore(image, run_id, workdir)
-                    _save(image, findings)
-                self._known[image] = findings
-            return self._known[image]
+                    _save(*asked, findings)
+                self._known[asked] = findings
+            return self._known[asked]
 
     def _explore(self, image: str, run_id: str, workdir: str) -> Findings:
         for python in self._candidates(image, workdir):
-            answer = self._run(image, run_id, python)
+            answer = self._run(image, run_id, workdir, python)
             if answer is not None:
                 return answer
         return Findings()
@@ -94,26 +101,11 @@ class Scout:
         yield f"{workdir.rstrip('/')}/.venv/bin/python"
         yield from ("/opt/venv/bin/python", "/venv/bin/python", "/opt/conda/bin/python", "/usr/local/bin/python3")
 
-    def _run(self, image: str, run_id: str, python: str) -> Findings | None:
+    def _run(self, image: str, run_id: str, workdir: str, python: str) -> Findings | None:
         """The answer of a short-lived container, or ``None`` where this is no Python that runs."""
-        with engine_words("Looking for Python in the image"):
-            container = self._client.containers.create(
-                image,
-                entrypoint=[python, "-E", "-s", "-c", _SCRIPT],
-                user="0",
-                working_dir="/",
-                network_mode="none",
-                healthcheck={"test": ["NONE"]},
-                labels={RUN_LABEL: run_id},
-                use_config_proxy=False,
-            )
-            self._reaper.container(str(container.id))
-            try:
-                return self._ask(container)
-            finally:
-                with contextlib.suppress(NotFound):
-                    container.remove(force=True, v=True)
-                self._reaper.settled("container", str(container.id))
+        command = (python, "-E", "-s", "-c", _SCRIPT, workdir)
+        with idle_container(self._client, self._reaper, image, run_id, command) as container:
+            return self._ask(container)
 
     def _ask(self, container: Container) -> Findings | None:
         try:
@@ -128,8 +120,9 @@ class Scout:
         line = next((line for line in output.splitlines() if line.startswith(_MARK)), None)
         if line is None:
             return None
-        python, folders = json.loads(line[len(_MARK) :])
-        return Findings(python, tuple(folders))
+        python, folders, suspects = json.loads(line[len(_MARK) :])
+        keyed = (line for path, content in read_files(container, suspects) for line in keyed_lines(path, content))
+        return Findings(python, tuple(folders), tuple(keyed))
 
 
 def _cache() -> Path:
@@ -137,15 +130,16 @@ def _cache() -> Path:
     return Path(base) / "pytest-llamakey" / _CACHE_FORMAT
 
 
-def _load(image: str) -> Findings | None:
+def _load(image: str, workdir: str) -> Findings | None:
     try:
-        data = json.loads((_cache() / _file_name(image)).read_text(encoding="utf-8"))
-        return Findings(str(data["python"]), tuple(map(str, data["folders"])))
+        data = json.loads((_cache() / _file_name(image, workdir)).read_text(encoding="utf-8"))
+        keyed = tuple(KeyedLine(str(one["path"]), int(one["line"]), str(one["name"])) for one in data["keyed"])
+        return Findings(str(data["python"]), tuple(map(str, data["folders"])), keyed)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _save(image: str, findings: Findings) -> None:
+def _save(image: str, workdir: str, findings: Findings) -> None:
     # A cache that cannot be written costs time and nothing else.
     with contextlib.suppress(OSError):
         folder = _cache()
@@ -153,11 +147,11 @@ def _save(image: str, findings: Findings) -> None:
         handle, name = tempfile.mkstemp(dir=folder, suffix=".part")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(asdict(findings), file)
-        Path(name).replace(folder / _file_name(image))
+        Path(name).replace(folder / _file_name(image, workdir))
         by_age = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
         for path in by_age[:-_CACHE_FILES]:
             path.unlink(missing_ok=True)
 
 
-def _file_name(image: str) -> str:
-    return image.replace(":", "-") + ".json"
+def _file_name(image: str, workdir: str) -> str:
+    return f"{image.replace(':', '-')}-{hashlib.sha256(workdir.encode()).hexdigest()[:8]}.json"

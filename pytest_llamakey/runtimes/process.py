@@ -24,7 +24,7 @@ from pytest_llamakey.inherited import inherited
 from pytest_llamakey.runtimes.base import Address, Exit, Reach, RuntimeFault
 from pytest_llamakey.runtimes.overlay import make_overlay
 from pytest_llamakey.runtimes.process_command import Launcher
-from pytest_llamakey.runtimes.process_copy import make_world
+from pytest_llamakey.runtimes.process_copy import lay, make_world
 from pytest_llamakey.runtimes.process_port import PortLock, check_free
 from pytest_llamakey.runtimes.process_tree import ProcessTree
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from pytest_llamakey.spec.model import Deployment
 
 LOOPBACK = "127.0.0.1"
+HALT_SECONDS = 10.0
+"""Seconds that an app has to end by itself when it is halted."""
 LOG_LIMIT = 8 << 20
 """Bytes of the log's end that :meth:`ProcessReplica.logs` gives."""
 
@@ -64,11 +66,14 @@ class ProcessRuntime:
         started = time.monotonic()
         # resolve(): macOS's temporary folder is behind a link, and apps report real paths.
         folder = Path(tempfile.gettempdir()).resolve() / f"llamakey-{secrets.token_hex(8)}"
-        running = RunningProcesses(plan, folder, self._reaper)
+        before = plan.after if isinstance(plan.after, RunningProcesses) else None
+        running = RunningProcesses(plan, before.folder if before else folder, self._reaper)
         try:
-            self._reaper.folder(folder)  # before it is made: nothing of it can be forgotten
-            folder.mkdir(mode=0o700)
-            running.begin(command, started)
+            world = before.hand_over() if before else None
+            if world is None:
+                self._reaper.folder(folder)  # before it is made: nothing of it can be forgotten
+                folder.mkdir(mode=0o700)
+            running.begin(command, started, world)
         except BaseException:
             running.stop()
             raise
@@ -116,21 +121,28 @@ class RunningProcesses:
         """The one replica."""
         return (self._replica,) if self._replica else ()
 
-    def begin(self, command: tuple[str, ...], started: float) -> None:
-        """Make the folder's content and start ``command``; ``started`` is when the run began (``time.monotonic()``)."""
+    def begin(self, command: tuple[str, ...], started: float, world: World | None = None) -> None:
+        """Make the folder's content and start ``command``; ``started`` is when the run began (``time.monotonic()``).
+
+        ``world`` is that of the deployment before, which this one takes the place of.
+        """
         plan, deployment = self._plan, self._plan.deployment
         if deployment.port is not None:
             self._lock = PortLock(deployment.port, self._reaper)
             self._lock.acquire(plan.progress)
             check_free(deployment.port, str(deployment.origin("port") or deployment.id))
             started = time.monotonic()  # waiting for one's turn is not the app's time
-        world = make_world(self.folder / "root", deployment.folder, deployment.workdir, plan.files, plan.progress)
+        if world is None:
+            world = make_world(self.folder / "root", deployment.folder, deployment.workdir, plan.files, plan.progress)
+        else:
+            world = _relaid(world, plan)
         self._world = world
-        replica_id = f"process-{secrets.token_hex(4)}"
-        overlay = make_overlay(self.folder / "overlay", _probe(plan, replica_id, str(world.app)))
+        name = secrets.token_hex(4)
+        replica_id = f"process-{name}"
+        overlay = make_overlay(self.folder / f"overlay-{name}", _probe(plan, replica_id, str(world.app)))
         environment = inherited() | {name: world.translate(value) for name, value in plan.environment.items()}
         environment["PATH"] = f"{overlay.bin}{os.pathsep}{environment.get('PATH', os.defpath)}"
-        launcher = Launcher(world, overlay, environment, deployment, self.folder / "log")
+        launcher = Launcher(world, overlay, environment, deployment, self.folder / f"log-{name}")
         self._replica = ProcessReplica(
             replica_id, launcher, deployment.port, ProcessTree(str(self.folder), self._adopt)
         )
@@ -153,6 +165,23 @@ class RunningProcesses:
         self._give_turn_on()
         return f"{self._plan.deployment.id} is kept: it lives in {self.folder}; remove with {self.how_to_end()}"
 
+    def halt(self) -> None:
+        """See :class:`~pytest_llamakey.runtimes.base.Running`."""
+        for replica in self.replicas:
+            if not replica.halt():
+                raise RuntimeFault(f"{self._plan.deployment.id}: the processes in {self.folder} could not be ended.")
+        self._give_turn_on()
+
+    def hand_over(self) -> World | None:
+        """The copy of the app's folder, with all that the app has left in it: the folder is the taker's from here on.
+
+        Nothing is given by a deployment that had not come to have one.
+        """
+        if self._world is not None:
+            self._settle(self._replica.end() if self._replica else True)
+            self._ended = True
+        return self._world
+
     def stop(self) -> None:
         """See :class:`~pytest_llamakey.runtimes.base.Running`."""
         if self._ended:
@@ -160,14 +189,16 @@ class RunningProcesses:
         gone = self._replica.end() if self._replica else True
         removed = _remove(self.folder)
         # What could not be ended now stays with the reaper.
-        if gone:
-            for replica in self.replicas:
-                for group in replica.groups:
-                    self._reaper.settled("processes", str(group))
-            if removed:
-                self._reaper.settled("folder", str(self.folder))
+        self._settle(gone)
+        if gone and removed:
+            self._reaper.settled("folder", str(self.folder))
         self._give_turn_on()
         self._ended = True
+
+    def _settle(self, gone: bool) -> None:
+        for replica in self.replicas if gone else ():
+            for group in replica.groups:
+                self._reaper.settled("processes", str(group))
 
     def _adopt(self, group: int) -> None:
         self._reaper.processes(group)
@@ -242,6 +273,14 @@ class ProcessReplica:
         for _number in range(count):
             self._spawned.append(self._launcher.launch(command, self._tree.add_root))
 
+    def halt(self) -> bool:
+        """Ask the first process to end, as service managers do, and kill what is left; true when all is gone."""
+        if self._first is not None and self._first.poll() is None:
+            self._first.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._first.wait(HALT_SECONDS)
+        return self.end()
+
     def end(self) -> bool:
         """Kill everything; true when all is gone."""
         gone = self._tree.end()
@@ -252,6 +291,13 @@ class ProcessReplica:
         with contextlib.suppress(OSError):
             self._last_log = self.logs()
         return gone
+
+
+def _relaid(world: World, plan: Plan) -> World:
+    try:
+        return lay(world, plan.files)
+    except OSError as error:
+        raise RuntimeFault(f"The key could not be laid into {world.app} anew: {error}.") from error
 
 
 def _probe(plan: Plan, replica_id: str, workdir: str) -> dict[str, str]:

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.dotenv_guard import DECOY, defuse_bytes, is_dotenv, merge
+from pytest_llamakey.dotenv_guard import defuse_bytes, is_dotenv, merge
+from pytest_llamakey.keys import DECOY
 from pytest_llamakey.runtimes.base import RuntimeFault
 
 if TYPE_CHECKING:
@@ -82,14 +83,21 @@ def make_world(
     try:
         world.app.mkdir(parents=True, exist_ok=True)
         _Copier(folder, world.app, progress).copy()
-        placed = [_deliver(world, file) for file in files]
+        return lay(world, files)
     except OSError as error:
         raise RuntimeFault(f"The copy of {folder} that the app runs in could not be made: {error}.") from error
+
+
+def lay(world: World, files: Iterable[DeliveredFile]) -> World:
+    """``world`` with ``files`` in it, each in the place of what is there; raises :class:`OSError`."""
+    placed = [_deliver(world, file) for file in files]
     return World(world.root, world.workdir, tuple(placed))
 
 
 def _deliver(world: World, file: DeliveredFile) -> str:
     place = world.place(file.path)
+    if file.withdrawn and not place.is_file():
+        return posixpath.normpath(posixpath.join(world.workdir, file.path))
     place.parent.mkdir(parents=True, exist_ok=True)
     content = file.content
     if place.exists() or place.is_symlink():

@@ -39,8 +39,10 @@ RUNTIMES_OF: Mapping[str, tuple[RuntimeName, ...]] = {
     "manifests": ("kubernetes",),
     "workload": ("kubernetes",),
     "unit": ("systemd",),
+    "read_only": ("docker",),
+    "tmpfs": ("docker",),
 }
-"""The runtimes that a field which says what to start belongs to."""
+"""The runtimes that a field which only some of them know belongs to."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,11 @@ class _Completion:
                 raise self._mistake(
                     f"image names a ready image and {other} builds one; leave one of them out", "image", other
                 )
+
+        if self.values.get("tmpfs") and not self.values.get("read_only"):
+            raise self._mistake(
+                "tmpfs says what stays writable with read_only = true; add that, or leave it out", "tmpfs"
+            )
 
     def _dockerfile(self, runtime: RuntimeName) -> DockerfileFacts | None:
         """What the Dockerfile that applies says; checks that a build has one."""

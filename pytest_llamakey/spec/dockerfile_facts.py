@@ -17,6 +17,7 @@ from dockerfile_parse import DockerfileParser
 from dockerfile_parse.parser import image_from
 from dockerfile_parse.util import WordSplitter
 
+from pytest_llamakey.spec.dockerfile_lines import Lines, plain
 from pytest_llamakey.spec.model import Origin, SpecError
 
 if TYPE_CHECKING:
@@ -64,6 +65,16 @@ class Copied:
 
 
 @dataclass(frozen=True)
+class SecretMount:
+    """A build secret that a ``RUN`` sees: its id, the file and the variable it appears as (empty where not named)."""
+
+    id: str
+    target: str
+    variable: str
+    line: int
+
+
+@dataclass(frozen=True)
 class Instruction:
     """An instruction whose text is taken as it stands."""
 
@@ -75,7 +86,8 @@ class Instruction:
 class DockerfileFacts:
     """What the final stage of a Dockerfile says, together with the stages it goes on from; lines count from 1.
 
-    ``file`` is the file as shown to people, ``stages`` every stage in order, ``args`` every ``ARG`` of the file.
+    ``file`` is the file as shown to people, ``stages`` every stage in order, ``args``, ``mounts`` and ``runs`` every
+    ``ARG``, build secret and ``RUN`` of the file. ``env`` has the last value of each variable, ``assigned`` every one.
     """
 
     file: str
@@ -84,6 +96,9 @@ class DockerfileFacts:
     ports: tuple[Port, ...] = ()
     workdir: str | None = None
     env: Mapping[str, Variable] = field(default_factory=dict)
+    assigned: tuple[Variable, ...] = ()
+    mounts: tuple[SecretMount, ...] = ()
+    runs: tuple[Instruction, ...] = ()
     copies: tuple[Copied, ...] = ()
     user: Instruction | None = None
     cmd: Instruction | None = None
@@ -106,63 +121,23 @@ def read(path: Path, *, shown: str | None = None, build_args: Mapping[str, str] 
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise SpecError("the Dockerfile is not UTF-8 text here; save it as UTF-8", Origin(name, line)) from error
-    parser = DockerfileParser(fileobj=io.BytesIO(_plain(text).encode()))
+    text = plain(text)
+    lines = text.split("\n")
     reader = _Reader(name, dict(build_args or {}))
-    for one in parser.structure:
-        reader.take(one["instruction"], one["value"].strip(), one["startline"] + 1)
-    return replace(reader.facts, args=tuple(reader.args))
-
-
-def _plain(text: str) -> str:
-    """``text`` with heredoc bodies and the empty lines inside continued instructions blanked; line numbers stay."""
-    lines = text.splitlines()
-    out: list[str] = []
-    start = 0
-    while start < len(lines):
-        end = _instruction_end(lines, start)
-        block = [line if line.strip() or end == start + 1 else "#" for line in lines[start:end]]
-        out += block
-        start = end
-        for mark, dashed in _heredocs(block):
-            stop = next((n for n in range(start, len(lines)) if _ends(lines[n], mark, dashed)), None)
-            if stop is None:
-                break
-            out += ["#"] * (stop + 1 - start)
-            start = stop + 1
-    # One empty line more ends an instruction whose last line still says that it goes on.
-    return "\n".join([*out, "", ""])
-
-
-def _instruction_end(lines: list[str], start: int) -> int:
-    end = start
-    while end < len(lines):
-        line = lines[end].strip()
-        end += 1
-        inside = end - 1 > start
-        if inside and (not line or line.startswith("#")):
-            continue
-        if line.startswith("#") or not line.endswith("\\"):
-            break
-    return end
-
-
-def _heredocs(block: list[str]) -> list[tuple[str, bool]]:
-    logical = " ".join(line.rstrip().removesuffix("\\") for line in block if not line.lstrip().startswith("#"))
-    if not re.match(r"\s*(?:ONBUILD\s+)?(?:RUN|COPY|ADD)\s", logical, re.IGNORECASE):
-        return []
-    words = WordSplitter(logical).split(dequote=False)
-    marks = (re.fullmatch(r"\d*<<(-?)([^<]+)", word) for word in words)
-    return [(WordSplitter(mark[2]).dequote(), bool(mark[1])) for mark in marks if mark]
-
-
-def _ends(line: str, mark: str, dashed: bool) -> bool:
-    return (line.lstrip("\t") if dashed else line) == mark
+    for one in DockerfileParser(fileobj=io.BytesIO(text.encode())).structure:
+        first, last = one["startline"], one["endline"]
+        reader.lines = Lines(lines[first : last + 1], first + 1)
+        reader.take(one["instruction"], one["value"].strip(), first + 1)
+    return replace(reader.facts, args=tuple(reader.args), mounts=tuple(reader.mounts), runs=tuple(reader.runs))
 
 
 class _Reader:
     def __init__(self, file: str, build_args: Mapping[str, str]) -> None:
         self.facts = DockerfileFacts(file)
         self.args: list[Variable] = []
+        self.mounts: list[SecretMount] = []
+        self.runs: list[Instruction] = []
+        self.lines = Lines([""], 0)
         self.given = build_args
         self.outer: dict[str, str] = {}
         self.inner: dict[str, str] = {}
@@ -172,7 +147,9 @@ class _Reader:
         if instruction == "FROM":
             self._stage(value, line)
         elif instruction == "ARG":
-            self._arg(value, line)
+            self._arg(value)
+        elif instruction == "RUN":
+            self._run(value, line)
         elif instruction == "ENV":
             self._env(value, line)
         elif instruction == "EXPOSE":
@@ -205,7 +182,7 @@ class _Reader:
             for alias in filter(None, (str(index), name.lower())):
                 self.ended[alias] = (self.facts, self.inner)
 
-    def _arg(self, value: str, line: int) -> None:
+    def _arg(self, value: str) -> None:
         scope = self.inner if self.facts.stages else self.outer
         for word in WordSplitter(value).split(dequote=False):
             key, equals, written = word.partition("=")
@@ -214,22 +191,36 @@ class _Reader:
             known = self.given.get(name, default)
             if known is not None:
                 scope[name] = known
-            self.args.append(Variable(name, known or "", written, line))
+            self.args.append(Variable(name, known or "", written, self.lines.line(key, equals + written)))
+
+    def _run(self, value: str, line: int) -> None:
+        self.runs.append(Instruction(value, line))
+        while value.startswith("--"):
+            flag, *rest = value.split(maxsplit=1)
+            value = "".join(rest)
+            at = self.lines.line(flag)
+            pairs = (pair.partition("=") for pair in flag.removeprefix("--mount=").split(","))
+            given = {name: self._filled(text) for name, _, text in pairs}
+            if flag.startswith("--mount=") and given.get("type") == "secret":
+                target = given.get("target") or given.get("dst") or given.get("destination") or ""
+                name = given.get("id") or PurePosixPath(target).name
+                self.mounts.append(SecretMount(name, target, given.get("env", ""), at))
 
     def _env(self, value: str, line: int) -> None:
         words = list(WordSplitter(value).split(dequote=False))
         if "=" not in words[0]:
-            pairs = [(words[0], value[len(words[0]) :].strip())]
+            pairs = [(words[0], "", value[len(words[0]) :].strip())]
         else:
             bad = next((word for word in words if "=" not in word), None)
             if bad is not None:
                 raise SpecError(f"ENV takes NAME=value pairs, found {bad}", Origin(self.facts.file, line))
-            pairs = [(word.partition("=")[0], word.partition("=")[2]) for word in words]
-        found = {
-            name: Variable(name, self._filled(written), written, line)
-            for name, written in ((WordSplitter(key).dequote(), text) for key, text in pairs)
-        }
-        self.facts = replace(self.facts, env={**self.facts.env, **found})
+            pairs = [word.partition("=") for word in words]
+        found = [
+            Variable(str(WordSplitter(key).dequote()), self._filled(text), text, self.lines.line(key, equals + text))
+            for key, equals, text in pairs
+        ]
+        env = {**self.facts.env, **{one.name: one for one in found}}
+        self.facts = replace(self.facts, env=env, assigned=(*self.facts.assigned, *found))
 
     def _expose(self, value: str, line: int) -> None:
         found = dict.fromkeys(port.number for port in self.facts.ports)

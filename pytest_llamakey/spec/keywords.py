@@ -44,6 +44,8 @@ def apply(deployment: Deployment, root: Path, **fields: Any) -> Deployment:
     for name, runtimes in RUNTIMES_OF.items():
         if runtime is not None and runtime not in runtimes:
             kept.pop(name, None)
+    if values.get("read_only") is False:
+        kept.pop("tmpfs", None)
     if "image" in values:
         kept.pop("build", None)
         kept.pop("dockerfile", None)
@@ -109,7 +111,7 @@ def _kept(deployment: Deployment) -> dict[str, Any]:
         value = getattr(deployment, field.name)
         if field.name in _APART or (field.name in _INFERRED and field.name not in deployment.origins):
             continue
-        if field.name == "dockerfile" and value == field.default:
+        if field.name in ("dockerfile", "tmpfs") and value == field.default:
             continue
         if value is not None:
             kept[field.name] = value

@@ -185,6 +185,9 @@ class Deployment:
 
     command: tuple[str, ...] | None = None
     workdir: str | None = None
+    read_only: bool = False
+    tmpfs: tuple[str, ...] = ("/tmp",)  # noqa: S108 - a folder of the app's container
+    """Folders of a read-only deployment that stay writable; they are empty at the start."""
     port: int | None = None
     ready: Ready | None = None
     requests: tuple[Request, ...] = ()

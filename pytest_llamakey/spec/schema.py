@@ -268,6 +268,8 @@ class DeploymentTable(Table):
     unit: Text | None = None
     command: Command | None = None
     workdir: Text | None = None
+    read_only: bool | None = None
+    tmpfs: list[Annotated[str, AfterValidator(_path)]] | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     ready: ReadyTable | None = None
     request: Annotated[list[RequestTable], Field(min_length=1), BeforeValidator(_as_list)] | None = None
@@ -290,7 +292,7 @@ class DeploymentTable(Table):
     def values(self) -> dict[str, Any]:
         """The given fields under the names and in the types of the model."""
         given = {name: getattr(self, name) for name in self.model_fields_set if getattr(self, name) is not None}
-        for name in ("manifests", "command", "key"):
+        for name in ("manifests", "command", "key", "tmpfs"):
             if name in given:
                 given[name] = tuple(given[name])
         for name in ("ready", "task"):

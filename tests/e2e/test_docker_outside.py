@@ -76,7 +76,7 @@ def test_a_failing_container_is_kept_on_request(docker_bench: Bench) -> None:
         )  # fmt: skip
         assert "server.py" in inside.stdout
         assert "T" not in {
-            row[0] for row in docker_bench.engine.containers.get(name).top(ps_args="-eo stat")["Processes"]
+            row[0] for row in docker_bench.engine.containers.get(name).top(ps_args="-eo stat,pid")["Processes"]
         }
     finally:
         subprocess.run(told[2].split(), check=True, capture_output=True)

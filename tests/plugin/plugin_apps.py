@@ -13,7 +13,7 @@ PORT, WORKERS, MODE = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] if len(sys
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        status, body = 200, b"ok"
+        status, body = (200, b"ok") if self.path in ("/health", "/ask") else (404, b"no such page")
         if self.path == "/ask" and MODE == "slow":
             print("asked", flush=True)
             time.sleep(60)

@@ -76,7 +76,7 @@ def test_checks_of_the_deployment_count_without_the_option(bench: Bench) -> None
     assert collected(bench) == ids("shop/llamakey.toml::shop", [*DEFAULT, "gate"])
 
 
-PYPROJECT = f"[tool.pytest.ini_options]\n{{ini}}\n[tool.llamakey]\nchecks = ['wire']\n\n{{table}}"
+PYPROJECT = "[tool.pytest.ini_options]\n{ini}\n[tool.llamakey]\nchecks = ['wire']\n\n{table}"
 
 
 def root_deployment(bench: Bench, ini: str = "") -> None:
@@ -116,7 +116,7 @@ def test_a_pyproject_elsewhere_is_not_ours(bench: Bench) -> None:
 
 def test_a_wrong_file_is_an_error_of_that_file_alone(bench: Bench, tmp_path: Path) -> None:
     bench.app("broken", table(worker=3))
-    bench.app("shop", table(env={"BOOTS": str(tmp_path / "boots")}))
+    bench.app("shop", table(env={"BOOTS": str(tmp_path / "boots"), "NAME": "shop"}))
     bench.app("torn", "[[deployment]\n")
     result = bench.run()
     result.assert_outcomes(passed=5, errors=2)
@@ -131,12 +131,12 @@ def test_a_wrong_file_is_an_error_of_that_file_alone(bench: Bench, tmp_path: Pat
         ]
     )
     result.stdout.no_fnmatch_line("*Traceback*")
-    assert len(booted(tmp_path / "boots")) == 1
+    assert booted(tmp_path / "boots") == ["shop"]
 
 
 def test_an_error_in_a_python_file_still_stops_pytest(bench: Bench, tmp_path: Path) -> None:
     bench.app("broken", table(worker=3))
-    bench.app("shop", table(env={"BOOTS": str(tmp_path / "boots")}))
+    bench.app("shop", table(env={"BOOTS": str(tmp_path / "boots"), "NAME": "shop"}))
     bench.pytester.makepyfile("import nothing_that_exists")
     result = bench.run()
     result.stdout.fnmatch_lines("*Interrupted: 2 errors during collection*")
@@ -165,14 +165,21 @@ def test_a_dockerfile_stands_for_the_deployments_that_build_from_it(bench: Bench
     assert collected(bench, "shop/Dockerfile") == ["shop/Dockerfile::api::wire"]
 
 
-@pytest.mark.parametrize("name", ["compose.yaml", "docker-compose.yml", "deploy.yaml", "app.service"])
-def test_what_this_version_does_not_run_fails_and_says_so(bench: Bench, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "runtime"),
+    [
+        ("compose.yaml", "compose"),
+        ("docker-compose.yml", "compose"),
+        ("deploy.yaml", "kubernetes"),
+        ("app.service", "systemd"),
+    ],
+)
+def test_what_this_version_does_not_run_fails_and_says_so(bench: Bench, name: str, runtime: str) -> None:
     (bench.root / "x").mkdir()
     (bench.root / "x" / name).write_text("services: {}\n")
     assert collected(bench) == []
     result = bench.run(f"x/{name}", "--llamakey-checks", "keyed,wire")
     result.assert_outcomes(failed=2)
-    runtime = {"d": "kubernetes", "a": "systemd"}.get(name[0], "compose") if "compose" not in name else "compose"
     result.stdout.fnmatch_lines(f"x/{name}: *{runtime}*not run by this version*")
 
 

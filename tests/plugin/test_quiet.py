@@ -11,7 +11,20 @@ from conftest import ROOT
 if TYPE_CHECKING:
     from conftest import Bench
 
-HEAVY = "testcontainers docker respx httpx openai llama_index rich jinja2 pydantic psutil trustme websockets".split()
+HEAVY = [
+    "testcontainers",
+    "docker",
+    "respx",
+    "httpx",
+    "openai",
+    "llama_index",
+    "rich",
+    "jinja2",
+    "pydantic",
+    "psutil",
+    "trustme",
+    "websockets",
+]
 FOUND = f"[name for name in {HEAVY!r} if name in sys.modules]"
 
 

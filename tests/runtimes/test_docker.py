@@ -231,7 +231,7 @@ def test_spawned_processes_share_environment_folder_and_output(forking, docker_r
 def test_replicas_are_containers_of_their_own(app_folder, start):
     agents = []
 
-    def agent(replica_id, workdir, _workdir):
+    def agent(replica_id, workdir):
         assert workdir == "/app"
         agents.append(replica_id)
         return "import sys; sys.stderr.write('')"

@@ -246,7 +246,10 @@ def test_the_probe_is_loaded_in_each_process_and_only_once(start, app):
     pytest.importorskip("pytest_llamakey.probe.render")
     (app / "child.py").write_text("import subprocess, sys\nsubprocess.run(['python', '-c', 'print(1)'])\n")
     running = start(
-        "python", "child.py", agent=lambda replica, _workdir: f"print('probe of', {replica!r}, flush=True)\n", env={"A": "b"}
+        "python",
+        "child.py",
+        agent=lambda replica, _workdir: f"print('probe of', {replica!r}, flush=True)\n",
+        env={"A": "b"},
     )
     (replica,) = running.replicas
     assert until(replica.exited) == Exit(0)

@@ -76,6 +76,13 @@ class TestApply:
         assert (found.image, found.build, found.port, found.workdir) == ("x:1", None, 80, None)
         assert apply(found, root, build=".").image is None
 
+    def test_a_read_only_one_can_be_made_writable(self, deployment: Deployment, root: Path) -> None:
+        frozen = apply(deployment, root, read_only=True, tmpfs=["/run"])
+        assert (frozen.read_only, frozen.tmpfs) == (True, ("/run",))
+        found = apply(frozen, root, read_only=False)
+        assert (found.read_only, found.tmpfs) == (False, deployment.tmpfs)
+        assert not apply(frozen, root, runtime="process").read_only
+
     def test_another_name_changes_the_id(self, deployment: Deployment, root: Path) -> None:
         assert apply(deployment, root, name="b").id == "app/llamakey.toml::b"
 

@@ -69,8 +69,8 @@ def test_a_real_file(path: Path) -> None:
     assert facts.env == {
         "A": Variable("A", "1", "1", 14),
         "B": Variable("B", "two words", '"two words"', 14),
-        "C": Variable("C", "$A", "'$A'", 14),
-        "D": Variable("D", "-x-d", "$A-${B:-x}-${NOPE:-d}", 14),
+        "C": Variable("C", "$A", "'$A'", 15),
+        "D": Variable("D", "-x-d", "$A-${B:-x}-${NOPE:-d}", 15),
         "OLD": Variable("OLD", "style value", "style value", 16),
         "OPENAI_API_KEY": Variable("OPENAI_API_KEY", "", "${OPENAI_API_KEY}", 17),
     }

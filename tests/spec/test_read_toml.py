@@ -77,6 +77,8 @@ def test_every_field(tmp_path: Path) -> None:
         dockerfile = "Dockerfile.web"
         command = ["gunicorn", "app:app"]
         workdir = "/app"
+        read_only = true
+        tmpfs = ["/tmp", "/run"]
         port = 8000
         ready = "/health"
         request = [
@@ -112,6 +114,8 @@ def test_every_field(tmp_path: Path) -> None:
         dockerfile="Dockerfile.web",
         command=("gunicorn", "app:app"),
         workdir="/app",
+        read_only=True,
+        tmpfs=("/tmp", "/run"),  # noqa: S108
         port=8000,
         ready=Ready(path="/health"),
         requests=(
@@ -144,9 +148,9 @@ def test_every_field(tmp_path: Path) -> None:
     assert {place.file for place in origins.values()} == {"app/llamakey.toml"}
     assert lines == {
         "deployment": 1,
-        "name": 2, "runtime": 3, "build": 4, "dockerfile": 5, "command": 6, "workdir": 7, "port": 8, "ready": 9,
-        "request": 10, "task": 17, "workers": 18, "replicas": 19, "key": 20, "probe": 21, "endpoint": 22, "checks": 23,
-        "expect": 24, "env": 25, "env.LOG_LEVEL": 26, "services": 27,
+        "name": 2, "runtime": 3, "build": 4, "dockerfile": 5, "command": 6, "workdir": 7, "read_only": 8, "tmpfs": 9,
+        "port": 10, "ready": 11, "request": 12, "task": 19, "workers": 20, "replicas": 21, "key": 22, "probe": 23,
+        "endpoint": 24, "checks": 25, "expect": 26, "env": 27, "env.LOG_LEVEL": 28, "services": 29,
     }  # fmt: skip
 
 
@@ -253,6 +257,9 @@ MISTAKES = {
         "[deployment.env]\nA = 'x'\nOPENAI_API_KEY = 'x'", 5,
         ["env.OPENAI_API_KEY", 'key = "none"'],
     ),
+    "tmpfs that is no path": ('tmpfs = ["tmp"]', 3, ["tmpfs", "begins with"]),
+    "tmpfs of a writable one": ("runtime = 'docker'\nimage = 'x'\ntmpfs = ['/run']", 5, ["tmpfs", "read_only = true"]),
+    "read-only process": ("runtime = 'process'\nread_only = true", 4, ["read_only does not belong", '"docker"']),
     "service without source": ("services = { redis = {} }", 3, ["services.redis: ", "image = "]),
     "service with both": ("services = { redis = { image = 'a', build = 'b' } }", 3, ["services.redis: ", "either"]),
     "service name": ("services = { 'a b' = { image = 'a' } }", 3, ['"a b" is no host name']),

@@ -1,0 +1,163 @@
+"""The app loads a ``.env`` that is not where it looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, innermost, moment
+from pytest_llamakey.causes.recorded import (
+    EMPTY,
+    MISSING,
+    app,
+    client,
+    dotenv,
+    keyless,
+    main_process,
+    roll,
+    source,
+    worker,
+)
+from pytest_llamakey.causes.trail import bereft, dotenv_files, given, grouped, once
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_llamakey.facts import DotenvLoad, Facts, Process, SourceLine
+    from pytest_llamakey.findings import Finding
+
+_NOT_FOUND = dotenv(0.2, MISSING, path="config/.env", found=False)
+_IGNORED = source("ignored", ".env", ".dockerignore:2", ".env")
+
+
+class DotenvNotFound(Cause):
+    """``load_dotenv()`` looks for its file where it is not, says nothing, and the app goes on without a key.
+
+    What you see: ``The api_key client option must be set``, ``Missing credentials`` or ``No API key found for OpenAI``,
+    although the ``.env`` is there; or it is there on your machine only, since ``.dockerignore`` keeps it out of the image.
+    ``load_dotenv()`` returns ``False`` then, which nobody looks at.
+
+    A relative path starts at the folder the process was started in, which is another one under a supervisor, and
+    ``load_dotenv()`` without a path looks beside the file that calls it and upwards from there:
+
+        load_dotenv("config/.env")
+
+    Name the file from where the code is, and let it be an error that it is not there:
+
+        if not load_dotenv(Path(__file__).parent / ".env"):
+            raise SystemExit(".env not found")
+    """
+
+    name = "dotenv-not-found"
+    title = "the .env is not where the app looks"
+    explains = KEY_SYMPTOMS
+
+    EXAMPLES = (
+        Example("another folder", app(keyless(dotenv=(_NOT_FOUND,)), delivered=("dotenv:.env",)), True),
+        Example(
+            "find_dotenv() found none",
+            app(keyless(dotenv=(dotenv(0.2, MISSING, path="", found=False),)), delivered=("dotenv:.env",)),
+            True,
+        ),
+        Example(
+            "it found another .env, without the key",
+            app(
+                keyless(dotenv=(dotenv(0.2, MISSING, path="app/.env", names=("LOG_LEVEL",)),)),
+                delivered=("dotenv:.env",),
+            ),
+            True,
+        ),
+        Example(
+            ".dockerignore keeps it out of the image",
+            app(keyless(dotenv=(dotenv(0.2, MISSING, path="", found=False),)), delivered=("none",), source=(_IGNORED,)),
+            True,
+        ),
+        Example(
+            "only the process that was started elsewhere",
+            app(
+                worker(7, environment={}, dotenv=(dotenv(0.2),), key_source="dotenv"),
+                keyless(8, dotenv=(_NOT_FOUND,)),
+                delivered=("dotenv:.env",),
+            ),
+            True,
+        ),
+        Example(
+            "found and loaded",
+            app(worker(environment={}, dotenv=(dotenv(0.2),), key_source="dotenv"), delivered=("dotenv:.env",)),
+            False,
+        ),
+        Example("none is there, and the key comes by the environment", app(worker(dotenv=(_NOT_FOUND,))), False),
+        Example(
+            "a second file that is optional",
+            app(worker(environment={}, dotenv=(_NOT_FOUND, dotenv(0.3))), delivered=("dotenv:.env",)),
+            False,
+        ),
+        Example("nothing delivers a key at all", app(keyless(dotenv=(_NOT_FOUND,)), delivered=("none",)), False),
+        Example(
+            "a launcher cleared the variable that should have come",
+            app(main_process(), keyless(dotenv=(_NOT_FOUND,))),
+            False,
+        ),
+        Example(
+            "it was found, and something else is wrong",
+            app(
+                worker(
+                    environment={},
+                    dotenv=(dotenv(0.2),),
+                    clients=(client(key=EMPTY),),
+                    calls=(),
+                    rollcall=(roll(EMPTY),),
+                ),
+                delivered=("dotenv:.env",),
+            ),
+            False,
+        ),
+    )
+
+    def find(self, facts: Facts) -> Iterable[Finding]:
+        """A finding for each line that looks in the wrong place."""
+        ignored = [line for line in facts.deployment.source if line.kind == "ignored"]
+        delivered = dotenv_files(facts)
+        if not delivered and not (ignored and not given(facts, "env") and not given(facts, "file")):
+            return
+        rows = [
+            (str(innermost(load.where)), (load, trouble, use))
+            for trouble, use in bereft(self, facts)
+            if (load := _in_vain(trouble.process, delivered)) is not None
+        ]
+        for group in grouped(rows):
+            load, _trouble, use = group[0]
+            hidden = ignored if not delivered else []
+            yield self.finding(
+                once(trouble for _load, trouble, _use in group),
+                where=[innermost(load.where), *(line.place for line in hidden)],
+                evidence=[
+                    moment(load.at, load.where, _told(load)),
+                    *(f"the .env is delivered as {path}" for path in delivered),
+                    *(f"{line.place} keeps {line.name} out of the image" for line in hidden),
+                    use.line,
+                ],
+                fix=_fix(load, delivered, hidden),
+            )
+
+
+def _in_vain(process: Process, delivered: tuple[str, ...]) -> DotenvLoad | None:
+    """The load that should have brought the key: one that found nothing, else one that found another file."""
+    lost = [load for load in process.dotenv if not load.found]
+    other = [
+        load for load in process.dotenv if load.found and load.key.state == "missing" and load.path not in delivered
+    ]
+    return next(iter(lost or (other if delivered else [])), None)
+
+
+def _told(load: DotenvLoad) -> str:
+    if load.found:
+        return f"load_dotenv() reads {load.path}, in which there is no key"
+    return f"load_dotenv() looks for {load.path} and finds none" if load.path else "load_dotenv() finds no .env"
+
+
+def _fix(load: DotenvLoad, delivered: tuple[str, ...], hidden: list[SourceLine]) -> str:
+    place = innermost(load.where)
+    line = f"the load_dotenv() of {place}" if place else "load_dotenv()"
+    if hidden:
+        return f"Deliver the .env when the container starts (or the variable): {hidden[0].place} keeps it out of the image."
+    return f"Give {line} the full path of {delivered[0]}, or put the file where it looks."

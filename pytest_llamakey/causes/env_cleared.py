@@ -1,0 +1,187 @@
+"""A launcher started the process without the key that its parent had."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, ancestors, place_of
+from pytest_llamakey.causes.recorded import (
+    EMPTY,
+    MATCH,
+    MISSING,
+    NO_KEY_ERROR,
+    app,
+    change,
+    client,
+    keyless,
+    main_process,
+    source,
+    worker,
+)
+from pytest_llamakey.causes.trail import bereft, grouped, holding, is_key, once
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pytest_llamakey.facts import Facts, Place, Process, Replica
+    from pytest_llamakey.findings import Finding
+
+_SETS_VARIABLES = frozenset({"docker", "process"})
+"""Runtimes in which a variable that is delivered is set for the first process, whatever the app's files say."""
+_LAUNCHER = re.compile(r"\b(env -i|env --ignore|su|sudo|runuser|gosu|setpriv|cron|crond|supervisord|systemd|\S+\.sh)\b")
+
+
+class EnvCleared(Cause):
+    """The key was there, and whatever started this process left it behind.
+
+    What you see: ``docker exec … env`` shows the variable, and the app says ``The api_key client option must be set``,
+    ``Missing credentials`` or ``No API key found for OpenAI``.
+
+    ``su -``, ``sudo``, ``env -i``, cron, and ``subprocess`` with an ``env=`` of its own start programs with a fresh
+    environment:
+
+        exec su - app -c "gunicorn app:app"
+        subprocess.Popen(["python", "job.py"], env={"PATH": os.environ["PATH"]})
+
+    Let the launcher pass the variable on:
+
+        exec su -m app -c "gunicorn app:app"
+        subprocess.Popen(["python", "job.py"], env={**os.environ, "MODE": "job"})
+    """
+
+    name = "env-cleared"
+    title = "a launcher started this process without the key"
+    explains = KEY_SYMPTOMS
+
+    EXAMPLES = (
+        Example("the main process had it", app(main_process(), keyless()), True),
+        Example(
+            "a start script of the container cleared it",
+            app(
+                main_process(environment={}),
+                keyless(),
+                source=(source("command", "", "Dockerfile:12", 'CMD ["./start.sh"]'),),
+            ),
+            True,
+        ),
+        Example(
+            "the parent is no Python process",
+            app(keyless(ppid=0, parent_environment={"OPENAI_API_KEY": MATCH}), delivered=("none",)),
+            True,
+        ),
+        Example(
+            "exported empty by a start script", app(keyless(environment={"OPENAI_API_KEY": EMPTY}, key=EMPTY)), True
+        ),
+        Example(
+            "only the helper that a worker starts",
+            app(
+                main_process(),
+                worker(),
+                keyless(9, ppid=7, role="helper", started=1.0, drive=None, errors=(NO_KEY_ERROR,)),
+            ),
+            True,
+        ),
+        Example(
+            "the main process had loaded it, and its child got an environment of its own",
+            app(
+                main_process(environment={}, environment_changes=(change(0.1),)),
+                keyless(started=0.4),
+                delivered=("dotenv:.env",),
+            ),
+            True,
+        ),
+        Example("passed on", app(main_process(), worker()), False),
+        Example("nothing brought it", app(main_process(environment={}), keyless(), delivered=("none",)), False),
+        Example(
+            "a compose file that leaves it out brings nothing to the container",
+            app(main_process(environment={}), keyless(), runtime="compose"),
+            False,
+        ),
+        Example(
+            "cleared, and read from a file instead",
+            app(main_process(), worker(environment={}, key_source="client", dotenv=())),
+            False,
+        ),
+        Example(
+            "the main process had removed it by then",
+            app(main_process(environment_changes=(change(0.2, MISSING, "main.py:4"),)), keyless(started=0.4)),
+            False,
+        ),
+        Example(
+            "the main process got it only afterwards",
+            app(main_process(environment={}, environment_changes=(change(0.9),)), keyless(), delivered=("none",)),
+            False,
+        ),
+        Example(
+            "it is there, and a client was given nothing",
+            app(worker(clients=(client(key=EMPTY),), calls=(), rollcall=())),
+            False,
+        ),
+    )
+
+    def find(self, facts: Facts) -> Iterable[Finding]:
+        """A finding for each process that was started without, with those that come from it."""
+        rows = []
+        for trouble, use in bereft(self, facts):
+            loss = _loss(facts, trouble.replica, trouble.process)
+            if loss is not None:
+                rows.append((f"{loss.holder} {loss.command}", (loss, trouble, use)))
+        for group in grouped(rows):
+            loss, trouble, use = group[0]
+            yield self.finding(
+                once(trouble for _loss, trouble, _use in group),
+                where=[*_launchers(facts, trouble.replica, loss), use.place],
+                evidence=[
+                    f"{loss.holder} had {loss.variable}",
+                    f"{loss.at:.2f} s pid {loss.pid} started without it: {loss.command}",
+                    use.line,
+                ],
+                fix=f"Let what starts {loss.command!r} pass {loss.variable} on to it.",
+            )
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """Between which two processes it was lost."""
+
+    holder: str
+    variable: str
+    at: float
+    pid: int
+    command: str
+    child: Process
+
+
+def _loss(facts: Facts, replica: Replica, process: Process) -> _Loss | None:
+    """Where, going upwards from a process that started without the key, there was one that had it."""
+    child = process
+    for parent in (*ancestors(replica, process), None):
+        known = {name: sight for name, sight in (child.parent_environment or {}).items() if is_key(sight)}
+        had = () if parent is None else holding(replica, parent, child.started)
+        if had or known:
+            who = f"pid {child.ppid}" if parent is None else f"pid {parent.pid} ({parent.command})"
+            return _Loss(who, (*had, *sorted(known))[0], child.started, child.pid, child.command, child)
+        if parent is None or any(map(is_key, parent.environment.values())):
+            break  # it went lost inside that process
+        if parent.reported:
+            child = parent
+    else:
+        return None
+    given = [way.partition(":")[2] for way in facts.deployment.delivered if way.startswith("env:")]
+    if parent is None and given and facts.deployment.runtime in _SETS_VARIABLES and child.reported:
+        first = "the container" if facts.deployment.runtime == "docker" else "the command's environment"
+        return _Loss(first, given[0], child.started, child.pid, child.command, child)
+    return None
+
+
+def _launchers(facts: Facts, replica: Replica, loss: _Loss) -> Iterator[Place | None]:
+    """The line that starts it: the deployment's command, or the image's, unless a process in between is to blame."""
+    inside = any(p.pid == loss.child.ppid and p.reported for p in replica.processes)
+    origin = place_of(facts.deployment.origins.get("command"))
+    lines = [line.place for line in facts.deployment.source if line.kind == "command"]
+    if not inside:
+        yield from [origin] if origin else lines
+    else:
+        yield from (line for line in lines if not origin and _LAUNCHER.search(line.text))

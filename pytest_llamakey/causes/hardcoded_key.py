@@ -1,0 +1,185 @@
+"""The code holds a literal key, and uses it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, innermost, moment, place_of
+from pytest_llamakey.causes.recorded import (
+    EMPTY,
+    FOREIGN,
+    MATCH,
+    app,
+    at,
+    call,
+    change,
+    client,
+    dotenv,
+    keyless,
+    main_process,
+    miss,
+    rekeyed,
+    roll,
+    worker,
+)
+from pytest_llamakey.causes.stale_key import EARLIER
+from pytest_llamakey.causes.trail import asked, grouped, once
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pytest_llamakey.causes.base import Trouble
+    from pytest_llamakey.causes.trail import Use
+    from pytest_llamakey.facts import Facts, Place
+    from pytest_llamakey.findings import Finding
+
+_LINE = at("config.py:3", 'KEY = "sk-…0a1b2c3d"')[0]
+_LITERAL = {"calls": (call(FOREIGN),), "rollcall": (roll(FOREIGN),)}
+_DEFAULT = 'OpenAI(api_key=os.getenv("OPENAI_API_KEY", "changeme"))'
+_SETS_VARIABLES = frozenset({"docker", "process"})
+
+
+class HardcodedKey(Cause):
+    """A key (or a placeholder for one) is written into the code, and goes over the one that is delivered.
+
+    What you see: ``Incorrect API key provided: your key here``, or calls that go on with the key of whoever wrote the
+    line, whatever is delivered.
+
+        Settings.llm = OpenAI(api_key="sk-your-key-here")
+        os.environ["OPENAI_API_KEY"] = "sk-…"
+
+    Take the literal out; the client finds the delivered variable by itself:
+
+        Settings.llm = OpenAI()
+    """
+
+    name = "hardcoded-key"
+    title = "the code holds a literal key and uses it"
+    explains = KEY_SYMPTOMS
+
+    EXAMPLES = (
+        Example("passed to a client", app(worker(clients=(client(key=FOREIGN, literal=_LINE),), **_LITERAL)), True),
+        Example(
+            "put into the environment",
+            app(
+                worker(
+                    environment_changes=(change(0.2, FOREIGN, literal=_LINE),),
+                    clients=(client(key=FOREIGN),),
+                    **_LITERAL,
+                )
+            ),
+            True,
+        ),
+        Example(
+            "given to a client that was built",
+            app(worker(client_changes=(rekeyed(0.9, FOREIGN, literal=_LINE),), **_LITERAL)),
+            True,
+        ),
+        Example(
+            "a second client, beside a right one",
+            app(
+                worker(
+                    clients=(client(), client(0.6, FOREIGN, "embed.py:4", literal=_LINE)),
+                    calls=(call(), call(FOREIGN)),
+                    rollcall=(roll(), roll(FOREIGN, "")),
+                )
+            ),
+            True,
+        ),
+        Example(
+            "exported by a start script over what was delivered",
+            app(
+                keyless(
+                    environment={"OPENAI_API_KEY": FOREIGN},
+                    key=FOREIGN,
+                    clients=(client(key=FOREIGN),),
+                    errors=(),
+                    **_LITERAL,
+                )
+            ),
+            True,
+        ),
+        Example(
+            "a literal that no call uses any more",
+            app(worker(clients=(client(0.4, FOREIGN, literal=_LINE), client(0.6, where="app.py:8")))),
+            False,
+        ),
+        Example("no literal", app(), False),
+        Example(
+            "a default for a variable that nothing delivers",
+            app(
+                main_process(environment={}),
+                keyless(
+                    key=FOREIGN,
+                    clients=(client(key=FOREIGN, literal=at("app.py:5")[0]),),
+                    environment_misses=(miss(0.49, "OPENAI_API_KEY", text=_DEFAULT),),
+                    errors=(),
+                    **_LITERAL,
+                ),
+                delivered=("none",),
+            ),
+            False,
+        ),
+        Example(
+            "the .env lost to a key that the deployment sets",
+            app(
+                worker(
+                    environment={"OPENAI_API_KEY": FOREIGN},
+                    key=FOREIGN,
+                    dotenv=(dotenv(0.2),),
+                    clients=(client(key=FOREIGN),),
+                    **_LITERAL,
+                ),
+                delivered=("dotenv:.env",),
+            ),
+            False,
+        ),
+        Example(
+            "nothing where the key should be", app(worker(clients=(client(key=EMPTY),), calls=(), rollcall=())), False
+        ),
+    )
+
+    def find(self, facts: Facts) -> Iterable[Finding]:
+        """A finding for each literal, with the processes that use it."""
+        rows = []
+        for trouble, use in asked(self, facts):
+            if use.key.state == "different" and use.key.shown != EARLIER and use.defaulted is None:
+                if use.literal is not None:
+                    rows.append((str(use.literal), (use.literal, trouble, use)))
+                elif (name := _exported(facts, trouble, use)) is not None:
+                    rows.append((name, (place_of(facts.deployment.origins.get("command")), trouble, use)))
+        for group in grouped(rows):
+            literal, trouble, use = group[0]
+            yield self.finding(
+                once(trouble for _literal, trouble, _use in group),
+                where=[literal, use.place],
+                evidence=_story(literal, trouble, use),
+                fix=f"Take the literal key out{f' of {literal}' if literal else ''}, and let the delivered one be used.",
+            )
+
+
+def _exported(facts: Facts, trouble: Trouble, use: Use) -> str | None:
+    """The delivered variable that came to the process with another value: a shell script wrote over it."""
+    if facts.deployment.runtime not in _SETS_VARIABLES:
+        return None
+    names = [way.partition(":")[2] for way in facts.deployment.delivered if way.startswith("env:")]
+    environment = trouble.process.environment
+    return next((name for name in names if environment.get(name) == use.key), None)
+
+
+def _story(literal: Place | None, trouble: Trouble, use: Use) -> Iterator[str]:
+    process = trouble.process
+    had = [name for name, sight in process.environment.items() if sight == MATCH]
+    if had:
+        yield f"{process.started:.2f} s pid {process.pid} started with the key in {had[0]}"
+    held = [name for name, sight in process.environment.items() if sight == use.key]
+    if literal is None and held:
+        yield f"{process.started:.2f} s pid {process.pid} started with {held[0]}={use.key.shown}, unlike what was delivered"
+    for each in process.environment_changes:
+        if each.literal is not None and each.key == use.key:
+            yield moment(each.at, each.where, f"{each.name} set to the literal {each.key.shown}")
+    for changed in process.client_changes:
+        if changed.literal is not None and changed.key == use.key:
+            yield moment(changed.at, changed.where, f"a client's api_key set to the literal {changed.key.shown}")
+    yield f"{literal} holds {use.key.shown} word for word" if literal and literal != innermost(use.where) else use.line
+    yield use.line

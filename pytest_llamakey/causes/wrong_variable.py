@@ -1,0 +1,327 @@
+"""The app reads another variable than the one that is delivered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, innermost, moment
+from pytest_llamakey.causes.recorded import (
+    EMPTY,
+    FOREIGN,
+    MATCH,
+    MISSING,
+    app,
+    at,
+    call,
+    change,
+    client,
+    dotenv,
+    keyless,
+    miss,
+    roll,
+    worker,
+)
+from pytest_llamakey.causes.trail import (
+    Use,
+    arrived,
+    asked,
+    delivered_names,
+    delivery,
+    grouped,
+    holding,
+    key_like,
+    literal_of,
+    misses_near,
+    once,
+    read_by,
+)
+from pytest_llamakey.facts import Drive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pytest_llamakey.causes.base import Trouble
+    from pytest_llamakey.facts import EnvironmentMiss, Facts, KeySight, Process
+    from pytest_llamakey.findings import Finding
+
+_OTHER = {"OPENAI_KEY": MATCH}
+_RENAMED = ("env:OPENAI_KEY",)
+_EMPTY_CLIENT = replace(client(0.5, EMPTY), where=at("app.py:5", 'llm = OpenAI(api_key=os.getenv("OPENAI_KEY", ""))'))
+_FAILED = Drive("answered", answer=500, requests=1)
+
+
+class WrongVariable(Cause):
+    """The key is there under one name, and the app (or its client) looks for it under another.
+
+    What you see: ``The api_key client option must be set``, ``Missing credentials``, ``No API key found for OpenAI`` or
+    ``KeyError: 'OPENAI_KEY'``, although ``env`` shows a key; or ``Incorrect API key provided``, where the other variable
+    holds a key of something else.
+
+    LlamaIndex and the openai package read ``OPENAI_API_KEY`` (openai's Azure classes ``AZURE_OPENAI_API_KEY``), and
+    nothing tells you that another name is not looked at:
+
+        docker run -e OPENAI_KEY=… my-app
+        llm = OpenAI(api_key=os.getenv("OPENAI_TOKEN", ""))
+
+    Agree on one name, and let a missing variable be an error:
+
+        docker run -e OPENAI_API_KEY=… my-app
+        llm = OpenAI(api_key=os.environ["OPENAI_API_KEY"])
+    """
+
+    name = "wrong-variable"
+    title = "the app reads another variable than the one delivered"
+    explains = KEY_SYMPTOMS
+
+    EXAMPLES = (
+        Example(
+            "delivered under a name that no client reads",
+            app(keyless(environment=_OTHER, key=MATCH), delivered=_RENAMED),
+            True,
+        ),
+        Example(
+            "the app looks up another name",
+            app(
+                keyless(
+                    environment={"OPENAI_API_KEY": MATCH},
+                    key=MATCH,
+                    clients=(_EMPTY_CLIENT,),
+                    environment_misses=(miss(0.49, "OPENAI_KEY"),),
+                )
+            ),
+            True,
+        ),
+        Example(
+            "a placeholder stands in for the name that is not there",
+            app(
+                worker(
+                    clients=(client(key=FOREIGN, literal=at("app.py:5")[0]),),
+                    environment_misses=(
+                        miss(0.49, "OPENAI_KEY", text='OpenAI(api_key=os.getenv("OPENAI_KEY", "none"))'),
+                    ),
+                    calls=(call(FOREIGN),),
+                    rollcall=(roll(FOREIGN),),
+                )
+            ),
+            True,
+        ),
+        Example(
+            "the variable of another service",
+            app(
+                worker(
+                    environment={"OPENAI_API_KEY": MATCH, "SEARCH_API_KEY": FOREIGN},
+                    clients=(client(key=FOREIGN),),
+                    calls=(call(FOREIGN),),
+                    rollcall=(roll(FOREIGN),),
+                )
+            ),
+            True,
+        ),
+        Example(
+            "the look-up fails, and with it the request",
+            app(
+                worker(
+                    clients=(),
+                    calls=(),
+                    rollcall=(),
+                    environment_misses=(
+                        miss(1.2, "OPENAI_KEY", "app.py:11", 'OpenAI(api_key=os.environ["OPENAI_KEY"])'),
+                    ),
+                    drive=_FAILED,
+                )
+            ),
+            True,
+        ),
+        Example(
+            "a .env with another name in it",
+            app(
+                keyless(
+                    dotenv=(dotenv(0.2, names=("OPENAI_KEY",)),),
+                    environment_changes=(change(0.2, MATCH, "main.py:3", "OPENAI_KEY"),),
+                    key=MATCH,
+                ),
+                delivered=("dotenv:.env:OPENAI_KEY",),
+            ),
+            True,
+        ),
+        Example(
+            "openai's Azure class reads a variable of its own",
+            app(
+                keyless(
+                    environment={"OPENAI_API_KEY": MATCH},
+                    key=MATCH,
+                    clients=(client(key=MISSING, kind="openai.lib.azure.AzureOpenAI"),),
+                )
+            ),
+            True,
+        ),
+        Example(
+            "another name, and the app passes it on itself",
+            app(worker(environment=_OTHER, environment_misses=(miss(0.2, "OPENAI_API_KEY"),)), delivered=_RENAMED),
+            False,
+        ),
+        Example(
+            "optional variables that are not there",
+            app(worker(environment_misses=(miss(0.2, "LANGFUSE_SECRET_KEY"), miss(0.3, "COHERE_API_KEY")))),
+            False,
+        ),
+        Example(
+            "a second provider's key beside it",
+            app(worker(environment={"OPENAI_API_KEY": MATCH, "COHERE_API_KEY": FOREIGN})),
+            False,
+        ),
+        Example(
+            "nothing is delivered at all",
+            app(keyless(clients=(_EMPTY_CLIENT,), environment_misses=(miss(0.49, "OPENAI_KEY"),)), delivered=("none",)),
+            False,
+        ),
+        Example(
+            "the right name, looked up too early",
+            app(
+                keyless(dotenv=(dotenv(0.9),), key=MATCH, environment_misses=(miss(0.5, "OPENAI_API_KEY"),)),
+                delivered=("dotenv:.env",),
+            ),
+            False,
+        ),
+        Example(
+            "silent for a reason of its own, with an optional look-up",
+            app(worker(calls=(), environment_misses=(miss(0.2, "SENTRY_TOKEN"),), drive=_FAILED)),
+            False,
+        ),
+    )
+
+    def find(self, facts: Facts) -> Iterable[Finding]:
+        """A finding for each line that reads the wrong variable."""
+        names = delivered_names(facts)
+        rows = [
+            (str(use.place), (trouble, use)) for trouble, use in asked(self, facts) if _passed_by(trouble, use, names)
+        ]
+        told = {trouble.worker for _line, (trouble, _use) in rows}
+        rows += [
+            (str(use.place), (trouble, use))
+            for trouble in self.troubled(facts)
+            if trouble.worker not in told
+            for use in _failed(trouble, names)
+        ]
+        for group in grouped(rows):
+            trouble, use = group[0]
+            process = trouble.process
+            there = holding(trouble.replica, process, use.at) or tuple(sorted(names)) or ("the key",)
+            missed, other = _wanted(process, use, names), _holder(process, use.key)
+            asked_for = missed.name if missed else other or _own(use, there)
+            yield self.finding(
+                once(trouble for trouble, _use in group),
+                where=[
+                    innermost(missed.where) if missed else None,
+                    use.place,
+                    delivery(facts) if not use.where else None,
+                ],
+                evidence=[
+                    f"pid {process.pid} holds the key as {' and '.join(there)}",
+                    *(
+                        [moment(missed.at, missed.where, f"{missed.name} is looked up, and is not set")]
+                        if missed
+                        else []
+                    ),
+                    *([f"{other}={use.key.shown} is another variable's key"] if other else []),
+                    use.line,
+                ],
+                fix=_fix(there[0], asked_for),
+            )
+
+
+def _passed_by(trouble: Trouble, use: Use, names: frozenset[str]) -> bool:
+    """Whether the key was there when ``use`` took another one, or none."""
+    process = trouble.process
+    if not process.reported:
+        return False
+    if use.defaulted is not None and use.defaulted.name not in names and arrived(process):
+        return True
+    there = holding(trouble.replica, process, use.at)
+    if use.key.state == "different":
+        changed = any(change.key == use.key for change in (*process.environment_changes, *process.client_changes))
+        loaded = any(load.key == use.key for load in process.dotenv)
+        other = _holder(process, use.key)
+        return bool(
+            other and other not in names and not changed and not loaded and literal_of(process, use.key) is None
+        )
+    return (
+        bool(there)
+        and use.key.state in {"missing", "empty"}
+        and not _rekeyed(process, use)
+        and not _too_early(trouble, use)
+    )
+
+
+def _rekeyed(process: Process, use: Use) -> bool:
+    """Whether a client that had its key lost it afterwards."""
+    return any(change.at <= use.at and change.key.state in {"missing", "empty"} for change in process.client_changes)
+
+
+def _too_early(trouble: Trouble, use: Use) -> bool:
+    """Whether the right variable was looked up before it was set, so that nobody reads a wrong one."""
+    there = holding(trouble.replica, trouble.process, use.at)
+    loads = {innermost(load.where) for load in trouble.process.dotenv}
+    early = [m for m in trouble.process.environment_misses if m.name in there and m.at <= use.at and m.where]
+    return (
+        any(innermost(m.where) not in loads and _reads(m) for m in early)
+        and _wanted(trouble.process, use, frozenset(there)) is None
+    )
+
+
+def _reads(miss_: EnvironmentMiss) -> bool:
+    """Whether the app itself looks the variable up in that line, and not a library."""
+    return any(word in place.text for place in miss_.where[:1] for word in (miss_.name, "environ", "getenv"))
+
+
+def _failed(trouble: Trouble, names: frozenset[str]) -> Iterator[Use]:
+    """The look-up that a silent worker failed with: of a name like the delivered one, and no client was built after it."""
+    process = trouble.process
+    if not arrived(process) or any(s.sight is not None and s.sight.state != "match" for s in trouble.symptoms):
+        return
+    for missed in reversed(process.environment_misses):
+        if (
+            "OPENAI" in missed.name.upper()
+            and key_like(missed.name)
+            and missed.name not in names
+            and not any(made.at >= missed.at for made in process.clients)
+            and not any(sent.at >= missed.at for sent in process.calls)
+        ):
+            line = moment(missed.at, missed.where, f"{missed.name} is looked up, and is not set")
+            yield Use(missed.at, process.key, missed.where, line)
+            return
+
+
+def _wanted(process: Process, use: Use, there: Iterable[str]) -> EnvironmentMiss | None:
+    """The look-up that should have found the key."""
+    if use.defaulted is not None:
+        return use.defaulted
+    if use.key.state == "different":
+        return None
+    return next((m for m in misses_near(process, use) if m.name not in there and _akin(m, use)), None)
+
+
+def _akin(missed: EnvironmentMiss, use: Use) -> bool:
+    """Whether this look-up was for the model's key: in one of the lines of ``use``, or of a name that says so."""
+    in_line = any(p.file == q.file and p.line == q.line for p in missed.where[:1] for q in use.where)
+    return in_line or "OPENAI" in missed.name.upper() or "LLM" in missed.name.upper()
+
+
+def _holder(process: Process, key: KeySight) -> str:
+    """The variable that this foreign key came from."""
+    if key.state != "different":
+        return ""
+    return next((name for name, sight in sorted(process.environment.items()) if sight == key), "")
+
+
+def _own(use: Use, there: tuple[str, ...]) -> str:
+    """The variable that the client's class reads by itself, where that is not the one with the key."""
+    wanted = read_by(use.kind) if use.kind else frozenset()
+    return "" if wanted & set(there) else next(iter(sorted(wanted)), "")
+
+
+def _fix(there: str, asked_for: str) -> str:
+    if asked_for and asked_for != there:
+        return f"Read {there} in place of {asked_for}, or deliver the key as {asked_for}."
+    return f"Give the client {there}: what is passed to it comes from somewhere else."

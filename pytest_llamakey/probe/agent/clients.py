@@ -1,0 +1,88 @@
+"""Clients, LLMs and embeddings: built, or not."""
+
+import os
+from _weakref import ref
+
+from pytest_llamakey.probe.agent.base import kind_of, peek, private, quiet, thread_id
+from pytest_llamakey.probe.agent.places import where
+from pytest_llamakey.probe.agent.sight import clean, sight
+from pytest_llamakey.probe.agent.wire import put, wire
+
+_registry = []  # type: ignore[var-annotated]  # (weak reference, number, places) of each client built, oldest first
+numbered = {}  # type: ignore[var-annotated]  # the same for objects that cannot be referred to weakly, by id and class
+_building = set()  # type: ignore[var-annotated]  # ids of objects inside a hooked __init__: only the outermost reports
+
+
+def registered():
+    """The clients still alive as (client, number, places)."""
+    alive = [(entry[0](), entry[1], entry[2]) for entry in list(_registry)]
+    return [entry for entry in alive if entry[0] is not None]
+
+
+def described(client, given=None):
+    key = peek(client, "_api_key_provider") or peek(client, "api_key")
+    if key == "" and given is None and "OPENAI_API_KEY" not in os.environ and kind_of(client).startswith("openai."):
+        key = None  # openai from 2 on keeps "" where it found none
+    base = str(peek(client, "base_url") or peek(client, "api_base") or peek(client, "azure_endpoint") or "")
+    authority = base.partition("://")[2].partition("/")[0]
+    return {
+        "kind": kind_of(client),
+        "key": sight(key),
+        "host": authority.rpartition("@")[2],
+        "base": clean(base, 300),
+        "organization": str(peek(client, "organization") or ""),
+        "project": str(peek(client, "project") or ""),
+    }
+
+
+@quiet
+def report_client(client, error, given=None):
+    number = wire.clients = wire.clients + 1
+    seen = described(client, given)
+    places = where()
+    if error is None:
+        if len(_registry) >= 2000:
+            _registry[:] = [entry for entry in _registry if entry[0]() is not None][-1500:]
+        try:
+            _registry.append((ref(client), number, places))
+        except TypeError:  # pydantic 1 lays its models out without room for weak references
+            if len(numbered) < 2000:
+                numbered[id(client), kind_of(client)] = number, places
+    else:
+        report_error(error, None)
+    put("client", id=number, error="" if error is None else told(error), where=places, **seen)
+
+
+def told(error):
+    return "%s: %s" % (kind_of(error), clean(error, 500))
+
+
+@quiet
+def report_error(error, seq):
+    if getattr(error, "_llamakey_seq", -1) != -1:
+        return  # told already, farther in
+    error._llamakey_seq = seq
+    message = clean(error, 1000)
+    if error.__cause__ is not None:
+        message += " (%s)" % told(error.__cause__)
+    put("error", seq=seq, type=kind_of(error), message=message, where=where())
+
+
+def around_init(original):
+    def __init__(self, *args, **kwargs):  # noqa: N807 - it stands for one
+        if thread_id() in private:
+            self.__dict__["_llamakey"] = True
+            return original(self, *args, **kwargs)
+        if id(self) in _building:
+            return original(self, *args, **kwargs)
+        _building.add(id(self))
+        try:
+            original(self, *args, **kwargs)
+        except Exception as error:
+            report_client(self, error, kwargs.get("api_key"))
+            raise
+        finally:
+            _building.discard(id(self))
+        return report_client(self, None, kwargs.get("api_key"))
+
+    return __init__

@@ -1,0 +1,90 @@
+"""Who this process is, at its start, after a fork and at its end."""
+
+import os
+import sys
+
+from pytest_llamakey.probe.agent.base import CONFIG, SELF, clock, open_file, private, quiet
+from pytest_llamakey.probe.agent.places import START, caller
+from pytest_llamakey.probe.agent.sight import clean, sight_of_variable, watched
+from pytest_llamakey.probe.agent.wire import put, wire
+
+
+def hello(this):
+    variables = {name: sight_of_variable(name, value) for name, value in os.environ.items() if watched(name)}
+    return {
+        "ev": "hello",
+        "t": clock(),
+        "conn": this.conn,
+        "replica": CONFIG["replica"],
+        "pid": os.getpid(),
+        "ppid": os.getppid(),
+        "argv": [clean(word, 400) for word in _argv()[:64]],
+        "python": "%d.%d.%d" % sys.version_info[:3],
+        "executable": sys.executable or "",
+        "prefix": sys.prefix,
+        "cwd": START,
+        "uid": os.getuid(),
+        "how": this.how,
+        "forked": this.forked,
+        "env": variables,
+        "parent_env": _parent_env(),
+    }
+
+
+wire.hello = hello
+
+
+def _argv():
+    if hasattr(sys, "orig_argv"):
+        return sys.orig_argv
+    try:
+        with open_file("/proc/self/cmdline", "rb") as file:
+            return file.read(1 << 16).decode("utf-8", "replace").rstrip("\0").split("\0")
+    except OSError:
+        return []
+
+
+def _parent_env():
+    """The watched variables that the parent was *started* with, or ``None`` where the kernel does not say."""
+    try:
+        with open_file("/proc/%d/environ" % os.getppid(), "rb") as file:
+            rows = file.read(1 << 20).decode("utf-8", "surrogateescape").split("\0")
+    except OSError:
+        return None
+    pairs = (row.partition("=")[::2] for row in rows if "=" in row)
+    return {name: sight_of_variable(name, value) for name, value in pairs if watched(name)}
+
+
+@quiet
+def forked():
+    modules: "list[str]" = []
+    frame = caller()
+    while frame is not None and len(modules) < 8:
+        name = frame.f_globals.get("__name__")
+        if isinstance(name, str) and frame.f_code.co_filename != SELF and name not in modules[-1:]:
+            modules.append(name)
+        frame = frame.f_back
+    private.clear()
+    try:
+        wire.drop()
+    finally:
+        wire.sock = None  # type: ignore[assignment]
+        wire.reset("fork", modules)
+    introduce()
+
+
+@quiet
+def introduce():
+    """Say hello on a new connection, or be silent from now on."""
+    if not wire.dead:
+        try:
+            wire.connect()
+        except Exception:
+            wire.dead = True
+
+
+@quiet
+def ended():
+    put("exit")
+    wire.dead = True
+    wire.drop()  # an open socket would be warned of when the interpreter is torn down under -X dev

@@ -1,0 +1,58 @@
+"""Where in the app we are."""
+
+import os
+
+from pytest_llamakey.probe.agent.base import CONFIG, SELF, frame_at, open_file
+from pytest_llamakey.probe.agent.sight import clean
+
+try:
+    START = os.getcwd()
+except OSError:
+    START = "/"
+ROOT = (CONFIG.get("workdir") or START).rstrip("/") + "/"
+_STDLIB = os.path.dirname(os.__file__) + "/"
+_files = {}  # type: ignore[var-annotated]  # code file name → name to show, or "" for what is not the app's
+_texts = {}  # type: ignore[var-annotated]  # code file name → its lines
+
+
+def relative(path):
+    """Give ``path`` as the app's owner knows it: relative to the app's folder where it lies inside."""
+    full = path if path.startswith("/") else os.path.normpath(os.path.join(START, path))
+    return full[len(ROOT) :] if full.startswith(ROOT) else full  # noqa: FURB188 - removeprefix came with 3.9
+
+
+def shown_name(path):
+    if path not in _files:
+        foreign = path.startswith(("<", _STDLIB)) or path == SELF
+        foreign = foreign or "/site-packages/" in path or "/dist-packages/" in path
+        _files[path] = "" if foreign else relative(path)
+    return _files[path]
+
+
+def line_of(path, number):
+    if path not in _texts and len(_texts) < 200:
+        try:
+            with open_file(os.path.join(START, path), "rb") as file:
+                _texts[path] = file.read(1 << 20).split(b"\n")
+        except OSError:
+            _texts[path] = []
+    lines = _texts.get(path, ())
+    return lines[number - 1].decode("utf-8", "replace").strip() if 0 < number <= len(lines) else ""
+
+
+def caller():
+    return frame_at(2)
+
+
+def where():
+    """The app's own frames of this thread, innermost first; LlamaIndex lays some 50 others between app and socket."""
+    places: "list[object]" = []
+    frame, steps = caller(), 0
+    while frame is not None and steps < 100 and len(places) < 5:
+        code = frame.f_code
+        name = shown_name(code.co_filename)
+        if name:
+            text = clean(line_of(code.co_filename, frame.f_lineno), 200)
+            places.append({"file": name, "line": frame.f_lineno or 0, "text": text, "function": code.co_name})
+        frame, steps = frame.f_back, steps + 1
+    return places

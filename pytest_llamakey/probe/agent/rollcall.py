@@ -1,0 +1,92 @@
+"""The rollcall: copies of what is alive make a minimal call."""
+
+import gc
+import sys
+
+from pytest_llamakey.probe.agent.base import kind_of, peek, private, thread_id
+from pytest_llamakey.probe.agent.clients import described, numbered, registered, told
+from pytest_llamakey.probe.agent.copies import Direct, duplicate, duplicate_client, make_call
+
+
+def family(module, name):
+    """The ids of a loaded class and of all that derive from it."""
+    waiting, found = [vars(sys.modules[module]).get(name)] if module in sys.modules else [], set()
+    while waiting:
+        cls = waiting.pop()
+        if cls is not None and id(cls) not in found:
+            found.add(id(cls))
+            waiting.extend(type.__subclasses__(cls))
+    return found
+
+
+def openai_of_llama_index(cls):
+    return any("openai" in base.__module__ and base.__module__.startswith("llama_index.") for base in cls.__mro__)
+
+
+def stand_in(thing, clients, direct):
+    """The copy that answers for ``thing``, or ``None`` where it is no object that calls OpenAI's API."""
+    if id(type(thing)) in clients:
+        if "_client" not in thing.__dict__ and not isinstance(getattr(type(thing), "_client", None), property):
+            return None  # never finished its __init__
+        return None if thing._client.is_closed else duplicate_client(thing, direct)
+    held = peek(thing, "_client")
+    if not openai_of_llama_index(type(thing)) and id(type(held)) not in clients:
+        return None
+    copy = duplicate(thing)
+    if id(type(held)) in clients:
+        copy._client = duplicate_client(held, direct)
+    elif hasattr(copy, "_http_client") and copy._http_client is None:
+        copy._http_client = sys.modules["httpx"].Client(transport=direct, trust_env=False)
+    client = copy._get_client() if hasattr(copy, "_get_client") else copy._client
+    return client if client is peek(copy, "_client") and id(type(held)) in clients else duplicate_client(client, direct)
+
+
+def rollcall():
+    """One row for each client, LLM and embedding object that is alive: what a copy of it has sent."""
+    clients = family("openai._base_client", "BaseClient")
+    wanted = clients | family("llama_index.core.base.llms.base", "BaseLLM")
+    wanted |= family("llama_index.core.base.embeddings.base", "BaseEmbedding")
+    if wanted and gc.isenabled():
+        gc.collect()  # what is only waiting for the collector is not alive
+    known = {id(thing): (number, places) for thing, number, places in registered()}
+    things = {id(thing): thing for thing, _, _ in registered() if id(type(thing)) in wanted}
+    if wanted:  # registered() sees what gc.freeze hid
+        things.update((id(o), o) for o in gc.get_objects() if id(type(o)) in wanted)
+    for number, thing in things.items():
+        if (number, kind_of(thing)) in numbered:
+            known.setdefault(number, numbered[number, kind_of(thing)])
+    settings = peek(sys.modules.get("llama_index.core.settings"), "Settings")
+    roles = {id(peek(settings, "_llm")): "Settings.llm", id(peek(settings, "_embed_model")): "Settings.embed_model"}
+    order = sorted(things, key=lambda i: (known.get(i, (1 << 30,))[0], kind_of(things[i])))
+    me = thread_id()
+    private.add(me)
+    try:
+        rows = []
+        for number in order:
+            row = None if "_llamakey" in things[number].__dict__ else called(things[number], clients)
+            if row:
+                places = known.get(number, (0, []))[1]
+                rows.append(dict(row, setting=roles.get(number, ""), where=places))
+        return rows
+    finally:
+        private.discard(me)
+        # what openai imports asks threading for the current thread, which then keeps a dummy of ours for ever
+        (peek(sys.modules.get("threading"), "_active") or {}).pop(me, None)
+
+
+def called(thing, clients):
+    direct, error = Direct(), ""
+    try:
+        copy = stand_in(thing, clients, direct)
+        if copy is None:
+            return None
+        make_call(copy)
+    except Exception as problem:
+        error = told(problem) + (" (%s)" % told(problem.__cause__) if problem.__cause__ is not None else "")
+    about = described(thing)
+    return {
+        "kind": about["kind"],
+        "key": direct.key or about["key"],
+        "host": direct.host or about["host"],
+        "error": error,
+    }

@@ -1,0 +1,109 @@
+"""What the engine has made for one deployment, and how all of it goes again."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from docker.errors import DockerException, NotFound
+from requests.exceptions import RequestException
+
+from pytest_llamakey.runtimes.docker_engine import ANSWER_SECONDS
+from pytest_llamakey.runtimes.docker_replica import remove_container
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import docker
+    from docker.models.containers import Container
+
+    from pytest_llamakey.reaper import Kind, Reaper
+    from pytest_llamakey.runtimes.docker_replica import DockerReplica
+
+
+class Belongings:
+    """The containers, networks and images of one deployment; the reaper knows of each from its creation on.
+
+    Thread-safe: the containers of a deployment are made side by side.
+    """
+
+    def __init__(self, client: docker.DockerClient, reaper: Reaper) -> None:
+        self._client = client
+        self._reaper = reaper
+        self._containers: dict[str, Container] = {}
+        self._networks: dict[str, None] = {}
+        self._images: dict[str, None] = {}
+
+    def container(self, container: Container) -> None:
+        """From here on the container is ours to remove."""
+        self._containers[str(container.id)] = container
+        self._reaper.container(str(container.id))
+
+    def network(self, network_id: str) -> None:
+        """From here on the network is ours to remove."""
+        self._networks[network_id] = None
+        self._reaper.network(network_id)
+
+    def image(self, image_id: str) -> None:
+        """From here on the image is ours to remove."""
+        self._images[image_id] = None
+        self._reaper.image(image_id)
+
+    def drop(self, container: Container) -> None:
+        """Remove one container that has done its work."""
+        if remove_container(container):
+            self._containers.pop(str(container.id), None)
+            self._reaper.settled("container", str(container.id))
+
+    def remove(self, replicas: Iterable[DockerReplica]) -> None:
+        """Remove everything; containers that are ``replicas`` end as such. Never raises."""
+        known = {str(replica.container.id): replica for replica in replicas}
+        threads = [
+            threading.Thread(target=self._end, args=(container, known), daemon=True)
+            for container in tuple(self._containers.values())
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(ANSWER_SECONDS)
+        for network in tuple(self._networks):
+            self._remove("network", network)
+        for image in tuple(self._images):
+            self._remove("image", image)
+
+    def leave(self, replicas: Iterable[DockerReplica]) -> str:
+        """Leave everything as it is, with nothing held; the commands that remove it."""
+        for replica in replicas:
+            replica.end(remove=False)
+        open_: Mapping[Kind, Iterable[str]] = {
+            "container": self._containers,
+            "network": self._networks,
+            "image": self._images,
+        }
+        for kind, names in open_.items():
+            for name in tuple(names):
+                self._reaper.settled(kind, name)
+        commands = ["docker rm -fv " + " ".join(str(one.short_id) for one in self._containers.values())]
+        commands += [f"docker network rm {name[:12]}" for name in self._networks]
+        commands += [f"docker image rm --no-prune {name.removeprefix('sha256:')[:12]}" for name in self._images]
+        return " && ".join(commands)
+
+    def _end(self, container: Container, known: Mapping[str, DockerReplica]) -> None:
+        replica = known.get(str(container.id))
+        gone = replica.end(remove=True) if replica else remove_container(container)
+        # What the engine would not remove stays the reaper's.
+        if gone:
+            self._reaper.settled("container", str(container.id))
+
+    def _remove(self, kind: Kind, name: str) -> None:
+        try:
+            if kind == "network":
+                self._client.api.remove_network(name)
+            else:
+                # Without its parents: the next run may take the image that it was made of.
+                self._client.api.remove_image(name, force=True, noprune=True)
+        except NotFound:
+            pass
+        except (DockerException, RequestException):
+            return
+        self._reaper.settled(kind, name)

@@ -1,0 +1,3 @@
+#!/bin/sh
+exec env -i PATH="$PATH" HOME="$HOME" OPENAI_API_BASE="$OPENAI_API_BASE" \
+  gunicorn app:app --preload --workers 2 --bind "0.0.0.0:${PORT:-8000}"

@@ -1,0 +1,96 @@
+"""The fixtures, as a test of a user's uses them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plugin_apps import table
+
+if TYPE_CHECKING:
+    from conftest import Bench
+
+
+def test_a_deployment_is_started_driven_and_stopped(bench: Bench) -> None:
+    bench.app()
+    bench.pytester.makepyfile(
+        """
+        def test_every_worker_authenticates(llamakey_deploy, llamakey_key):
+            app = llamakey_deploy("shop", workers=2)
+            app.request_each_worker()
+            assert len(app.workers) == 2
+            for worker in app.workers:
+                assert worker.key == llamakey_key
+                assert worker.role == "worker"
+            assert [call.authorization for call in app.calls] == [f"Bearer {llamakey_key}"] * 2
+            assert "starting" in app.logs()
+            assert app.findings == ()
+            app.assert_parity()
+        """
+    )
+    bench.run("test_a_deployment_is_started_driven_and_stopped.py").assert_outcomes(passed=1)
+    assert bench.left_over == []
+
+
+def test_by_id_with_other_fields_and_findings(bench: Bench) -> None:
+    bench.app(text=table(name="api"))
+    bench.pytester.makepyfile(
+        """
+        import pytest
+
+        def test_no_key(llamakey_deploy):
+            app = llamakey_deploy("shop/llamakey.toml::api", key="none")
+            app.request_each_worker()
+            assert [finding.cause for finding in app.findings] == ["key-missing"]
+            assert {worker.key for worker in app.workers} == {None}
+            with pytest.raises(AssertionError, match="keyed: Not every worker holds the delivered key"):
+                app.assert_parity()
+
+        def test_wrong_field(llamakey_deploy):
+            with pytest.raises(Exception, match="workers"):
+                llamakey_deploy("shop", worker=2)
+        """
+    )
+    bench.run("-k", "test_").assert_outcomes(passed=2)
+    assert bench.left_over == []
+
+
+def test_further_workers_are_spawned_beside_the_app(bench: Bench) -> None:
+    bench.app(text=table(workers=1))
+    bench.pytester.makepyfile(
+        """
+        def test_spawn(llamakey_deploy, llamakey_key):
+            app = llamakey_deploy("shop")
+            pids = app.spawn(2, ["python", "-c", "import time; time.sleep(60)"])
+            assert len(set(pids)) == 2
+            assert {worker.key for worker in app.workers if worker.pid in pids} == {llamakey_key}
+        """
+    )
+    bench.run("-k", "test_spawn").assert_outcomes(passed=1)
+    assert bench.left_over == []
+
+
+def test_the_endpoint_takes_the_tests_key_and_further_routes(bench: Bench) -> None:
+    bench.pytester.makepyfile(
+        """
+        import json, urllib.error, urllib.request
+        import pytest
+
+        def ask(url, key):
+            body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "x"}]}).encode()
+            headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+            with urllib.request.urlopen(urllib.request.Request(f"{url}/v1/chat/completions", body, headers)) as answer:
+                return json.load(answer)
+
+        def test_mock(llamakey_openai, llamakey_key):
+            assert llamakey_key.startswith("sk-llamakey-")
+            assert ask(llamakey_openai.url, llamakey_key)["object"] == "chat.completion"
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                ask(llamakey_openai.url, "sk-wrong")
+            assert [call.status for call in llamakey_openai.calls] == [200, 401]
+
+        def test_routes(llamakey_openai, llamakey_key):
+            llamakey_openai.router.post(path="/v1/chat/completions").respond(200, json={"mine": True})
+            assert ask(llamakey_openai.url, llamakey_key) == {"mine": True}
+        """
+    )
+    bench.run().assert_outcomes(passed=2)

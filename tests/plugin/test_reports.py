@@ -1,0 +1,78 @@
+"""What a run leaves to read: the terminal's section and the JSON file."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import jsonschema
+from plugin_apps import table
+
+from pytest_llamakey.report.json_report import stored_schema
+
+if TYPE_CHECKING:
+    from conftest import Bench
+
+
+def mixed(bench: Bench) -> None:
+    bench.app("good", table(workers=1))
+    bench.app("bad", table(workers=1, key="none"))
+    bench.app("gone", table(workers=1, command=["gunicorm"], port=18770))
+
+
+def test_the_json_report_follows_its_schema(bench: Bench) -> None:
+    mixed(bench)
+    bench.run("--llamakey-report", "out/r.json").stdout.fnmatch_lines("JSON report: out/r.json")
+    written = json.loads((bench.root / "out" / "r.json").read_text())
+    jsonschema.Draft202012Validator(stored_schema()).validate(written)
+    verdicts = {found["id"]: found["verdict"] for found in written["deployments"]}
+    assert verdicts == {
+        "bad/llamakey.toml::bad": "fail",
+        "gone/llamakey.toml::gone": "error",
+        "good/llamakey.toml::good": "pass",
+    }
+    assert written["engine"] is None
+
+
+def test_quiet_is_a_line_a_deployment(bench: Bench) -> None:
+    mixed(bench)
+    result = bench.run("-q", "-k", "keyed")
+    result.stdout.fnmatch_lines(
+        [
+            "FAIL bad/llamakey.toml::bad (process): 1 worker, * s; key-missing (bad/llamakey.toml:6)",
+            "ERROR gone/llamakey.toml::gone (process): *'gunicorm' is found neither*",
+            "PASS good/llamakey.toml::good (process): 1 worker, * s",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*replica*")
+
+
+def test_verbose_shows_calls_times_and_progress(bench: Bench) -> None:
+    bench.app("good", table(workers=1))
+    plain = bench.run("-k", "keyed").stdout
+    plain.fnmatch_lines(["PASS  good  process, 1 worker*", "*replica * pid*header seen*"])
+    plain.no_fnmatch_line("*driving worker*")
+    verbose = bench.run("-v", "-k", "keyed").stdout
+    verbose.fnmatch_lines(
+        ["*s good/llamakey.toml::good: driving worker 1 of 1*", "*request  POST *", " times  build *"]
+    )
+    assert "\x1b" not in verbose.str() + plain.str()
+
+
+def test_colours_only_where_they_are_asked_for(bench: Bench) -> None:
+    bench.app("good", table(workers=1))
+    assert "\x1b[1;32mPASS" in bench.run("-k", "keyed", "--color=yes").stdout.str()
+
+
+def test_nothing_of_ours_is_shown_where_nothing_of_ours_ran(bench: Bench) -> None:
+    bench.pytester.makepyfile("def test_theirs(): pass")
+    bench.run().stdout.no_fnmatch_line("*= llamakey =*")
+
+
+def test_what_keeps_all_checks_from_running_is_told_in_full_once(bench: Bench) -> None:
+    bench.app(text=table(workers=1, command=["python", "-c", "print('LAST WORDS'); raise SystemExit(3)"], port=18771))
+    result = bench.run()
+    result.assert_outcomes(failed=5)
+    # Once at the first item, once in the summary at the end.
+    assert result.stdout.str().count("    LAST WORDS") == 2
+    assert result.stdout.str().count("ended with exit code 3") >= 5

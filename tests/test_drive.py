@@ -1,0 +1,265 @@
+"""Driving real processes: each worker exactly once, nobody left stopped, no early conclusion."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pytest_llamakey.facts import Facts
+    from pytest_llamakey.live import LiveDeployment
+
+SERVER = """
+import http.server, json, os, sys, threading, time, urllib.error, urllib.request
+
+PORT, WORKERS, MODE = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+logged_in = False
+
+def call(later=0.0):
+    time.sleep(later)
+    body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "ping"}]}).encode()
+    headers = {"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"], "Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(os.environ["OPENAI_BASE_URL"] + "/chat/completions", body, headers)):
+        pass
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        global logged_in
+        status = 200
+        if self.path == "/login":
+            logged_in = True
+        if self.path == "/ask":
+            if MODE == "state" and not logged_in:
+                status = 401
+            elif MODE == "die":
+                os._exit(9)
+            elif MODE == "fail":
+                status = 500
+            elif MODE == "later":
+                threading.Thread(target=call, args=(0.6,)).start()
+            elif MODE == "slow":
+                call()
+                time.sleep(1.5)
+            elif MODE == "twice":
+                call()
+                call()
+            elif MODE != "idle":
+                call()
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
+if MODE == "startup":
+    call()
+server = http.server.HTTPServer(("127.0.0.1", PORT), Handler)
+for _ in range(WORKERS):
+    if os.fork() == 0:
+        server.serve_forever()
+while True:
+    try:
+        os.wait()
+    except ChildProcessError:
+        time.sleep(60)
+"""
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Callable[..., LiveDeployment]]:
+    """Starts :data:`SERVER` and waits until it is ready: ``live(MODE, workers=…, request=…)``."""
+    from pytest_llamakey.options import Options
+    from pytest_llamakey.spec import keywords
+    from pytest_llamakey.spec.model import Defaults
+    from pytest_llamakey.workshop import Workshop
+
+    (tmp_path / "server.py").write_text(SERVER)
+    workshop = Workshop(Options("auto", (), None, None, {}, 20.0, keep=False), Defaults(), tmp_path, "test")
+    begun: list[LiveDeployment] = []
+    with workshop.station() as station:
+
+        def start(
+            mode: str, workers: int = 2, progress: Callable[[str], None] = lambda _line: None, **fields: Any
+        ) -> Any:
+            given = {
+                "command": ["python", "server.py", "{port}", str(workers), mode],
+                "ready": "/health",
+                "request": {"path": "/ask"},
+                "workers": workers,
+                **fields,
+            }
+            given = {name: value for name, value in given.items() if value is not None}
+            deployment = keywords.target(tmp_path, tmp_path, Defaults(), **given)
+            begun.append(workshop.start(workshop.choose(deployment), station, progress))
+            begun[-1].wait_until_ready()
+            return begun[-1]
+
+        try:
+            yield start
+        finally:
+            for each in begun:
+                each.stop()
+            workshop.close()
+
+
+def drives(facts: Facts) -> list[Any]:
+    return [worker.drive for _replica, worker in facts.workers]
+
+
+def calls(facts: Facts) -> list[list[str]]:
+    return [[call.via for call in worker.calls] for _replica, worker in facts.workers]
+
+
+def stopped(live: LiveDeployment) -> list[int]:
+    rows = [row for replica in live._running.replicas for row in replica.census()]
+    return [row.pid for row in rows if psutil.Process(row.pid).status() == psutil.STATUS_STOPPED]
+
+
+def test_every_worker_calls_exactly_once(live: Callable[..., LiveDeployment]) -> None:
+    app = live("ok", workers=6)
+    app.request_each_worker()
+    facts = app.facts()
+    assert calls(facts) == [["request"]] * 6
+    assert [(drive.outcome, drive.answer, drive.requests) for drive in drives(facts)] == [("called", 200, 1)] * 6
+    assert facts.strays == ()
+    assert stopped(app) == []
+
+
+def test_the_whole_list_goes_to_each_worker(live: Callable[..., LiveDeployment]) -> None:
+    app = live("state", workers=3, request=[{"path": "/login"}, {"path": "/ask"}])
+    app.request_each_worker()
+    facts = app.facts()
+    assert calls(facts) == [["request"]] * 3
+    assert [drive.requests for drive in drives(facts)] == [2] * 3
+
+
+def test_a_call_after_the_answer_is_waited_for(live: Callable[..., LiveDeployment]) -> None:
+    app = live("later")
+    app.request_each_worker()
+    assert calls(app.facts()) == [["request"], ["request"]]
+
+
+def test_several_calls_of_one_request_are_one_workers(live: Callable[..., LiveDeployment]) -> None:
+    app = live("twice")
+    app.request_each_worker()
+    assert calls(app.facts()) == [["request", "request"]] * 2
+
+
+def test_others_go_on_while_a_slow_answer_is_awaited(live: Callable[..., LiveDeployment]) -> None:
+    app = live("slow", workers=3)
+    longest, since, end = 0.0, 0.0, threading.Event()
+
+    def watch() -> None:
+        nonlocal longest, since
+        while not end.wait(0.02):
+            now = time.monotonic()
+            since = (since or now) if stopped(app) else 0.0
+            longest = max(longest, now - since if since else 0.0)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        app.request_each_worker()
+    finally:
+        end.set()
+        watcher.join()
+    assert calls(app.facts()) == [["request"]] * 3
+    assert 0.0 < longest < 1.0
+
+
+def test_calls_at_start_up_are_told_apart(live: Callable[..., LiveDeployment]) -> None:
+    app = live("startup", workers=1)
+    app.request_each_worker()
+    facts = app.facts()
+    assert calls(facts) == [["request"]]
+    assert [call.via for call in facts.strays] == ["startup"]  # urllib's calls bear no tag
+
+
+def test_a_worker_that_dies_of_the_request(live: Callable[..., LiveDeployment]) -> None:
+    app = live("die")
+    app.request_each_worker()
+    facts = app.facts()
+    found = drives(facts)
+    assert [drive.outcome for drive in found] == ["died", "died"]
+    assert [process.role for process in facts.replicas[0].processes] == ["main", "worker", "worker"]
+    assert all("it was gone after it had been asked" in drive.detail for drive in found)
+    assert stopped(app) == []
+
+
+def test_a_worker_that_answers_with_an_error_is_not_waited_for_long(live: Callable[..., LiveDeployment]) -> None:
+    app = live("fail")
+    started = time.monotonic()
+    app.request_each_worker()
+    found = drives(app.facts())
+    assert [(drive.outcome, drive.answer) for drive in found] == [("answered", 500)] * 2
+    assert time.monotonic() - started < 6
+
+
+def test_a_worker_that_answers_and_does_not_call(
+    live: Callable[..., LiveDeployment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_llamakey.drive.LATE", 0.5)
+    app = live("idle", workers=1)
+    app.request_each_worker()
+    (drive,) = drives(app.facts())
+    assert (drive.outcome, drive.answer) == ("answered", 200)
+    assert drive.detail == "it answered with status 200 and did not call the model within 0.5 s"
+
+
+def test_without_a_request_nobody_is_asked(live: Callable[..., LiveDeployment]) -> None:
+    app = live("ok", request=None)
+    app.request_each_worker()
+    facts = app.facts()
+    assert [drive.outcome for drive in drives(facts)] == ["skipped"] * 2
+    assert calls(facts) == [[], []]
+
+
+def test_ctrl_c_leaves_nobody_stopped(live: Callable[..., LiveDeployment], monkeypatch: pytest.MonkeyPatch) -> None:
+    from pytest_llamakey.drive import Driver
+
+    app = live("slow", workers=3)
+    alone = Driver._alone
+
+    def interrupted(self: Driver, pid: int, others: Any, ask: Any) -> Any:
+        def ask_and_interrupt() -> Any:
+            ask()
+            assert len(stopped(app)) == 2
+            raise KeyboardInterrupt
+
+        return alone(self, pid, others, ask_and_interrupt)
+
+    monkeypatch.setattr(Driver, "_alone", interrupted)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        app.request_each_worker()
+    assert stopped(app) == []
+    assert time.monotonic() - started < 3
+
+
+def test_a_command_reaches_each_worker_too(live: Callable[..., LiveDeployment]) -> None:
+    code = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1])"
+    app = live("ok", request={"command": [sys.executable, "-c", code, "{url}/ask"]})
+    app.request_each_worker()
+    assert calls(app.facts()) == [["request"]] * 2
+
+
+def test_what_was_seen_can_be_written_down_and_read_again(live: Callable[..., LiveDeployment]) -> None:
+    from pytest_llamakey.facts import from_json, to_json
+
+    app = live("ok", workers=1)
+    app.request_each_worker()
+    facts = app.facts()
+    text = to_json(facts)
+    assert from_json(text) == facts
+    assert "sk-llamakey-" not in text.decode()
+    assert json.loads(text)["deployment"]["runtime"] == "process"

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_llamakey.ready import NotReady, describe_exit, log_tail, wait_until_ready
+from pytest_llamakey.runtimes.base import Address, Exit, ProcessRow
+from pytest_llamakey.spec.model import Deployment, Ready
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Replica:
+    """A replica that changes with time; nothing of it runs."""
+
+    id = "r"
+
+    def __init__(self, port: int | None = None, log: bytes = b"", **later: tuple[float, Any]) -> None:
+        self.app_port, self.log, self.later, self.started = port, log, later, time.monotonic()
+
+    def _now(self, name: str, default: Any) -> Any:
+        after, value = self.later.get(name, (1e9, None))
+        return value if time.monotonic() - self.started > after else default
+
+    def address(self) -> Address | None:
+        return Address("127.0.0.1", self.app_port) if self.app_port else None
+
+    def exited(self) -> Exit | None:
+        ended: Exit | None = self._now("exit", None)
+        return ended
+
+    def logs(self) -> bytes:
+        return bytes(self._now("logs", self.log))
+
+    def census(self) -> tuple[ProcessRow, ...]:
+        return (ProcessRow(1, 0, ("app",), "S", 0.0, self._now("listens", ())),)
+
+
+def wait(replica: Replica, seconds: float = 5.0, **ready: Any) -> list[str]:
+    wanted = Ready(**ready) if ready else None
+    deployment = Deployment(id="d", name="d", folder=Path(), source=None, runtime="process", ready=wanted)
+    said: list[str] = []
+    wait_until_ready(replica, deployment, seconds, said.append)  # type: ignore[arg-type]
+    return said
+
+
+@pytest.fixture
+def server() -> Iterator[ThreadingHTTPServer]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            time.sleep(2.0 if self.path == "/slow" else 0.0)
+            status = {"/health": 204, "/moved": 302, "/broken": 503}.get(self.path, 404)
+            self.send_response(status)
+            self.send_header("Location", "http://127.0.0.1:1/")
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+@pytest.mark.parametrize("path", ["/health", "/moved"])
+def test_a_path_that_answers_below_400(server: ThreadingHTTPServer, path: str) -> None:
+    assert wait(Replica(server.server_address[1]), path=path) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "seen"), [("/broken", "last seen: status 503"), ("/nowhere", "last seen: status 404")]
+)
+def test_a_path_that_never_does(server: ThreadingHTTPServer, path: str, seen: str) -> None:
+    with pytest.raises(NotReady, match=rf"not ready after 0\.3 s: waited for GET {path} to answer below 400; {seen}"):
+        wait(Replica(server.server_address[1]), 0.3, path=path)
+
+
+def test_nobody_answers_yet() -> None:
+    with pytest.raises(NotReady, match="ConnectError.*raise --llamakey-timeout"):
+        wait(Replica(1), 0.2, path="/health")
+
+
+def test_a_log_line() -> None:
+    said = wait(Replica(log=b"boot\n", logs=(0.3, b"boot\nListening at: http\n")), log="^Listening at")
+    assert said[0].startswith("waiting for the app (a log line that matches '^Listening at'), 0 s")
+
+
+def test_a_port_that_somebody_listens_on() -> None:
+    assert wait(Replica(8000, listens=(0.2, (8000,))))
+
+
+def test_another_port_is_named() -> None:
+    with pytest.raises(NotReady, match="nobody listens on port 8000; it listens on 5000"):
+        wait(Replica(8000, listens=(-1.0, (5000,))), 0.2)
+
+
+def test_without_port_and_path_it_is_enough_to_live() -> None:
+    assert wait(Replica()) == []
+
+
+def test_an_end_is_seen_at_once_and_told_with_the_last_lines() -> None:
+    replica = Replica(8000, b"one\n\x1b[31mtwo\xff", exit=(0.2, Exit(3)))
+    started = time.monotonic()
+    with pytest.raises(NotReady) as caught:
+        wait(replica, 60, path="/health")
+    assert time.monotonic() - started < 2
+    first, *rest = str(caught.value).split("\n")
+    assert first == "the app ended with exit code 3 before it was ready (GET /health to answer below 400)"
+    assert rest == ["Its last log lines:", "    one", "    \x1b[31mtwo\ufffd"]
+
+
+def test_only_the_last_lines_are_told() -> None:
+    tail = log_tail(Replica(log=b"\n".join(b"%d" % number for number in range(100))))  # type: ignore[arg-type]
+    assert tail.splitlines()[1:] == ["Its last log lines:", *(f"    {number}" for number in range(80, 100))]
+
+
+def test_silence_is_told_too() -> None:
+    assert log_tail(Replica(log=b" \n")) == "\nIt wrote nothing to its log."  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("ended", "words"),
+    [
+        (Exit(0), "nothing in it keeps running"),
+        (Exit(3), "ended with exit code 3"),
+        (Exit(127), "127 (command not found)"),
+        (Exit(137), "137 (SIGKILL)"),
+        (Exit(137, out_of_memory=True), "for want of memory"),
+        (Exit(-11), "signal 11"),
+    ],
+)
+def test_an_exit_in_words(ended: Exit, words: str) -> None:
+    assert words in describe_exit(ended)

@@ -1,0 +1,187 @@
+"""Requests to a real server on a real socket."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_llamakey.runtimes.base import Address
+from pytest_llamakey.send import BODY_KEPT, Answer, new_client, send
+from pytest_llamakey.spec.model import CommandRequest, HttpRequest, WebSocketRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        told = {
+            "method": self.command,
+            "headers": {name.title(): value for name, value in self.headers.items()},
+            "body": body.decode("latin-1"),
+        }
+        if self.path == "/login":
+            self.send_response(303)
+            self.send_header("Set-Cookie", "session=abc")
+            self.send_header("Location", "/ask")
+            self.end_headers()
+            return
+        if self.path == "/cut":
+            self.close_connection = True
+            return
+        self.send_response(503 if self.path == "/broken" else 200)
+        self.end_headers()
+        if self.path == "/hang":
+            time.sleep(3)
+        if self.path == "/drip":
+            for _ in range(30):
+                self.wfile.write(b"data: x\n\n")
+                self.wfile.flush()
+                time.sleep(0.1)
+        self.wfile.write(b"x" * (2 * BODY_KEPT) if self.path == "/huge" else json.dumps(told).encode())
+
+    do_GET = do_PUT = do_POST  # noqa: N815 - the library's names
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[Address]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Address("127.0.0.1", server.server_address[1])
+        server.shutdown()
+
+
+def ask(address: Address, folder: Path, *requests: Any, timeout: float = 5.0) -> Answer:
+    """The answer to the last of ``requests``."""
+    with new_client() as client:
+        return [send(request, address, folder, client, timeout) for request in requests][-1]
+
+
+def told(answer: Answer) -> dict[str, Any]:
+    assert answer.ok, answer
+    return dict(json.loads(answer.body))
+
+
+def test_json(address: Address, tmp_path: Path) -> None:
+    seen = told(ask(address, tmp_path, HttpRequest("/ask", "POST", headers={"X-Tenant": "t"}, json={"q": "ping"})))
+    assert (seen["method"], json.loads(seen["body"])) == ("POST", {"q": "ping"})
+    assert seen["headers"]["X-Tenant"] == "t"
+    assert seen["headers"]["Content-Type"] == "application/json"
+    assert seen["headers"]["Connection"] == "close"
+
+
+def test_form_text_and_upload(address: Address, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("content of the file")
+    assert told(ask(address, tmp_path, HttpRequest("/ask", "POST", data={"q": "a b"})))["body"] == "q=a+b"
+    assert told(ask(address, tmp_path, HttpRequest("/ask", "PUT", data="raw")))["body"] == "raw"
+    upload = told(ask(address, tmp_path, HttpRequest("/ask", "POST", data={"q": "x"}, files={"doc": "a.txt"})))
+    assert "content of the file" in upload["body"]
+    assert 'filename="a.txt"' in upload["body"]
+
+
+def test_cookies_and_redirects_are_followed_within_a_list(address: Address, tmp_path: Path) -> None:
+    seen = told(ask(address, tmp_path, HttpRequest("/login", "POST"), HttpRequest("/ask")))
+    assert seen["headers"]["Cookie"] == "session=abc"
+
+
+def test_nothing_of_the_testers_goes_along(address: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password secret")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    assert "Authorization" not in told(ask(address, tmp_path, HttpRequest("/ask")))["headers"]
+
+
+def test_a_failure_is_an_answer_too(address: Address, tmp_path: Path) -> None:
+    answer = ask(address, tmp_path, HttpRequest("/broken"))
+    assert (answer.status, answer.error, answer.ok) == (503, "", False)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/hang", "GET /hang had no answer within 0 s"),
+        ("/drip", "GET /drip had not ended its answer after 0 s"),
+        ("/cut", "GET /cut: RemoteProtocolError"),
+    ],
+)
+def test_whatever_the_app_does_the_wait_has_an_end(address: Address, tmp_path: Path, path: str, said: str) -> None:
+    started = time.monotonic()
+    answer = ask(address, tmp_path, HttpRequest(path), timeout=0.4)
+    assert answer.error.startswith(said)
+    assert not answer.ok
+    assert time.monotonic() - started < 1.5
+
+
+def test_what_a_stream_said_until_it_was_left_is_kept(address: Address, tmp_path: Path) -> None:
+    assert ask(address, tmp_path, HttpRequest("/drip"), timeout=0.4).body.startswith(b"data: x")
+
+
+def test_a_huge_answer_is_kept_in_part(address: Address, tmp_path: Path) -> None:
+    assert len(ask(address, tmp_path, HttpRequest("/huge")).body) == BODY_KEPT
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    answer = ask(Address("127.0.0.1", 1), tmp_path, HttpRequest("/ask"))
+    assert answer.error.startswith("GET /ask: ConnectError")
+
+
+def test_a_file_to_upload_that_is_not_there(address: Address, tmp_path: Path) -> None:
+    answer = ask(address, tmp_path, HttpRequest("/ask", "POST", files={"doc": "none.txt"}))
+    assert "none.txt" in answer.error
+    assert not answer.ok
+
+
+def test_a_websocket_conversation(tmp_path: Path) -> None:
+    from websockets.sync.server import serve
+
+    def talk(socket: Any) -> None:
+        for message in socket:
+            if message == "leave":
+                return
+            if message != "say nothing":
+                socket.send(f"{socket.request.path} {socket.request.headers.get('X-Tenant')} {message}")
+
+    with serve(talk, "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        there = Address("127.0.0.1", server.socket.getsockname()[1])
+        answer = ask(there, tmp_path, WebSocketRequest("/chat", ("a", "b"), {"X-Tenant": "t"}))
+        assert (answer.status, answer.body, answer.ok) == (101, b"/chat t a/chat t b", True)
+        silent = ask(there, tmp_path, WebSocketRequest("/chat", ("a", "say nothing")), timeout=0.4)
+        assert (silent.error, silent.body) == ("WebSocket /chat had no answer within 0 s", b"/chat None a")
+        left = ask(there, tmp_path, WebSocketRequest("/chat", ("leave",)))
+        assert left.error.startswith("WebSocket /chat: ConnectionClosed")
+
+
+def test_a_command_beside_pytest(address: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-proj-real")
+    monkeypatch.setenv("DISPLAY", ":7")
+    code = "import os, sys; print(sys.argv[1], os.getcwd(), os.environ.get('OPENAI_API_KEY'), os.environ['DISPLAY'])"
+    answer = ask(address, tmp_path, CommandRequest((sys.executable, "-c", code, "{url}/x")))
+    assert answer.ok
+    assert answer.body.decode().split() == [f"http://127.0.0.1:{address.port}/x", str(tmp_path), "None", ":7"]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ((sys.executable, "-c", "raise SystemExit(3)"), "ended with exit code 3"),
+        ((sys.executable, "-c", "import time; time.sleep(9)"), "had not ended after 0 s"),
+        (("no-such-program",), "no-such-program could not be started"),
+    ],
+)
+def test_a_command_that_fails(address: Address, tmp_path: Path, command: tuple[str, ...], said: str) -> None:
+    answer = ask(address, tmp_path, CommandRequest(command), timeout=0.4)
+    assert said in answer.error
+    assert not answer.ok
