@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 PYTEST_ARGS ?=
 SAMPLES := sample_images
+# The pairs of broken and mended apps below sample_images/causes are for the tests.
+DEMO := $(wildcard $(SAMPLES)/*/llamakey.toml)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint clean
@@ -13,9 +15,9 @@ help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: $(VENV)/.ready ## run the sample apps: as processes, and in containers where an engine answers
-	$(PYTEST) --llamakey $(SAMPLES) --llamakey-runtime process
+	$(PYTEST) --llamakey $(DEMO) --llamakey-runtime process
 	@if image="$$(tools/engine --check)"; then \
-	  set -x; $(PYTEST) --llamakey $(SAMPLES) --llamakey-runtime docker --llamakey-build-arg "$$image"; \
+	  set -x; $(PYTEST) --llamakey $(DEMO) --llamakey-runtime docker --llamakey-build-arg "$$image"; \
 	else \
 	  echo "demo: the same in containers was left out: see the line above."; \
 	fi

@@ -14,7 +14,9 @@ from pytest_llamakey.causes.nearest import accounts_for
 from pytest_llamakey.spec.model import ALL_CHECKS
 from pytest_llamakey.symptoms import all_symptoms
 from pytest_llamakey.symptoms.base import expected_workers, seen_workers
+from pytest_llamakey.symptoms.gate import how_it_ended
 from pytest_llamakey.symptoms.parity import version_hints
+from pytest_llamakey.symptoms.rotation import unshown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -29,6 +31,7 @@ Verdict = Literal["pass", "fail", "error"]
 Outcome = Literal["passed", "failed"]
 
 _MOST_TOLD = 3
+_NOT_STARTED = "It was not started again: only a deployment that became ready with its key, and was not kept, is."
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,10 @@ class Check:
     def unasked(self, facts: Facts) -> str:
         """Why this deployment cannot be held to the check, or nothing."""
         return "" if facts.deployment.probe else "probe = false: nothing inside the workers was asked."
+
+    def left_open(self, facts: Facts) -> str:
+        """What was not seen, so that the check cannot have passed, as a sentence, or nothing."""
+        return missing_workers(facts) if self.by_worker else ""
 
     def remark(self, facts: Facts) -> str:  # noqa: ARG002 - for subclasses
         """What is worth knowing although the check passed."""
@@ -119,10 +126,20 @@ class Gate(Check):
     """The app reports ready without a usable key."""
 
     name = "gate"
+    by_worker = False
 
-    def unasked(self, facts: Facts) -> str:  # noqa: ARG002 - the same for every deployment
-        """It takes further starts of the deployment."""
-        return "The deployment was not started without a key: this version has no such run."
+    def unasked(self, facts: Facts) -> str:
+        """It takes further starts of a deployment that is ready with the right key."""
+        return _NOT_STARTED if facts.gate is None else facts.gate.unasked
+
+    def left_open(self, facts: Facts) -> str:
+        """A start that could not be made proves nothing."""
+        return " ".join(f"{how_it_ended(trial)}." for trial in facts.gate.trials if trial.fault) if facts.gate else ""
+
+    def remark(self, facts: Facts) -> str:
+        """How the app refused."""
+        ends = "; ".join(map(how_it_ended, facts.gate.trials)) if facts.gate else ""
+        return f"{ends[:1].upper()}{ends[1:]}."
 
 
 class Rotation(Check):
@@ -130,9 +147,13 @@ class Rotation(Check):
 
     name = "rotation"
 
-    def unasked(self, facts: Facts) -> str:  # noqa: ARG002 - the same for every deployment
-        """It takes a second deployment."""
-        return "The deployment was not rolled out with a second key: this version has no such run."
+    def unasked(self, facts: Facts) -> str:
+        """It takes a second deployment in the place of one that was ready."""
+        return _NOT_STARTED if facts.rotation is None else facts.rotation.unasked
+
+    def left_open(self, facts: Facts) -> str:
+        """Every worker of both deployments is to be seen."""
+        return missing_workers(facts) or unshown(facts)
 
 
 CHECKS: Mapping[CheckName, Check] = {
@@ -153,7 +174,7 @@ def judge(facts: Facts, findings: Sequence[Finding], wanted: Iterable[CheckName]
 
 def _judge(check: Check, facts: Facts, symptoms: Sequence[Symptom], findings: Sequence[Finding]) -> CheckResult:
     why = _why(check.name, symptoms, findings)
-    short = missing_workers(facts) if check.by_worker else ""
+    short = check.left_open(facts)
     if symptoms or any(finding.check == check.name for finding in findings):
         told = list(dict.fromkeys(symptom.what for symptom in symptoms))
         more = [f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []

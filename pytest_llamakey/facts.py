@@ -234,8 +234,8 @@ class SourceLine:
     """A line of the user's deployment files that has to do with the key.
 
     ``env`` and ``arg``: ``name`` is the variable, ``interpolates`` the variables its value is made of, ``key`` its
-    value where it is a literal. ``copy``, ``ignored`` and ``secret-mount``: ``name`` is the path, pattern or secret's id.
-    ``run`` is a build step in which a key stands word for word, ``key``. Keys in the place's text are masked.
+    value where it is a literal. ``copy``, ``ignored`` and ``secret-mount``: ``name`` is the path, pattern or id.
+    ``run`` is a build step in which ``key`` stands word for word. Keys in the place's text are masked.
     """
 
     kind: Instruction

@@ -69,7 +69,7 @@ def _is_counted(part: str) -> bool:
 
 
 def is_harmless(value: str) -> bool:
-    """Whether ``value`` is no key whatever its name: empty, a word like ``EMPTY``, a number, a path, another variable."""
+    """Whether ``value`` is no key whatever its name: empty, a word like ``EMPTY``, a number, a path, a variable."""
     value = value.strip()
     return value != DECOY and (
         not value

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from pytest_llamakey import observe
 from pytest_llamakey.attribute import Yardstick, attribute
 from pytest_llamakey.drive import Course, Driven, Driver
-from pytest_llamakey.exposure import sightings
+from pytest_llamakey.exposure import image_sightings, sightings
 from pytest_llamakey.facts import DeploymentFacts, Facts, Sighting, Via
 from pytest_llamakey.ready import log_tail, wait_until_ready
 from pytest_llamakey.roster import Roster, roster
+from pytest_llamakey.sources import Sources
 from pytest_llamakey.tags import Tag
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Setting:
     boot: float
     references: References
     progress: Progress = lambda _line: None
+    sources: Sources = field(default_factory=Sources)
 
 
 @dataclass(frozen=True)
@@ -69,16 +71,17 @@ class LiveDeployment:
         self._timings: dict[str, float] = dict(running.timings)
         self._spawned: set[tuple[str, int]] = set()
 
-    def wait_until_ready(self) -> None:
-        """Wait until every replica is ready.
+    def wait_until_ready(self, seconds: float | None = None) -> None:
+        """Wait until every replica is ready, as long as it may take or at most ``seconds``.
 
         Raises:
             NotReady: a replica ended, or was not ready in time.
         """
         started = time.monotonic()
+        boot = self._setting.boot if seconds is None else seconds
         try:
             for replica in self._running.replicas:
-                left = self._setting.boot - (time.monotonic() - started)
+                left = boot - (time.monotonic() - started)
                 wait_until_ready(replica, self._setting.deployment, max(left, 0.0), self._setting.progress)
         finally:
             self._timings["ready"] = time.monotonic() - started
@@ -139,6 +142,9 @@ class LiveDeployment:
             recorded = observe.Recorded(replica.id, own, driven, setting.delivery.names, tail)
             replicas.append(observe.replica_facts(recorded, ledger.of(replica.id)))
             seen.extend(sightings(station.secrets.canary, replica.id, log, driven.bodies))
+        contents = self._running.contents(station.secrets)
+        if contents is not None:
+            seen.extend(image_sightings(contents, setting.sources.lines, replicas))
         return Facts(
             deployment=DeploymentFacts(
                 id=deployment.id,
@@ -153,6 +159,9 @@ class LiveDeployment:
                 probe=deployment.probe,
                 hosts=hosts,
                 origins={name: str(origin) for name, origin in deployment.origins.items()},
+                source=setting.sources.lines,
+                build_args=setting.sources.build_args,
+                contents=contents,
             ),
             replicas=tuple(replicas),
             sightings=tuple(seen),
@@ -205,6 +214,19 @@ class LiveDeployment:
     def keep(self) -> str:
         """Leave it running when it is stopped; says how to enter and how to remove it."""
         return self._running.keep()
+
+    @property
+    def running(self) -> Running:
+        """What runs, as its runtime knows it."""
+        return self._running
+
+    def halt(self) -> None:
+        """End the app, and keep what outlives a redeploy for the deployment that takes its place.
+
+        Raises:
+            RuntimeFault: it cannot be ended.
+        """
+        self._running.halt()
 
     def stop(self) -> None:
         """End the deployment and remove all that was started for it; safe to call twice."""

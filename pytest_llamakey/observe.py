@@ -9,8 +9,11 @@ from pytest_llamakey.facts import (
     Call,
     CallError,
     Client,
+    ClientChange,
     DotenvLoad,
     EnvironmentChange,
+    EnvironmentMiss,
+    FileState,
     KeySight,
     Process,
     Replica,
@@ -49,6 +52,8 @@ class _History:
 
     clients: tuple[Client, ...] = ()
     changes: tuple[EnvironmentChange, ...] = ()
+    misses: tuple[EnvironmentMiss, ...] = ()
+    client_changes: tuple[ClientChange, ...] = ()
     dotenv: tuple[DotenvLoad, ...] = ()
 
 
@@ -125,6 +130,10 @@ def _process(
         key_source=source,
         environment=decode.environment(latest.hello.env) if latest else {},
         environment_changes=history.changes,
+        environment_misses=history.misses,
+        parent_environment=_parent_environment(latest),
+        files=_files(latest),
+        client_changes=history.client_changes,
         dotenv=history.dotenv,
         clients=history.clients,
         calls=calls,
@@ -152,6 +161,8 @@ def _history(record: ProcessRecord, by_pid: Mapping[int, list[ProcessRecord]]) -
     return _History(
         (*inherited.clients, *(decode.client(event) for event in _events(record, "client"))),
         (*inherited.changes, *(decode.environment_change(event) for event in _events(record, "env"))),
+        (*inherited.misses, *(decode.environment_miss(event) for event in _events(record, "miss"))),
+        (*inherited.client_changes, *(decode.client_change(event) for event in _events(record, "change"))),
         (*inherited.dotenv, *(decode.dotenv(event) for event in _events(record, "dotenv"))),
     )
 
@@ -160,6 +171,8 @@ def _until(history: _History, moment: float) -> _History:
     return _History(
         tuple(each for each in history.clients if each.at <= moment),
         tuple(each for each in history.changes if each.at <= moment),
+        tuple(each for each in history.misses if each.at <= moment),
+        tuple(each for each in history.client_changes if each.at <= moment),
         tuple(each for each in history.dotenv if each.at <= moment),
     )
 
@@ -179,6 +192,19 @@ def _environment(record: ProcessRecord | None) -> Mapping[str, KeySight]:
     for change in map(decode.environment_change, _events(record, "env")):
         standing[change.name] = change.key
     return standing
+
+
+def _parent_environment(record: ProcessRecord | None) -> Mapping[str, KeySight] | None:
+    parent = record.hello.parent_env if record else None
+    return None if parent is None else decode.environment(parent)
+
+
+def _files(record: ProcessRecord | None) -> Mapping[str, FileState]:
+    """Which delivered files it may read: as last asked, for a process may give its privileges up after its start."""
+    snapshots = _events(record, "snapshot")
+    if snapshots:
+        return dict(snapshots[-1].data["files"])
+    return dict(record.hello.files) if record else {}
 
 
 def _held(

@@ -19,7 +19,14 @@ LOG_LINES = 20
 
 
 class NotReady(RuntimeFault):
-    """The deployment did not become ready: what was awaited, for how long, and what the app said last."""
+    """The deployment did not become ready: what was awaited, for how long, and what the app said last.
+
+    ``ending`` is how it ended, or what was seen last, in a clause that goes on after "it".
+    """
+
+    def __init__(self, message: str, ending: str = "") -> None:
+        super().__init__(message)
+        self.ending = ending
 
 
 def wait_until_ready(
@@ -36,7 +43,8 @@ def wait_until_ready(
     while True:
         ended = replica.exited()
         if ended is not None:
-            raise NotReady(f"{name} {describe_exit(ended)} before it was ready ({awaited}){log_tail(replica)}")
+            end = describe_exit(ended)
+            raise NotReady(f"{name} {end} before it was ready ({awaited}){log_tail(replica)}", end)
         last = probe()
         if not last:
             return
@@ -44,7 +52,8 @@ def wait_until_ready(
         if waited > seconds:
             raise NotReady(
                 f"{name} was not ready after {round(seconds, 1):g} s: waited for {awaited}; last seen: {last}. "
-                f"If it only needs longer, raise --llamakey-timeout{log_tail(replica)}"
+                f"If it only needs longer, raise --llamakey-timeout{log_tail(replica)}",
+                f"was still not ready, last seen: {last}",
             )
         progress(f"waiting for {name} ({awaited}), {waited:.0f} s")
         time.sleep(POLL)

@@ -11,10 +11,12 @@ from pytest_llamakey.ready import NotReady
 from pytest_llamakey.report.model import DeploymentReport, deployment_report, error_report
 from pytest_llamakey.runtimes.base import Progress, RuntimeFault
 from pytest_llamakey.spec.model import SpecError
+from pytest_llamakey.trials import FURTHER, Trials
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pytest_llamakey.facts import Facts
     from pytest_llamakey.live import LiveDeployment
     from pytest_llamakey.spec.model import CheckName, Deployment
     from pytest_llamakey.workshop import Workshop
@@ -30,7 +32,10 @@ class Outcome:
 
 
 def run(workshop: Workshop, deployment: Deployment, checks: Sequence[CheckName], progress: Progress) -> Outcome:
-    """Boot ``deployment`` once, drive every worker, judge ``checks``; what cannot be run gives an ``error`` report."""
+    """Boot ``deployment`` once, drive every worker, judge ``checks``; what cannot be run gives an ``error`` report.
+
+    Only ``gate`` and ``rotation`` boot it further times.
+    """
     warning = ""
     try:
         choice = workshop.choose(deployment)
@@ -39,35 +44,41 @@ def run(workshop: Workshop, deployment: Deployment, checks: Sequence[CheckName],
             live = workshop.start(choice, station, progress)
             keep = ""
             try:
-                report = _observe(live, deployment, checks)
-                if workshop.options.keep and report.outcome == "failed":
+                facts, fault = _observe(live)
+                if workshop.options.keep and _fails(facts, deployment, checks, fault):
                     keep = live.keep()
+                elif not fault:
+                    facts = Trials(workshop, choice, live, station.secrets.canary, progress).run(facts, checks)
             finally:
                 live.stop()
-    except (RuntimeFault, SpecError) as fault:
-        return Outcome(error_report(deployment, checks, str(fault)), warning)
-    timings = {name: round(seconds, 3) for name, seconds in live.timings.items()}
-    return Outcome(replace(report, timings=timings), warning, keep)
+    except (RuntimeFault, SpecError) as error:
+        return Outcome(error_report(deployment, checks, str(error)), warning)
+    timings = {**facts.timings, **live.timings}
+    return Outcome(_report(replace(facts, timings=timings), deployment, checks, fault), warning, keep)
 
 
-def _observe(live: LiveDeployment, deployment: Deployment, checks: Sequence[CheckName]) -> DeploymentReport:
+def _observe(live: LiveDeployment) -> tuple[Facts, str]:
+    """What was seen, and why the app never served, if it did not."""
     try:
         live.wait_until_ready()
         live.request_each_worker()
-    except NotReady as fault:
-        return _crashed(live, deployment, checks, fault)
-    facts = live.facts()
+    except NotReady as error:
+        return live.facts(), str(error)
+    return live.facts(), ""
+
+
+def _report(facts: Facts, deployment: Deployment, checks: Sequence[CheckName], fault: str) -> DeploymentReport:
+    """The judged deployment; of an app that never served its cause where the probe saw one, else the fault itself."""
     findings = diagnose(facts)
-    return deployment_report(facts, judge(facts, findings, checks), findings, deployment.expect, live.timings)
+    if fault:
+        findings = tuple(finding for finding in findings if finding.cause not in ("worker-died", "worker-silent"))
+        if not findings:
+            return error_report(deployment, checks, fault, facts.timings)
+    report = deployment_report(facts, judge(facts, findings, checks), findings, deployment.expect)
+    return replace(report, error=fault)
 
 
-def _crashed(
-    live: LiveDeployment, deployment: Deployment, checks: Sequence[CheckName], fault: NotReady
-) -> DeploymentReport:
-    """The report of an app that never served: its cause where the probe saw one, else the fault itself."""
-    facts = live.facts()
-    findings = tuple(finding for finding in diagnose(facts) if finding.cause not in ("worker-died", "worker-silent"))
-    if not findings:
-        return error_report(deployment, checks, str(fault), live.timings)
-    report = deployment_report(facts, judge(facts, findings, checks), findings, deployment.expect, live.timings)
-    return replace(report, error=str(fault))
+def _fails(facts: Facts, deployment: Deployment, checks: Sequence[CheckName], fault: str) -> bool:
+    """Whether something is wrong that the user does not expect, as far as one boot shows."""
+    report = _report(facts, deployment, [check for check in checks if check not in FURTHER], fault)
+    return report.verdict != "pass" and not (report.causes and set(report.causes) <= set(deployment.expect))

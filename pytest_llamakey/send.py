@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_llamakey.runtimes.base import Address
 
+HERE = ("127.0.0.1", "localhost", "::1")
 BODY_KEPT = 1 << 20
 """Bytes of an answer that are kept to be searched for the key."""
 
@@ -58,8 +59,15 @@ def new_client() -> httpx.Client:
         trust_env=False,
         verify=False,  # noqa: S501 - the app is asked in plain HTTP; no certificate is ever looked at
         follow_redirects=True,
+        event_hooks={"request": [_stay_here]},
         limits=httpx.Limits(max_keepalive_connections=0),
     )
+
+
+def _stay_here(request: httpx.Request) -> None:
+    """Refuse to follow the app to another machine: what is tested here is the deployment, and nothing else is asked."""
+    if request.url.host not in HERE:
+        raise httpx.UnsupportedProtocol(f"it redirects to {request.url.host}, which is not followed", request=request)
 
 
 def _http(request: HttpRequest, address: Address, folder: Path, client: httpx.Client, timeout: float) -> Answer:

@@ -37,7 +37,7 @@ class LlamakeyWarning(UserWarning):
 
 @dataclass(frozen=True)
 class _Carried:
-    """What a deployment's run has for the end of the session: its report, the engine, and how to enter what was kept."""
+    """What a deployment's run has for the end of the session; ``kept`` says how to enter and remove what was kept."""
 
     report: DeploymentReport
     engine: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import time
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
+    from pytest_llamakey.delivery import Delivery
     from pytest_llamakey.endpoint.tls import Authority
     from pytest_llamakey.keys import Secrets
     from pytest_llamakey.spec.model import Deployment
@@ -28,12 +30,13 @@ class Station:
     ``origin`` is the moment (``time.time()``) from which the listener counts seconds.
     """
 
-    def __init__(self, secrets: Secrets, authority: Authority, listen: Sequence[str]) -> None:
+    def __init__(self, secrets: Secrets, authority: Authority, listen: Sequence[str], *, refuses: bool = False) -> None:
+        """``refuses``: the endpoint takes no key at all, the delivered one neither."""
         self.secrets = secrets
         self.origin = time.time()
         self.listener = Listener(secrets.signing, self.origin)
         self.endpoint = Endpoint(
-            openai_router(lambda key: key == secrets.canary),
+            openai_router(lambda key: key == secrets.canary and not refuses),
             listen=listen,
             tls=authority,
             upgrades={UPGRADE: self.listener.protocol},
@@ -57,7 +60,7 @@ class Station:
         own = (f"{dial}:{self.endpoint.port}",)
         return own if deployment.endpoint == "env" else (*own, *INTERCEPTED)
 
-    def agent(self, deployment: Deployment, dial: str, names: tuple[str, ...]) -> Callable[[str, str], str] | None:
+    def agent(self, deployment: Deployment, dial: str, delivery: Delivery) -> Callable[[str, str], str] | None:
         """Renders the probe's file for one replica and its app's folder; ``None`` where no probe is wanted."""
         if not deployment.probe:
             return None
@@ -73,7 +76,8 @@ class Station:
                     replica=replica,
                     canary=self.secrets.canary,
                     earlier=self.secrets.earlier,
-                    names=names,
+                    names=delivery.names,
+                    files=_places(deployment, delivery, workdir),
                     providers=(*PROVIDER_HOSTS, *PROVIDER_PATTERNS),
                     own_hosts=tuple(service.name for service in deployment.services),
                     workdir=workdir,
@@ -84,3 +88,16 @@ class Station:
             )
 
         return render
+
+
+def _places(deployment: Deployment, delivery: Delivery, workdir: str) -> dict[str, str]:
+    """Where the delivered files lie for processes of the app in ``workdir``, by the path that the user wrote."""
+    root = ""
+    if deployment.runtime == "process":  # a folder stands for ``/`` there
+        from pytest_llamakey.runtimes.process_copy import DEFAULT_WORKDIR
+
+        root = workdir.removesuffix(posixpath.normpath(posixpath.join("/", deployment.workdir or DEFAULT_WORKDIR)))
+    return {
+        file.path: posixpath.normpath(f"{root}{file.path}" if file.path[:1] == "/" else f"{workdir}/{file.path}")
+        for file in delivery.files
+    }

@@ -15,6 +15,7 @@ from pytest_llamakey.keys import Secrets
 from pytest_llamakey.live import LiveDeployment, Setting
 from pytest_llamakey.reaper import Reaper
 from pytest_llamakey.runtimes.base import Plan, Progress, RuntimeFault
+from pytest_llamakey.sources import sources
 from pytest_llamakey.spec import keywords
 from pytest_llamakey.spec.placeholders import fill, uses_port_placeholder
 from pytest_llamakey.station import Station
@@ -120,13 +121,29 @@ class Workshop:
         return self._runtimes[name]
 
     @contextlib.contextmanager
-    def station(self, canary: str | None = None) -> Iterator[Station]:
-        """A fresh endpoint and listener around ``canary`` or a fresh key, closed on leaving."""
-        with Station(Secrets.fresh(canary), self.authority, ("127.0.0.1",)) as station:
+    def station(
+        self, canary: str | None = None, *, earlier: tuple[str, ...] = (), refuses: bool = False
+    ) -> Iterator[Station]:
+        """A fresh endpoint and listener around ``canary`` or a fresh key, closed on leaving.
+
+        ``earlier`` are keys of deployments before; an endpoint that ``refuses`` takes no key at all.
+        """
+        secrets = replace(Secrets.fresh(canary), earlier=earlier)
+        with Station(secrets, self.authority, ("127.0.0.1",), refuses=refuses) as station:
             yield station
 
-    def start(self, choice: Choice, station: Station, progress: Progress) -> LiveDeployment:
+    def start(
+        self,
+        choice: Choice,
+        station: Station,
+        progress: Progress,
+        *,
+        keyless: bool = False,
+        after: LiveDeployment | None = None,
+    ) -> LiveDeployment:
         """Start the chosen deployment, measured with ``station``, without waiting until it is ready.
+
+        ``keyless``: no key is delivered. ``after`` is a halted deployment that this one takes the place of.
 
         Raises:
             RuntimeFault: it could not be started; nothing is left behind.
@@ -135,13 +152,13 @@ class Workshop:
         dial = choice.reach.dial
         port = self._port(choice.deployment)
         deployment = fill(replace(choice.deployment, port=port), port=port, endpoint=station.url(dial), url=None)
-        delivery = deliver(deployment, station.secrets.canary, station.url(dial))
+        delivery = deliver(deployment, None if keyless else station.secrets.canary, station.url(dial))
         plan = Plan(
             run_id=self.run_id,
             deployment=deployment,
             environment=delivery.environment,
             files=delivery.files,
-            agent=station.agent(deployment, dial, delivery.names),
+            agent=station.agent(deployment, dial, delivery),
             hosts=PROVIDER_HOSTS,
             dial=dial,
             ca_pem=station.endpoint.ca_pem,
@@ -149,10 +166,12 @@ class Workshop:
             verbose=self._verbose,
             progress=progress,
             build_args={**self.defaults.build_args, **deployment.build_args},
+            after=after.running if after else None,
         )
+        read = sources(deployment, self.root, station.secrets, plan.build_args)
         running = choice.runtime.start(plan)
         self._references.begin(delivery.environment)
-        setting = Setting(deployment, station, delivery, dial, self.options.timeout, self._references, progress)
+        setting = Setting(deployment, station, delivery, dial, self.options.timeout, self._references, progress, read)
         return LiveDeployment(running, setting)
 
     def _port(self, deployment: Deployment) -> int | None:

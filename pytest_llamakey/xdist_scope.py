@@ -16,11 +16,12 @@ SPREADING = ("load", "worksteal", "loadgroup")
 def scheduler(config: pytest.Config, log: Any) -> Any:
     """A scheduler that spreads as ``load`` does, with each deployment (and each group of the user's) as one piece.
 
-    It does without ``xdist_group`` marks, which change node ids (and are lost with xdist 3.8 on pytest 9.2). ``None`` where the user chose a way of distributing that keeps a deployment together anyway.
+    It does without ``xdist_group`` marks, which change node ids (and are lost with xdist 3.8 on pytest 9.2).
+    ``None`` where the user chose a way of distributing that keeps a deployment together anyway.
     """
     if config.getoption("dist", "no") not in SPREADING:
         return None
-    from xdist.scheduler.loadgroup import LoadGroupScheduling
+    from xdist.scheduler.loadgroup import LoadGroupScheduling  # type: ignore[import-untyped]
 
     class DeploymentScheduling(LoadGroupScheduling):  # type: ignore[misc]
         """One scope per deployment; every other test that is in no group is a scope of its own."""

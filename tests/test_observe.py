@@ -108,7 +108,7 @@ def test_an_orderly_end_is_told_apart() -> None:
         (
             {},
             (
-                event(2.0, "dotenv", path=".env", found=True, override=False, key=MATCH),
+                event(2.0, "dotenv", path=".env", found=True, override=False, key=MATCH, names=[NAME]),
                 event(2.1, "env", name=NAME, key=MATCH),
             ),
             ("match", "dotenv"),
@@ -137,11 +137,30 @@ def test_any_of_the_usual_names_where_no_variable_is_delivered() -> None:
 
 def test_the_latest_snapshot_counts() -> None:
     snapshots = (
-        event(2.0, "snapshot", n=1, env={NAME: OTHER}, clients=[], versions={"openai": "1"}),
-        event(3.0, "snapshot", n=3, env={NAME: MATCH}, clients=[], versions={"openai": "2"}),
+        event(2.0, "snapshot", n=1, env={NAME: OTHER}, files={"k": "readable"}, clients=[], versions={"openai": "1"}),
+        event(3.0, "snapshot", n=3, env={NAME: MATCH}, files={"k": "unreadable"}, clients=[], versions={"openai": "2"}),
     )
-    worker = seen(record(7, *snapshots, env={NAME: OTHER}))[7]
+    worker = seen(record(7, *snapshots, env={NAME: OTHER}, files={"k": "readable"}))[7]
     assert (worker.key.state, worker.versions) == ("match", {"openai": "2"})
+    assert worker.files == {"k": "unreadable"}
+
+
+def test_what_was_looked_for_and_replaced_before_a_fork_counts_as_well() -> None:
+    place = {"file": "app.py", "line": 3, "text": "", "function": ""}
+    parent = record(
+        1,
+        event(1.0, "miss", name="OPENAI_KEY"),
+        event(1.5, "change", kind="openai", key=OTHER, literal=place),
+        event(5.0, "miss", name="LATER_KEY"),
+        ppid=0,
+        started=0.5,
+    )
+    worker = record(7, how="fork", started=2.0, files={"k": "absent"}, parent_env={NAME: MATCH})
+    found = seen(parent, worker)[7]
+    assert [miss.name for miss in found.environment_misses] == ["OPENAI_KEY"]
+    assert [(change.kind, str(change.literal)) for change in found.client_changes] == [("openai", "app.py:3")]
+    assert (found.files, found.parent_environment[NAME].state) == ({"k": "absent"}, "match")
+    assert seen(record(7))[7].parent_environment is None
 
 
 def test_a_forked_worker_has_its_parents_history_up_to_the_fork() -> None:

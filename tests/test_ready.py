@@ -83,7 +83,7 @@ def test_a_path_that_never_does(server: ThreadingHTTPServer, path: str, seen: st
 
 
 def test_nobody_answers_yet() -> None:
-    with pytest.raises(NotReady, match="ConnectError.*raise --llamakey-timeout"):
+    with pytest.raises(NotReady, match=r"ConnectError.*raise --llamakey-timeout"):
         wait(Replica(1), 0.2, path="/health")
 
 

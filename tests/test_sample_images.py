@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_llamakey.spec.model import CAUSES as ALL_CAUSES
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -19,7 +21,13 @@ ROOT = Path(__file__).parent.parent / "sample_images"
 SAMPLES = sorted(path.parent for path in ROOT.glob("*/llamakey.toml"))
 CAUSES = {"broken_client_before_env": ["client-before-env"], "broken_key_missing": ["key-missing"]}
 
+PAIRS = ROOT / "causes"
+HALVES = sorted(path.parent for path in PAIRS.glob("*/*/llamakey.toml"))
+WITHOUT_PAIR = {"stale-key", "serves-without-key"}
+IN_CONTAINERS_ONLY = {"key-baked", "key-build-only", "secret-unreadable", "variable-unset"}
+
 each = pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
+each_half = pytest.mark.parametrize("half", HALVES, ids=lambda path: f"{path.parent.name}-{path.name}")
 
 
 def deployment(sample: Path) -> dict:
@@ -29,7 +37,7 @@ def deployment(sample: Path) -> dict:
 
 def test_every_folder_is_a_sample():
     folders = {path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))}
-    assert folders == set(SAMPLES)
+    assert folders == {*SAMPLES, PAIRS}
 
 
 @each
@@ -75,3 +83,52 @@ def test_calls_the_model_through_llama_index(sample):
         if isinstance(node, ast.ImportFrom)
     }
     assert {"llama_index.core", "llama_index.llms.openai"} <= imported
+
+
+def test_every_cause_has_a_broken_half_and_a_fixed_one():
+    wanted = {(cause, half) for cause in set(ALL_CAUSES) - WITHOUT_PAIR for half in ("broken", "fixed")}
+    assert {(half.parent.name, half.name) for half in HALVES} == wanted
+
+
+@each_half
+def test_broken_half_expects_its_cause_and_the_fixed_one_none(half):
+    assert deployment(half).get("expect", []) == ([half.parent.name] if half.name == "broken" else [])
+
+
+@each_half
+def test_half_shares_the_cached_layer_and_starts_alike_in_both_runtimes(half):
+    test_packages_share_one_cached_layer(half)
+    test_command_is_the_images_own(half)
+
+
+@each_half
+def test_half_names_its_runtime_only_where_the_cause_is_in_no_other(half):
+    wanted = "docker" if half.parent.name in IN_CONTAINERS_ONLY else None
+    assert deployment(half).get("runtime") == wanted
+
+
+@each_half
+def test_half_does_not_say_what_is_wrong_with_it(half):
+    """A rule that read names or comments would be none."""
+    cause = half.parent.name
+    for path in half.iterdir():
+        text = path.read_text()
+        if path.name == "llamakey.toml":
+            text = "\n".join(line for line in text.splitlines() if not line.startswith("expect"))
+        assert cause not in text
+        assert cause.replace("-", "_") not in text
+        assert not re.search(r"\b(broken|fixed|mistake|bug)\b", text, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("cause", sorted({half.parent.name for half in HALVES}))
+def test_halves_differ_in_little(cause):
+    broken, fixed = PAIRS / cause / "broken", PAIRS / cause / "fixed"
+    names = {path.name for path in (*broken.iterdir(), *fixed.iterdir())} - {"__pycache__"}
+    changed = {name for name in names if (broken / name).read_bytes() != (fixed / name).read_bytes()}
+    assert "llamakey.toml" in changed
+    assert len(changed) <= 3
+
+
+def test_the_table_of_pairs_names_each_once():
+    rows = re.findall(r"^\| `([a-z-]+)` \|", (PAIRS / "README.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted({half.parent.name for half in HALVES})

@@ -77,7 +77,7 @@ class Cause(ABC):
                 by_worker.setdefault(symptom.worker, []).append(symptom)
         return tuple(
             Trouble(replica, process, tuple(by_worker[replica.id, process.pid]))
-            for replica in facts.replicas
+            for replica in (*facts.replicas, *(facts.rotation.replicas if facts.rotation else ()))
             for process in replica.processes
             if (replica.id, process.pid) in by_worker
         )
@@ -155,6 +155,11 @@ def built(client: Client) -> str:
     """The timeline's line for a client."""
     end = f"failed: {client.error}" if client.error else f"built, key: {key_label(client.key)}"
     return moment(client.at, client.where, f"{class_name(client.kind)}(...) {end}")
+
+
+def begun(process: Process, what: str) -> str:
+    """The timeline's line for a process: ``0.30 s pid 7 started without a key``."""
+    return f"{process.started:.2f} s pid {process.pid} started {what}"
 
 
 def raised(error: CallError) -> str:

@@ -23,21 +23,24 @@ from pytest_llamakey.causes.recorded import (
     MATCH,
     MISSING,
     app,
+    at,
     call,
     change,
     client,
     dotenv,
     keyless,
     main_process,
+    miss,
     roll,
     worker,
 )
-from pytest_llamakey.causes.trail import ABSENT, asked, grouped, holding, once
+from pytest_llamakey.causes.trail import ABSENT, holding
+from pytest_llamakey.causes.uses import asked, grouped, once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pytest_llamakey.causes.trail import Use
+    from pytest_llamakey.causes.uses import Use
     from pytest_llamakey.facts import EnvironmentMiss, Facts, Place, Process
     from pytest_llamakey.findings import Finding
 
@@ -115,6 +118,32 @@ class ClientBeforeEnv(Cause):
             ),
             True,
         ),
+        Example(
+            "a setting of the app reads the variable at import, and the client is built of it later",
+            app(
+                keyless(
+                    key=MATCH,
+                    clients=(client(1.1, EMPTY, "app.py:12"),),
+                    dotenv=(dotenv(0.9),),
+                    environment_misses=(miss(0.4, "OPENAI_API_KEY", "config.py:3"),),
+                ),
+                delivered=("dotenv:.env",),
+            ),
+            True,
+        ),
+        Example(
+            "an embedding of its own beside an LLM that was built in time",
+            app(
+                worker(
+                    environment={},
+                    dotenv=(dotenv(0.9),),
+                    clients=(client(0.5, EMPTY, "embed.py:2"), client(1.0)),
+                    rollcall=(roll(), roll(EMPTY, "Settings.embed_model", where=at("embed.py:2"))),
+                ),
+                delivered=("dotenv:.env",),
+            ),
+            True,
+        ),
         Example("loaded first", app(worker(environment={}, dotenv=(dotenv(0.2),), clients=(client(0.5),))), False),
         Example(
             "a first client without key, and a right one that makes the calls",
@@ -148,11 +177,10 @@ class ClientBeforeEnv(Cause):
         Example(
             "the calls bear a literal key",
             app(
-                keyless(
+                worker(
                     key=MATCH,
                     clients=(_EARLY, client(1.0, FOREIGN)),
                     dotenv=(dotenv(0.9),),
-                    errors=(),
                     calls=(call(FOREIGN),),
                     rollcall=(roll(FOREIGN),),
                 ),
@@ -216,23 +244,18 @@ def _too_early(trouble: Trouble, use: Use, arrival: _Arrival) -> list[tuple[Plac
     # A value that was read into the app's own settings before, and is used only now.
     loads = {innermost(load.where) for load in process.dotenv}
     there = holding(replica, process, use.at)
-    for miss in process.environment_misses:
-        place = innermost(miss.where)
-        if (
-            miss.name in there
-            and miss.at < arrival.at
-            and place not in loads
-            and place is not None
-            and _reads(place, miss)
-        ):
-            told = moment(miss.at, miss.where, f"{miss.name} is looked up, and is not set yet")
+    for missed in process.environment_misses:
+        place = innermost(missed.where)
+        early = missed.name in there and missed.at < arrival.at and place not in loads
+        if early and place is not None and _reads(place, missed):
+            told = moment(missed.at, missed.where, f"{missed.name} is looked up, and is not set yet")
             return [(place, told)]
     return []
 
 
-def _reads(place: Place, miss: EnvironmentMiss) -> bool:
+def _reads(place: Place, missed: EnvironmentMiss) -> bool:
     """Whether the app's own line looks the variable up, and not a library that it calls."""
-    return any(word in place.text for word in (miss.name, "environ", "getenv"))
+    return any(word in place.text for word in (missed.name, "environ", "getenv"))
 
 
 def _harm(process: Process) -> Iterator[str]:

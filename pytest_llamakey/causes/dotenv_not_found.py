@@ -17,7 +17,8 @@ from pytest_llamakey.causes.recorded import (
     source,
     worker,
 )
-from pytest_llamakey.causes.trail import bereft, dotenv_files, given, grouped, once
+from pytest_llamakey.causes.trail import dotenv_files, given
+from pytest_llamakey.causes.uses import bereft, grouped, once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +34,7 @@ class DotenvNotFound(Cause):
     """``load_dotenv()`` looks for its file where it is not, says nothing, and the app goes on without a key.
 
     What you see: ``The api_key client option must be set``, ``Missing credentials`` or ``No API key found for OpenAI``,
-    although the ``.env`` is there; or it is there on your machine only, since ``.dockerignore`` keeps it out of the image.
+    although the ``.env`` is there; or it is on your machine only, since ``.dockerignore`` keeps it out of the image.
     ``load_dotenv()`` returns ``False`` then, which nobody looks at.
 
     A relative path starts at the folder the process was started in, which is another one under a supervisor, and
@@ -159,5 +160,5 @@ def _fix(load: DotenvLoad, delivered: tuple[str, ...], hidden: list[SourceLine])
     place = innermost(load.where)
     line = f"the load_dotenv() of {place}" if place else "load_dotenv()"
     if hidden:
-        return f"Deliver the .env when the container starts (or the variable): {hidden[0].place} keeps it out of the image."
+        return f"Deliver the .env (or the variable) when the container starts: {hidden[0].place} keeps it out."
     return f"Give {line} the full path of {delivered[0]}, or put the file where it looks."

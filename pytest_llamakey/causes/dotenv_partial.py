@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, innermost, moment
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun, innermost, moment
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     MISSING,
@@ -15,13 +15,14 @@ from pytest_llamakey.causes.recorded import (
     main_process,
     worker,
 )
-from pytest_llamakey.causes.trail import bereft, delivery, dotenv_files, given, grouped, once
+from pytest_llamakey.causes.trail import delivery, dotenv_files, given
+from pytest_llamakey.causes.uses import bereft, grouped, once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pytest_llamakey.causes.base import Trouble
-    from pytest_llamakey.causes.trail import Use
+    from pytest_llamakey.causes.uses import Use
     from pytest_llamakey.facts import DotenvLoad, Facts, Process
     from pytest_llamakey.findings import Finding
 
@@ -33,8 +34,8 @@ class DotenvPartial(Cause):
 
     What you see: the web pages work, and the job, the second server or the queue's worker says ``The api_key client
     option must be set``, ``Missing credentials`` or ``No API key found for OpenAI``. Typical are a ``load_dotenv()``
-    under ``if __name__ == "__main__":``, which gunicorn and uvicorn never run, and Flask's own command line, which loads
-    the ``.env`` for you where ``gunicorn app:app`` does not.
+    under ``if __name__ == "__main__":``, which gunicorn and uvicorn never run, and Flask's own command line, which
+    loads the ``.env`` for you where ``gunicorn app:app`` does not.
 
         if __name__ == "__main__":
             load_dotenv()
@@ -124,7 +125,7 @@ def _story(trouble: Trouble, use: Use, loads: list[tuple[Process, DotenvLoad]], 
         yield moment(
             load.at, load.where, f"load_dotenv() sets the key from {load.path} in pid {other.pid} ({other.command})"
         )
-    yield f"{process.started:.2f} s pid {process.pid} started ({process.command}) and never loads {file}"
+    yield begun(process, f"({process.command}) and never loads {file}")
     yield use.line
 
 
@@ -132,5 +133,5 @@ def _fix(trouble: Trouble, loads: list[tuple[Process, DotenvLoad]], file: str) -
     if loads:
         place = innermost(loads[0][1].where)
         seen = f", as {place} does" if place else ""
-        return f"Load {file} in the entry point of {trouble.process.command!r} too{seen}, before the first client is built."
+        return f"Load {file} in the entry point of {trouble.process.command!r} too{seen}, before a client is built."
     return f"Load {file} where every entry point passes, before the first client is built: none that ran does."

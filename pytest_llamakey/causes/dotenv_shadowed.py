@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, innermost, key_label, moment, place_of
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun, innermost, key_label, moment, place_of
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     FOREIGN,
@@ -21,13 +21,15 @@ from pytest_llamakey.causes.recorded import (
     source,
     worker,
 )
-from pytest_llamakey.causes.trail import OPENAI_KEY, asked, grouped, is_key, once, standing
+from pytest_llamakey.causes.trail import is_key, standing
+from pytest_llamakey.causes.uses import asked, grouped, once
+from pytest_llamakey.spec.model import OPENAI_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pytest_llamakey.causes.base import Trouble
-    from pytest_llamakey.causes.trail import Use
+    from pytest_llamakey.causes.uses import Use
     from pytest_llamakey.facts import DotenvLoad, EnvironmentChange, Facts, KeySight, Place
     from pytest_llamakey.findings import Finding
 
@@ -51,8 +53,8 @@ class DotenvShadowed(Cause):
     What you see: ``Incorrect API key provided``, or ``Illegal header value b'Bearer '`` and ``You didn't provide an API
     key`` where it was empty, although the ``.env`` holds the right key and is found.
 
-    ``load_dotenv()`` does not touch variables that are set, be it to an empty string (``environment:`` of a compose file,
-    ``ENV`` of an image, an export in a start script):
+    ``load_dotenv()`` does not touch variables that are set, be it to an empty string (``environment:`` of a compose
+    file, ``ENV`` of an image, an export in a start script):
 
         export OPENAI_API_KEY=
         load_dotenv()
@@ -145,13 +147,13 @@ class DotenvShadowed(Cause):
                 evidence=[
                     moment(setter.at, setter.where, f"{name} set to {key_label(sight)}")
                     if setter
-                    else f"{trouble.process.started:.2f} s pid {trouble.process.pid} started with {name}={key_label(sight)}",
+                    else begun(trouble.process, f"with {name}={key_label(sight)}"),
                     moment(
                         load.at, load.where, f"load_dotenv() finds the key in {load.path} and leaves {name} as it is"
                     ),
                     use.line,
                 ],
-                fix=f"Do not set {name} before the load_dotenv() of {innermost(load.where)}, or call it with override=True.",
+                fix=f"Do not set {name} before {innermost(load.where)} loads it, or load it with override=True.",
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, ancestors, innermost, moment
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, ancestors, begun, innermost, moment
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     MATCH,
@@ -16,7 +16,8 @@ from pytest_llamakey.causes.recorded import (
     main_process,
     worker,
 )
-from pytest_llamakey.causes.trail import bereft, grouped, holding, is_key, once
+from pytest_llamakey.causes.trail import holding, is_key
+from pytest_llamakey.causes.uses import bereft, grouped, once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -121,11 +122,11 @@ class EnvAfterStart(Cause):
                 once(trouble for _late, trouble, _use in group),
                 where=[place, use.place],
                 evidence=[
-                    f"{trouble.process.started:.2f} s pid {trouble.process.pid} started, without the key",
+                    begun(trouble.process, "without the key"),
                     moment(event.at, event.where, f"the key is set in pid {setter.pid} ({setter.command})"),
                     use.line,
                 ],
-                fix=f"Run {place or 'what sets the key'} before the processes that need it are started, or in each of them.",
+                fix=f"Run {place or 'what sets the key'} before the processes that need it start, or in each of them.",
             )
 
 

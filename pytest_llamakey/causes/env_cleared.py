@@ -20,7 +20,8 @@ from pytest_llamakey.causes.recorded import (
     source,
     worker,
 )
-from pytest_llamakey.causes.trail import bereft, grouped, holding, is_key, once
+from pytest_llamakey.causes.trail import holding, is_key
+from pytest_llamakey.causes.uses import bereft, grouped, once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -79,7 +80,15 @@ class EnvCleared(Cause):
             app(
                 main_process(),
                 worker(),
-                keyless(9, ppid=7, role="helper", started=1.0, drive=None, errors=(NO_KEY_ERROR,)),
+                keyless(
+                    9,
+                    ppid=7,
+                    role="helper",
+                    started=1.0,
+                    drive=None,
+                    clients=(client(1.1, MISSING),),
+                    errors=(NO_KEY_ERROR,),
+                ),
             ),
             True,
         ),

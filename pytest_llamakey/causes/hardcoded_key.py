@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, innermost, moment, place_of
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun, innermost, moment, place_of
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     FOREIGN,
@@ -22,19 +22,19 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.causes.stale_key import EARLIER
-from pytest_llamakey.causes.trail import asked, grouped, once
+from pytest_llamakey.causes.uses import asked, grouped, once
+from pytest_llamakey.symptoms.rotation import EARLIER_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pytest_llamakey.causes.base import Trouble
-    from pytest_llamakey.causes.trail import Use
+    from pytest_llamakey.causes.uses import Use
     from pytest_llamakey.facts import Facts, Place
     from pytest_llamakey.findings import Finding
 
 _LINE = at("config.py:3", 'KEY = "sk-…0a1b2c3d"')[0]
-_LITERAL = {"calls": (call(FOREIGN),), "rollcall": (roll(FOREIGN),)}
+_LITERAL: dict[str, Any] = {"calls": (call(FOREIGN),), "rollcall": (roll(FOREIGN),)}
 _DEFAULT = 'OpenAI(api_key=os.getenv("OPENAI_API_KEY", "changeme"))'
 _SETS_VARIABLES = frozenset({"docker", "process"})
 
@@ -89,11 +89,10 @@ class HardcodedKey(Cause):
         Example(
             "exported by a start script over what was delivered",
             app(
-                keyless(
+                worker(
                     environment={"OPENAI_API_KEY": FOREIGN},
                     key=FOREIGN,
                     clients=(client(key=FOREIGN),),
-                    errors=(),
                     **_LITERAL,
                 )
             ),
@@ -141,9 +140,9 @@ class HardcodedKey(Cause):
 
     def find(self, facts: Facts) -> Iterable[Finding]:
         """A finding for each literal, with the processes that use it."""
-        rows = []
+        rows: list[tuple[str, tuple[Place | None, Trouble, Use]]] = []
         for trouble, use in asked(self, facts):
-            if use.key.state == "different" and use.key.shown != EARLIER and use.defaulted is None:
+            if use.key.state == "different" and use.key.shown != EARLIER_KEY and use.defaulted is None:
                 if use.literal is not None:
                     rows.append((str(use.literal), (use.literal, trouble, use)))
                 elif (name := _exported(facts, trouble, use)) is not None:
@@ -154,7 +153,7 @@ class HardcodedKey(Cause):
                 once(trouble for _literal, trouble, _use in group),
                 where=[literal, use.place],
                 evidence=_story(literal, trouble, use),
-                fix=f"Take the literal key out{f' of {literal}' if literal else ''}, and let the delivered one be used.",
+                fix=f"Take the literal key out{f' of {literal}' if literal else ''}; the delivered one is used then.",
             )
 
 
@@ -171,10 +170,10 @@ def _story(literal: Place | None, trouble: Trouble, use: Use) -> Iterator[str]:
     process = trouble.process
     had = [name for name, sight in process.environment.items() if sight == MATCH]
     if had:
-        yield f"{process.started:.2f} s pid {process.pid} started with the key in {had[0]}"
+        yield begun(process, f"with the key in {had[0]}")
     held = [name for name, sight in process.environment.items() if sight == use.key]
     if literal is None and held:
-        yield f"{process.started:.2f} s pid {process.pid} started with {held[0]}={use.key.shown}, unlike what was delivered"
+        yield begun(process, f"with {held[0]}={use.key.shown}, which is not what was delivered")
     for each in process.environment_changes:
         if each.literal is not None and each.key == use.key:
             yield moment(each.at, each.where, f"{each.name} set to the literal {each.key.shown}")

@@ -14,13 +14,12 @@ from pytest_llamakey.causes.recorded import (
     client,
     dotenv,
     image,
-    keyless,
     main_process,
     roll,
     source,
     worker,
 )
-from pytest_llamakey.causes.trail import asked, once
+from pytest_llamakey.causes.uses import asked, once
 from pytest_llamakey.facts import ImageFacts, KeySight, Place, Sighting
 from pytest_llamakey.findings import Finding
 
@@ -28,17 +27,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pytest_llamakey.causes.base import Trouble
-    from pytest_llamakey.causes.trail import Use
+    from pytest_llamakey.causes.uses import Use
     from pytest_llamakey.facts import Facts
 
 _BAKED = {"OPENAI_API_KEY": FOREIGN}
-_USER = keyless(
+_USER = worker(
     environment=_BAKED,
     key=FOREIGN,
     clients=(client(key=FOREIGN),),
     calls=(call(FOREIGN),),
     rollcall=(roll(FOREIGN),),
-    errors=(),
 )
 _LINE = source("env", "OPENAI_API_KEY", "Dockerfile:5", "ENV OPENAI_API_KEY=sk-…0a1b2c3d", key=FOREIGN)
 _MOST = 3
@@ -47,8 +45,8 @@ _MOST = 3
 class KeyBaked(Cause):
     """A key stands in the image itself: in its variables, in a step of its history, or in a file of a layer.
 
-    What you see: ``Incorrect API key provided`` after the key was changed everywhere but in the image; or nothing at all,
-    while everybody who may pull the image can read the key (``docker history --no-trunc``, ``docker inspect``).
+    What you see: ``Incorrect API key provided`` after the key was changed everywhere but in the image; or nothing at
+    all, while everybody who may pull the image can read the key (``docker history --no-trunc``, ``docker inspect``).
 
     ``ENV``, a build argument and a copied ``.env`` stay in the image, also where a later step removes them:
 
@@ -115,7 +113,7 @@ class KeyBaked(Cause):
         """One finding for each key in the image that is used, or one for all that are merely to be read."""
         used: dict[str, list[tuple[Trouble, Use]]] = {}
         for trouble, use in asked(self, facts):
-            if use.key.state == "different" and _holders(facts, use.key):
+            if use.key.state == "different" and use.literal is None and _holders(facts, use.key):
                 used.setdefault(use.key.shown, []).append((trouble, use))
         seen = [sighting for sighting in facts.sightings if sighting.where in {"layer", "history", "build-arg"}]
         told = [f"{sighting.where} {sighting.place}: {first_line(sighting.text)}" for sighting in seen[:_MOST]]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun
 from pytest_llamakey.causes.recorded import EMPTY, app, client, keyless, main_process, source, worker
-from pytest_llamakey.causes.trail import bereft, delivered_names, once
+from pytest_llamakey.causes.trail import delivered_names
+from pytest_llamakey.causes.uses import bereft, once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +34,7 @@ class KeyBuildOnly(Cause):
         ARG OPENAI_API_KEY
         CMD ["gunicorn", "app:app"]
 
-    Give the key to the container as well, when it starts (not by ``ENV``: it would then be in the image for all to read):
+    Give the key to the container as well, when it starts (not by ``ENV``, which leaves it in the image):
 
         docker build --secret id=openai_api_key,env=OPENAI_API_KEY -t my-app .
         docker run -e OPENAI_API_KEY my-app
@@ -83,10 +84,10 @@ class KeyBuildOnly(Cause):
                 where=[line.place for line in lines],
                 evidence=[
                     *(f"{line.place} {line.place.text or line.name}: ends with the build" for line in lines[:2]),
-                    f"{trouble.process.started:.2f} s pid {trouble.process.pid} started without a key",
+                    begun(trouble.process, "without a key"),
                     use.line,
                 ],
-                fix=f"Give the key to the container when it starts: what {lines[0].place} takes is gone after the build.",
+                fix=f"Give the key to the container when it starts: that of {lines[0].place} ends with the build.",
             )
 
 

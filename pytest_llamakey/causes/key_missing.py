@@ -31,12 +31,13 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.causes.trail import bereft, is_key, once
+from pytest_llamakey.causes.trail import is_key
+from pytest_llamakey.causes.uses import bereft, once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pytest_llamakey.causes.trail import Use
+    from pytest_llamakey.causes.uses import Use
     from pytest_llamakey.facts import Facts, Place, Process, Replica
     from pytest_llamakey.findings import Finding
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, ancestors, innermost, key_label, moment
 from pytest_llamakey.causes.recorded import (
@@ -24,19 +24,20 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.causes.trail import ABSENT, asked, grouped, is_key, once, standing
+from pytest_llamakey.causes.trail import ABSENT, is_key, standing
+from pytest_llamakey.causes.uses import asked, grouped, once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pytest_llamakey.causes.base import Trouble
-    from pytest_llamakey.causes.trail import Use
+    from pytest_llamakey.causes.uses import Use
     from pytest_llamakey.facts import ClientChange, EnvironmentChange, Facts, KeySight, Place, Process, Replica
     from pytest_llamakey.findings import Finding
 
 _ENV = {"OPENAI_API_KEY": MATCH}
-_WITHOUT = {"environment": _ENV, "clients": (client(1.0, EMPTY),)}
-_WITH_OTHER = {"calls": (call(FOREIGN),), "rollcall": (roll(FOREIGN),)}
+_WITHOUT: dict[str, Any] = {"environment": _ENV, "clients": (client(1.0, EMPTY),)}
+_WITH_OTHER: dict[str, Any] = {"calls": (call(FOREIGN),), "rollcall": (roll(FOREIGN),)}
 
 
 class KeyOverwritten(Cause):

@@ -36,6 +36,8 @@ _BY_KIND: Mapping[Kind, str] = {
     "setting-differs": "provider-mismatch",
     "exposed-output": "key-in-logs",
     "exposed-image": "key-baked",
+    "ready-without-key": "serves-without-key",
+    "earlier-key": "stale-key",
 }
 
 _FIXES: Mapping[str, str] = {
@@ -48,6 +50,7 @@ _FIXES: Mapping[str, str] = {
     "key-missing": "Deliver the key to this process, and read it before the first client is built.",
     "key-overwritten": "Do not replace the variable or the client's key once they are set.",
     "provider-mismatch": "Use the client class and settings that belong to this provider, the same in every worker.",
+    "serves-without-key": "Make one minimal call of the model while the app starts, and end if it fails.",
     "stale-key": "Let the app read the key that is delivered now; the one in use is of an earlier deployment.",
     "worker-died": "See the last log lines for why the worker ended.",
     "worker-silent": "See the worker's log for why the request did not lead to a call of the model.",

@@ -124,7 +124,7 @@ def _before_broken_helpers(facts: Facts, explained: set[WorkerId]) -> set[Worker
 
 
 def _failing(facts: Facts) -> set[WorkerId]:
-    """Workers in which a call or a client failed: a wrong key may have kept them silent (a literal no header can bear)."""
+    """Workers in which a call or a client failed: a wrong key keeps them silent where no header can bear it."""
     return {(replica.id, worker.pid) for replica, worker in facts.workers if worker.errors}
 
 

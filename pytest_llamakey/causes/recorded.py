@@ -20,6 +20,8 @@ from pytest_llamakey.facts import (
     EnvironmentChange,
     EnvironmentMiss,
     Facts,
+    GateFacts,
+    GateTrial,
     ImageFacts,
     Instruction,
     KeySight,
@@ -27,6 +29,7 @@ from pytest_llamakey.facts import (
     Process,
     Replica,
     Rollcall,
+    RotationFacts,
     Sighting,
     SourceLine,
 )
@@ -165,3 +168,14 @@ def app(*processes: Process, sightings: tuple[Sighting, ...] = (), strays: tuple
     )
     inside = processes or (main_process(), worker())
     return Facts(replace(about, **more), (Replica("web-1", inside),), sightings, strays=strays)
+
+
+def gated(facts: Facts, *trials: GateTrial) -> Facts:
+    """The deployment with these starts without a usable key."""
+    return replace(facts, gate=GateFacts(trials))
+
+
+def redeployed(facts: Facts, *processes: Process, **more: Any) -> Facts:
+    """The deployment, and these processes of the one that took its place with a new key."""
+    inside = processes or (main_process(), worker())
+    return replace(facts, rotation=RotationFacts((Replica("web-2", inside),), **more))

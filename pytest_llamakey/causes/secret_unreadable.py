@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, Trouble, raised
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, Trouble, begun, raised
 from pytest_llamakey.causes.recorded import EMPTY, NO_KEY_ERROR, app, client, keyless, roll, source, worker
-from pytest_llamakey.causes.trail import Use, bereft, delivery, grouped, once
+from pytest_llamakey.causes.trail import delivery
+from pytest_llamakey.causes.uses import Use, bereft, grouped, once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -106,7 +107,7 @@ class SecretUnreadable(Cause):
 
 def _story(path: str, group: list[tuple[str, Trouble, Use]]) -> Iterator[str]:
     for _path, trouble, _use in group[:3]:
-        yield f"{trouble.process.started:.2f} s pid {trouble.process.pid} started; {path} is there and not readable to it"
+        yield begun(trouble.process, f"as a user who may not read {path}")
     _path, trouble, use = group[0]
     yield use.line
     yield from (raised(error) for error in trouble.process.errors[:1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     FOREIGN,
@@ -16,13 +16,14 @@ from pytest_llamakey.causes.recorded import (
     source,
     worker,
 )
-from pytest_llamakey.causes.trail import ABSENT, arrived, asked, grouped, key_like, once
+from pytest_llamakey.causes.trail import ABSENT, arrived, key_like
+from pytest_llamakey.causes.uses import asked, grouped, once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pytest_llamakey.causes.base import Trouble
-    from pytest_llamakey.causes.trail import Use
+    from pytest_llamakey.causes.uses import Use
     from pytest_llamakey.facts import Facts, SourceLine
     from pytest_llamakey.findings import Finding
 
@@ -128,10 +129,10 @@ class VariableUnset(Cause):
                 where=[line.place],
                 evidence=[
                     f"{line.place} {line.place.text}: nobody sets {sources} there",
-                    f"{trouble.process.started:.2f} s pid {trouble.process.pid} started with {line.name} empty",
+                    begun(trouble.process, f"with {line.name} empty"),
                     use.line,
                 ],
-                fix=f"Take {line.place} out and deliver {line.name} where the app is started, or give {sources} a value there.",
+                fix=f"Take {line.place} out and deliver {line.name} when the app starts, or give {sources} a value.",
             )
 
 

@@ -10,6 +10,7 @@ from pytest_llamakey.findings import Finding
 from pytest_llamakey.spec.model import ALL_CHECKS
 from pytest_llamakey.symptoms import Kind, all_symptoms
 from pytest_llamakey.symptoms.base import all_calls
+from pytest_llamakey.symptoms.provider import mismatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,6 +45,27 @@ class WrongEndpoint(Cause):
         Example("a client with its own base", app(worker(calls=(_ELSEWHERE,))), True),
         Example("a call that nobody could be named for", app(strays=(_ELSEWHERE,)), True),
         Example("one call of several", app(worker(calls=(call(), _ELSEWHERE))), True),
+        Example(
+            "Azure's class, at another resource of Azure's",
+            app(
+                worker(
+                    calls=(
+                        call(
+                            host="other.openai.azure.com",
+                            path="/openai/deployments/gpt/chat/completions",
+                            header="api-key",
+                            intended=False,
+                        ),
+                    )
+                )
+            ),
+            True,
+        ),
+        Example(
+            "OpenAI's class at a host of Azure: the class is wrong",
+            app(worker(calls=(call(host="mine.openai.azure.com", path="/chat/completions", intended=False),))),
+            False,
+        ),
         Example("the host that was named", app(), False),
     )
 
@@ -54,7 +76,8 @@ class WrongEndpoint(Cause):
             return
         hosts: dict[str, list[tuple[WorkerId | None, Call]]] = {}
         for replica, pid, sent in all_calls(facts):
-            if not sent.intended and sent.via != "rollcall":
+            mixed = sent.key.state == "match" and mismatch(facts, None, sent)
+            if not sent.intended and sent.via != "rollcall" and (pid is None or not mixed):
                 hosts.setdefault(sent.host, []).append((None if pid is None else (replica, pid), sent))
         meant = " or ".join(facts.deployment.hosts) or "the deployment's API base"
         for host, rows in hosts.items():

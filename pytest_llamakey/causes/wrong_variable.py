@@ -22,20 +22,8 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.causes.trail import (
-    Use,
-    arrived,
-    asked,
-    delivered_names,
-    delivery,
-    grouped,
-    holding,
-    key_like,
-    literal_of,
-    misses_near,
-    once,
-    read_by,
-)
+from pytest_llamakey.causes.trail import arrived, delivered_names, delivery, holding, key_like, read_by
+from pytest_llamakey.causes.uses import Use, asked, grouped, literal_of, misses_near, once
 from pytest_llamakey.facts import Drive
 
 if TYPE_CHECKING:
@@ -55,8 +43,8 @@ class WrongVariable(Cause):
     """The key is there under one name, and the app (or its client) looks for it under another.
 
     What you see: ``The api_key client option must be set``, ``Missing credentials``, ``No API key found for OpenAI`` or
-    ``KeyError: 'OPENAI_KEY'``, although ``env`` shows a key; or ``Incorrect API key provided``, where the other variable
-    holds a key of something else.
+    ``KeyError: 'OPENAI_KEY'``, although ``env`` shows a key; or ``Incorrect API key provided``, where the other
+    variable holds a key of something else.
 
     LlamaIndex and the openai package read ``OPENAI_API_KEY`` (openai's Azure classes ``AZURE_OPENAI_API_KEY``), and
     nothing tells you that another name is not looked at:
@@ -240,12 +228,12 @@ def _passed_by(trouble: Trouble, use: Use, names: frozenset[str]) -> bool:
         return True
     there = holding(trouble.replica, process, use.at)
     if use.key.state == "different":
-        changed = any(change.key == use.key for change in (*process.environment_changes, *process.client_changes))
+        changed = any(change.key == use.key for change in process.environment_changes)
+        changed = changed or any(change.key == use.key for change in process.client_changes)
         loaded = any(load.key == use.key for load in process.dotenv)
         other = _holder(process, use.key)
-        return bool(
-            other and other not in names and not changed and not loaded and literal_of(process, use.key) is None
-        )
+        ours = names or read_by(use.kind)
+        return bool(other and other not in ours and not changed and not loaded and literal_of(process, use.key) is None)
     return (
         bool(there)
         and use.key.state in {"missing", "empty"}
@@ -276,7 +264,7 @@ def _reads(miss_: EnvironmentMiss) -> bool:
 
 
 def _failed(trouble: Trouble, names: frozenset[str]) -> Iterator[Use]:
-    """The look-up that a silent worker failed with: of a name like the delivered one, and no client was built after it."""
+    """The look-up that a silent worker failed with: of a name like the right one, and no client was built after it."""
     process = trouble.process
     if not arrived(process) or any(s.sight is not None and s.sight.state != "match" for s in trouble.symptoms):
         return

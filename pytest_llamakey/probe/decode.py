@@ -25,6 +25,12 @@ def places(raw: Sequence[Mapping[str, Any]]) -> tuple[facts.Place, ...]:
     )
 
 
+def _literal(data: Mapping[str, Any]) -> facts.Place | None:
+    """Where the key of an event stands word for word in the app's code."""
+    found = data.get("literal")
+    return places([found])[0] if found else None
+
+
 def environment(raw: Mapping[str, Mapping[str, Any]]) -> dict[str, facts.KeySight]:
     """The watched variables of a ``hello`` or a ``snapshot``."""
     return {name: sight(value) for name, value in raw.items()}
@@ -33,14 +39,31 @@ def environment(raw: Mapping[str, Mapping[str, Any]]) -> dict[str, facts.KeySigh
 def environment_change(event: Event) -> facts.EnvironmentChange:
     """An ``env`` event."""
     data = event.data
-    return facts.EnvironmentChange(event.at, data["name"], sight(data["key"]), places(data["where"]))
+    return facts.EnvironmentChange(event.at, data["name"], sight(data["key"]), places(data["where"]), _literal(data))
+
+
+def environment_miss(event: Event) -> facts.EnvironmentMiss:
+    """A ``miss`` event."""
+    return facts.EnvironmentMiss(event.at, event.data["name"], places(event.data["where"]))
+
+
+def client_change(event: Event) -> facts.ClientChange:
+    """A ``change`` event."""
+    data = event.data
+    return facts.ClientChange(event.at, data["kind"], sight(data["key"]), places(data["where"]), _literal(data))
 
 
 def dotenv(event: Event) -> facts.DotenvLoad:
     """A ``dotenv`` event."""
     data = event.data
     return facts.DotenvLoad(
-        event.at, data["path"], data["found"], data["override"], sight(data["key"]), places(data["where"])
+        at=event.at,
+        path=data["path"],
+        found=data["found"],
+        override=data["override"],
+        key=sight(data["key"]),
+        where=places(data["where"]),
+        names=tuple(data["names"]),
     )
 
 
@@ -57,6 +80,7 @@ def client(event: Event) -> facts.Client:
         project=str(data.get("project") or ""),
         error=data["error"],
         where=places(data["where"]),
+        literal=_literal(data),
     )
 
 

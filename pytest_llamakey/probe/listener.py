@@ -17,6 +17,8 @@ from pytest_llamakey.probe.validate import bounded, is_event, is_hello
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from pytest_llamakey.facts import FileState
+
 MAX_LINE = 1 << 20
 MAX_EVENTS = 10_000
 MAX_PROCESSES = 20_000
@@ -24,7 +26,10 @@ MAX_PROCESSES = 20_000
 
 @dataclass(frozen=True)
 class Hello:
-    """Who a process said it is. ``env`` and ``parent_env`` map a variable's name to its sight."""
+    """Who a process said it is. ``env`` and ``parent_env`` map a variable's name to its sight.
+
+    ``files`` maps a delivered file's path to whether the process may read it.
+    """
 
     conn: str
     replica: str
@@ -40,6 +45,7 @@ class Hello:
     forked: tuple[str, ...] = ()
     env: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     parent_env: Mapping[str, Mapping[str, str]] | None = None
+    files: Mapping[str, FileState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

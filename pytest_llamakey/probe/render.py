@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 AGENT_MODULE = "_llamakey_agent"
 """The name under which the agent is imported: its file is called this, with ``.py``."""
@@ -44,11 +48,11 @@ class AgentConfig:
 
     ``host``, ``port`` and ``tls_port`` (0: none) are the mock's as the app dials it. ``secret`` signs the frames,
     ``salt`` the fingerprints of foreign keys (both hex, 1 to 64 bytes). ``canary`` is the delivered key, ``earlier``
-    the keys of earlier deployments, ``names`` the variables that the key is delivered in, ``files`` the files by the
-    name that reports use, each with its path for the app's processes. ``providers`` and ``own_hosts`` are host names,
-    or patterns such as ``*.openai.azure.com``. ``workdir`` is the app's folder, to which reported file names are
-    relative. ``redirect`` sends model calls for any other host to the mock; with ``intercept`` over TLS. ``ca_pem`` is
-    the authority that client contexts are to trust as well.
+    the keys of earlier deployments, ``names`` the variables that the key is delivered in, ``files`` the delivered
+    files: what the user calls each, and its absolute path for the app's processes. ``providers`` and ``own_hosts`` are
+    host names, or patterns such as ``*.openai.azure.com``. ``workdir`` is the app's folder, to which reported file
+    names are relative. ``redirect`` sends model calls for any other host to the mock; with ``intercept`` over TLS.
+    ``ca_pem`` is the authority that client contexts are to trust as well.
     """
 
     host: str
@@ -60,7 +64,7 @@ class AgentConfig:
     tls_port: int = 0
     earlier: tuple[str, ...] = ()
     names: tuple[str, ...] = ("OPENAI_API_KEY",)
-    files: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
     providers: tuple[str, ...] = ("api.openai.com", "*.openai.azure.com")
     own_hosts: tuple[str, ...] = ()
     workdir: str = ""

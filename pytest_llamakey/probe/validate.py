@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
+
+from pytest_llamakey.facts import FileState, KeyState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,12 +15,15 @@ if TYPE_CHECKING:
 _TEXT = 4_000
 _ITEMS = 2_000
 _DEPTH = 6
-_STATES = frozenset({"match", "missing", "empty", "mangled", "different"})
+_STATES = frozenset(get_args(KeyState))
+_FILE_STATES = frozenset(get_args(FileState))
 _NUMBER = (int, float)
 
 _FIELDS: Mapping[str, _Fields] = {
     "env": {"name": str, "key": dict, "where": list},
-    "dotenv": {"path": str, "found": bool, "override": bool, "key": dict, "where": list},
+    "miss": {"name": str, "where": list},
+    "change": {"kind": str, "key": dict, "where": list},
+    "dotenv": {"path": str, "found": bool, "override": bool, "key": dict, "names": list, "where": list},
     "client": {"id": int, "kind": str, "key": dict, "host": str, "base": str, "error": str, "where": list},
     "call": {
         "seq": int,
@@ -34,7 +39,7 @@ _FIELDS: Mapping[str, _Fields] = {
     "done": {"seq": int, "status": int},
     "error": {"type": str, "message": str, "where": list},
     "serving": {"by": str},
-    "snapshot": {"n": int, "env": dict, "clients": list, "versions": dict},
+    "snapshot": {"n": int, "env": dict, "files": dict, "clients": list, "versions": dict},
     "rollcall": {"n": int, "rows": list},
     "exit": {},
 }
@@ -52,6 +57,7 @@ _HELLO: _Fields = {
     "uid": int,
     "forked": list,
     "env": dict,
+    "files": dict,
 }
 _ROW: _Fields = {
     "kind": str,
@@ -94,7 +100,9 @@ def _has(data: Mapping[str, Any], fields: _Fields) -> bool:
             return False
         if name == "where" and not all(_is_place(place) for place in value):
             return False
-        if name in {"argv", "forked"} and not all(isinstance(word, str) for word in value):
+        if name == "files" and not all(state in _FILE_STATES for state in value.values()):
+            return False
+        if name in {"argv", "forked", "names"} and not all(isinstance(word, str) for word in value):
             return False
     return True
 
@@ -114,6 +122,8 @@ def is_event(data: Mapping[str, Any]) -> bool:
     """Whether this is an event of the protocol with all that belongs to it."""
     fields = _FIELDS.get(str(data.get("ev")))
     if fields is None or not _has(data, fields):
+        return False
+    if data.get("literal") is not None and not _is_place(data["literal"]):
         return False
     if data["ev"] == "rollcall":
         return all(isinstance(row, dict) and _has(row, _ROW) for row in data["rows"])

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from pytest_llamakey.facts import ImageFacts
+    from pytest_llamakey.keys import Secrets
     from pytest_llamakey.spec.model import Deployment
 
 
@@ -150,6 +152,13 @@ class Running(Protocol):
     @property
     def replicas(self) -> tuple[RunningReplica, ...]:
         """The replicas, in a stable order."""
+
+    def contents(self, secrets: Secrets) -> ImageFacts | None:
+        """What the image itself carries of keys, shown as ``secrets`` has it; ``None`` where there is no image.
+
+        Raises:
+            RuntimeFault: it cannot be looked into.
+        """
 
     def halt(self) -> None:
         """End the app as a redeploy does: asked (SIGTERM) and, if it takes too long, killed.

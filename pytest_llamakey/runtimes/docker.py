@@ -17,6 +17,7 @@ from pytest_llamakey.runtimes.base import Plan, Reach, RuntimeFault
 from pytest_llamakey.runtimes.docker_belongings import Belongings
 from pytest_llamakey.runtimes.docker_build import Images
 from pytest_llamakey.runtimes.docker_container import container_of
+from pytest_llamakey.runtimes.docker_contents import Contents
 from pytest_llamakey.runtimes.docker_engine import connect, engine_words, reach
 from pytest_llamakey.runtimes.docker_inject import Entry, delivered_entries, lay, probe_entries
 from pytest_llamakey.runtimes.docker_read_only import freeze
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     import docker
     from docker.models.containers import Container
 
+    from pytest_llamakey.facts import ImageFacts
+    from pytest_llamakey.keys import Secrets
     from pytest_llamakey.reaper import Reaper
     from pytest_llamakey.spec.model import Deployment
 
@@ -41,8 +44,11 @@ _AT_ONCE = 8
 class DockerRunning:
     """A :class:`~pytest_llamakey.runtimes.base.Running` of containers."""
 
-    def __init__(self, plan: Plan, image: str, belongings: Belongings) -> None:
+    def __init__(self, plan: Plan, image: str, belongings: Belongings, contents: Contents) -> None:
         self.image = image
+        self._contents = contents
+        self.network: str | None = None
+        """The name of the network that it shares with its services, if it has any."""
         self.timings: Mapping[str, float] = {}
         self._plan = plan
         self._belongings = belongings
@@ -53,6 +59,17 @@ class DockerRunning:
     def replicas(self) -> tuple[DockerReplica, ...]:
         """The replicas, in a stable order."""
         return tuple(self._replicas)
+
+    def halt(self) -> None:
+        """See :class:`~pytest_llamakey.runtimes.base.Running`; its containers stay, and its services go on."""
+        with ThreadPoolExecutor(_AT_ONCE, "llamakey-halt") as pool:
+            jobs = [pool.submit(replica.halt) for replica in self._replicas]
+        for job in jobs:
+            job.result()
+
+    def contents(self, secrets: Secrets) -> ImageFacts:
+        """See :class:`~pytest_llamakey.runtimes.base.Running`."""
+        return self._contents.facts(secrets)
 
     def stop(self) -> None:
         """See :class:`~pytest_llamakey.runtimes.base.Running`."""
@@ -123,15 +140,19 @@ class DockerRuntime:
         built = time.monotonic()
         world = self._world(plan, image)
         belongings = Belongings(client, self._reaper)
-        running = DockerRunning(plan, image, belongings)
+        running = DockerRunning(plan, image, belongings, self._contents(world))
         services = Services(client, plan, belongings)
+        before = plan.after if isinstance(plan.after, DockerRunning) else None
+        former = before.replicas if before else ()
         # In threads also when there is only one: an interrupt then never cuts off the engine's answer with its id.
         with ThreadPoolExecutor(_AT_ONCE, "llamakey-start") as pool:
             try:
-                services.start(beside, pool)
+                if before is None:
+                    services.start(beside, pool)
+                running.network = before.network if before else services.network
                 jobs = [
-                    pool.submit(self._start_one, client, world, services.network, belongings)
-                    for _ in range(plan.deployment.replicas)
+                    pool.submit(self._start_one, client, world, running.network, belongings, former[each : each + 1])
+                    for each in range(plan.deployment.replicas)
                 ]
                 running.started([job.result() for job in jobs])
                 services.check()
@@ -164,8 +185,18 @@ class DockerRuntime:
             plan, image, workdir, _port(plan.deployment, config), tuple(config.get("Volumes") or ()), findings
         )
 
+    def _contents(self, world: _World) -> Contents:
+        plan, keyed = world.plan, world.findings.keyed
+        names = {way.target if way.scheme == "env" else way.variable for way in plan.deployment.key}
+        return Contents(self._engine()[0], self._reaper, world.image, plan.run_id, keyed, names)
+
     def _start_one(
-        self, client: docker.DockerClient, world: _World, network: str | None, belongings: Belongings
+        self,
+        client: docker.DockerClient,
+        world: _World,
+        network: str | None,
+        belongings: Belongings,
+        former: tuple[DockerReplica, ...],
     ) -> DockerReplica:
         plan, deployment, findings = world.plan, world.plan.deployment, world.findings
 
@@ -182,6 +213,9 @@ class DockerRuntime:
         image, prepare, more = world.image, fill, dict[str, Any]()
         if network is not None:
             more["network"] = network
+        if former:
+            # As `docker compose up` does when it makes a container anew: its volumes go over to the new one.
+            more["volumes_from"] = [str(replica.container.id) for replica in former]
         if deployment.read_only:
             frozen = freeze(client, plan, image, world.volumes, entries, belongings)
             image, prepare = frozen.image, belongings.container

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 SUSPECTS = r"""
 def suspects(workdir, budget=256 << 20):
-    # Files that may hold a key: those called .env anywhere, and small text files of the app.
+    # Files that may hold a key: those called .env anywhere, and small text files of the app. What a Dockerfile leaves
+    # in the image is seen in its variables and its history.
     import os, re, stat
     packages = ("site-packages", "dist-packages", "node_modules", "__pycache__", ".git")
     system = ("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "media", "mnt", "proc", "run", "sbin", "sys", "tmp",
@@ -51,7 +52,7 @@ def suspects(workdir, budget=256 << 20):
         inside = (folder + "/").startswith(top + "/") if top else folder.split("/")[1] not in system
         for name in files:
             dotenv = name.startswith(".env") or name.endswith(".env")
-            if not (dotenv or inside):
+            if not (dotenv or inside) or name.startswith("Dockerfile"):
                 continue
             path = os.path.join(folder, name)
             try:
@@ -72,7 +73,7 @@ def suspects(workdir, budget=256 << 20):
 """Runs inside of an image, on whatever Python that has."""
 
 # In code and in what is written about it a key is only believed when nobody can have made it up.
-_PROSE = frozenset(".py .pyi .ipynb .js .mjs .ts .tsx .html .css .map .md .rst .lock .go .rb .java .sh".split())
+_PROSE = (".py", ".pyi", ".ipynb", ".js", ".mjs", ".ts", ".tsx", ".html", ".css", ".map", ".md", ".rst", ".lock")
 _ASSIGNED = re.compile(r"""([A-Za-z_][\w.-]*)["']?\s*[=:]\s*["']?([\w+/.~-]{8,}=*)""")
 # RUN steps begin with the values of the ARGs that they see: "|1 NAME=value /bin/sh -c …".
 _STEP_VARIABLE = re.compile(r"""(?<!\S)([A-Za-z_]\w*)=("[^"]*"|'[^']*'|\S+)""")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 LOG_BYTES = 8 * 1024 * 1024
 """How much of the output is kept, counted from its end."""
 JOIN_SECONDS = 2.0
+HALT_SECONDS = 10
+"""How long an app has to end by itself when its container is stopped: what ``docker stop`` gives it."""
 _NOT_FOUND_CODES = (126, 127)
 _SHELL_SIGNAL, _LAST_SIGNAL = 128, 64
 _RETRY_SECONDS = 0.2
@@ -184,6 +186,16 @@ class DockerReplica:
             if time.monotonic() > end:
                 return True
             time.sleep(0.01)
+
+    def halt(self) -> None:
+        """Stop the container as ``docker stop`` does.
+
+        Raises:
+            RuntimeFault: the engine does not stop it.
+        """
+        self.release()
+        with engine_words(f"Stopping container {self.id}"):
+            self.container.stop(timeout=HALT_SECONDS)
 
     def end(self, *, remove: bool) -> bool:
         """Let go of the container: remove it with its anonymous volumes, or leave it running with nothing held.

@@ -67,7 +67,7 @@ class Scout:
         self._guard = threading.Lock()
 
     def look(self, image: str, run_id: str, workdir: str) -> Findings:
-        """What ``image`` (an id) offers; ``workdir`` is where the app stands, and maybe a virtual environment of its own.
+        """What ``image`` (an id) offers; ``workdir`` is where the app stands, and maybe a virtual environment.
 
         Raises:
             RuntimeFault: a container of the image could not be made, or gave no answer.

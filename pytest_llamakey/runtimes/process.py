@@ -31,6 +31,7 @@ from pytest_llamakey.runtimes.process_tree import ProcessTree
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from pytest_llamakey.keys import Secrets
     from pytest_llamakey.reaper import Reaper
     from pytest_llamakey.runtimes.base import Plan, ProcessRow
     from pytest_llamakey.runtimes.process_copy import World
@@ -164,6 +165,9 @@ class RunningProcesses:
         self._reaper.settled("folder", str(self.folder))
         self._give_turn_on()
         return f"{self._plan.deployment.id} is kept: it lives in {self.folder}; remove with {self.how_to_end()}"
+
+    def contents(self, _secrets: Secrets) -> None:
+        """See :class:`~pytest_llamakey.runtimes.base.Running`: there is no image."""
 
     def halt(self) -> None:
         """See :class:`~pytest_llamakey.runtimes.base.Running`."""

@@ -249,6 +249,24 @@ class _Reader:
         return _fill(text, scope)
 
 
+def interpolated(written: str) -> tuple[str, ...]:
+    """The variables that a value is made of, each once."""
+    if written.startswith("'"):
+        return ()
+    return tuple(dict.fromkeys(match[1] or match[5] for match in _VARIABLE.finditer(written)))
+
+
+def literal_of(written: str) -> str | None:
+    """The value where it is written out in the file, without its quotes; ``None`` where variables are part of it."""
+    return None if interpolated(written) else _fill(written, {})
+
+
+def default_of(written: str) -> str:
+    """The default in ``${NAME:-default}``, where it is written out."""
+    found = (match[4] for match in _VARIABLE.finditer(written) if match[3] == "-" and match[4])
+    return next((text for text in found if "$" not in text), "")
+
+
 def _exec_form(text: str) -> list[str]:
     try:
         value = json.loads(text)

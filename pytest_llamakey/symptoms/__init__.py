@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.spec.model import ALL_CHECKS
 from pytest_llamakey.symptoms.base import Kind, Symptom
 from pytest_llamakey.symptoms.exposure import exposure
+from pytest_llamakey.symptoms.gate import gate
 from pytest_llamakey.symptoms.keyed import keyed
 from pytest_llamakey.symptoms.parity import parity
 from pytest_llamakey.symptoms.rollcall import rollcall
+from pytest_llamakey.symptoms.rotation import rotation
 from pytest_llamakey.symptoms.wire import wire
 
 if TYPE_CHECKING:
@@ -23,6 +26,5 @@ __all__ = ["Kind", "Symptom", "all_symptoms"]
 
 def all_symptoms(facts: Facts) -> tuple[Symptom, ...]:
     """Every symptom of the deployment, in the order of the checks."""
-    seen = [symptom for look in (keyed, wire, rollcall, parity, exposure) for symptom in look(facts)]
-    order = ("keyed", "wire", "rollcall", "parity", "exposure")
-    return tuple(sorted(seen, key=lambda symptom: order.index(symptom.check)))
+    seen = [symptom for look in (keyed, wire, rollcall, parity, exposure, gate, rotation) for symptom in look(facts)]
+    return tuple(sorted(seen, key=lambda symptom: ALL_CHECKS.index(symptom.check)))

@@ -18,6 +18,7 @@ Kind = Literal[
     "died",  # a worker ended during the run
     "call-key",  # a call bore no key, or not the delivered one
     "call-header",  # a call bore the key in another header than its provider asks for
+    "call-provider",  # a call had the form of another provider than the one it was sent to
     "call-host",  # a call was addressed to a host the deployment did not name
     "client-key",  # a live client would send no key, or not the delivered one
     "key-differs",  # workers, or a worker and the reference process, hold different keys
@@ -25,6 +26,8 @@ Kind = Literal[
     "setting-differs",  # … differ in organisation, project, provider class or SDK version
     "exposed-output",  # the key is in a log line or a response
     "exposed-image",  # the key is in an image layer, its history or a build argument
+    "ready-without-key",  # started without a usable key, the app reports ready
+    "earlier-key",  # after a redeploy with a new key, a process sends the one before
 ]
 
 ORDERLY = "orderly"

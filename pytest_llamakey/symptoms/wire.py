@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.symptoms.base import Symptom, all_calls, called, died, driven_calls, key_words
+from pytest_llamakey.symptoms.provider import mismatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +50,7 @@ def _silence(worker: Process) -> str:
 def _calls(facts: Facts) -> Iterator[Symptom]:
     # Calls made at start are held to the same header also where nothing is driven and `wire` is skipped.
     check: CheckName = "wire" if facts.deployment.driven else "rollcall"
+    processes: dict[tuple[str, int | None], Process] = {(r.id, p.pid): p for r in facts.replicas for p in r.processes}
     for replica, pid, call in all_calls(facts):
         if call.via == "rollcall":
             continue
@@ -61,3 +63,6 @@ def _calls(facts: Facts) -> Iterator[Symptom]:
         elif call.status is not None and not call.exact:
             what = f"{who} sent the key in the header {call.header or '(none)'}, which {route} does not ask for"
             yield Symptom(check, "call-header", what, replica, pid, call.key)
+        elif why := mismatch(facts, processes.get((replica, pid)), call):
+            what = f"{who} sent {route}; {why}"
+            yield Symptom(check, "call-provider", what, replica, pid, call.key)

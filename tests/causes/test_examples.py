@@ -8,7 +8,7 @@ from pytest_llamakey import facts as facts_module
 from pytest_llamakey.causes import Cause, causes, diagnose
 from pytest_llamakey.causes.base import Example
 from pytest_llamakey.checks import judge
-from pytest_llamakey.spec.model import CAUSES, DEFAULT_CHECKS
+from pytest_llamakey.spec.model import ALL_CHECKS, CAUSES
 
 EVERY = [(cause, example) for cause in causes() for example in cause.EXAMPLES]
 
@@ -25,7 +25,7 @@ def test_an_example_is_found_or_not_as_it_says(cause: Cause, example: Example) -
 @pytest.mark.parametrize(("cause", "example"), EVERY, ids=_id)
 def test_checks_fail_exactly_together_with_findings(cause: Cause, example: Example) -> None:
     findings = diagnose(example.facts)
-    results = judge(example.facts, findings, DEFAULT_CHECKS)
+    results = judge(example.facts, findings, ALL_CHECKS)
     assert {r.name for r in results if r.outcome == "failed"} == {r.name for r in results if r.findings}
     assert {f.check for f in findings} <= {r.name for r in results if r.outcome == "failed"}
     assert {f for r in results for f in r.findings} == set(findings)

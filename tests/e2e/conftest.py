@@ -41,7 +41,13 @@ def run_llamakey(python_image, tmp_path_factory):
         ]
         command += ["--llamakey-build-arg", f"PYTHON_IMAGE={python_image}", *arguments]
         done = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=RUN_SECONDS
+            command,
+            cwd=ROOT,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=RUN_SECONDS,
+            check=False,
         )
         data = json.loads(report.read_text()) if report.exists() else {}
         return Run(done.stdout + done.stderr, done.returncode, data)
@@ -69,5 +75,5 @@ def docker_bench(tmp_path, tmp_path_factory, python_image):
     engine = connect()
     bench = Bench(folder, temporary, python_image, engine, environment)
     yield bench
-    bench.remove_images()
+    bench.close()
     engine.close()

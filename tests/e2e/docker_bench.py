@@ -92,6 +92,7 @@ class Bench:
     python_image: str
     engine: docker.DockerClient
     environment: dict[str, str] = field(default_factory=dict)
+    begun: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def app(self, more: str = "", *, build: str = "", mode: str = "", workers: int = 3) -> None:
         """The deployment's files; ``build`` are further lines of its Dockerfile, ``more`` further fields."""
@@ -109,7 +110,7 @@ class Bench:
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """Start pytest and return at once."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self.command(*arguments),
             cwd=self.folder,
             env={**os.environ, **self.environment},
@@ -118,6 +119,8 @@ class Bench:
             text=True,
             start_new_session=True,
         )
+        self.begun.append(process)
+        return process
 
     def run(self, *arguments: str) -> tuple[int, str, dict[str, Any]]:
         """Run pytest; exit code, output, and the report of the one deployment."""
@@ -136,15 +139,20 @@ class Bench:
         found = {
             "containers": [f"{one.name} {one.status}" for one in self.containers(run)],
             "networks": [str(one.name) for one in self.engine.networks.list(filters=mark)],
-            "images": [str(one.id) for one in self.engine.images.list(filters=mark)],
+            "images": [str(one["Id"]) for one in self.engine.api.images(filters=mark)],
             "folders": sorted(path.name for path in self.temporary.iterdir()),
         }
         return {kind: names for kind, names in found.items() if names}
 
-    def remove_images(self) -> None:
-        """Remove what was built of this folder."""
+    def close(self) -> None:
+        """End what still runs, and remove what was built of this folder."""
         from docker.errors import APIError
 
+        for process in self.begun:
+            process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
         path = str(self.folder.resolve() / "Dockerfile")
         label = f"org.pytest-llamakey.build={hashlib.sha256(path.encode()).hexdigest()[:32]}"
         for image in self.engine.images.list(filters={"label": label}):

@@ -21,6 +21,6 @@ def test_the_examples_pass(run_llamakey, runtime):
 
 def test_without_the_option_they_are_skipped_with_the_reason():
     command = [sys.executable, "-m", "pytest", "-rs", "tests/examples"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert "4 skipped" in done.stdout
     assert "run pytest with --llamakey" in done.stdout

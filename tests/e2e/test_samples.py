@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-SAMPLES = sorted(path.parent.name for path in (Path(__file__).parents[2] / "sample_images").glob("*/llamakey.toml"))
+ROOT = Path(__file__).parents[2]
+FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "sample_images").glob("*/llamakey.toml"))
+SAMPLES = [Path(file).parent.name for file in FILES]
 BROKEN = {"broken_client_before_env": ["client-before-env"], "broken_key_missing": ["key-missing"]}
 REAL_KEY = "sk-proj-" + "Zq7" * 20
 
@@ -14,7 +16,7 @@ REAL_KEY = "sk-proj-" + "Zq7" * 20
 @pytest.fixture(scope="module", params=["process", pytest.param("docker", marks=pytest.mark.engine)])
 def samples(request, run_llamakey):
     """One run over all samples in one runtime, by a tester who has a key of their own in the environment."""
-    return run_llamakey("sample_images", "--llamakey-runtime", request.param, env={"OPENAI_API_KEY": REAL_KEY})
+    return run_llamakey(*FILES, "--llamakey-runtime", request.param, env={"OPENAI_API_KEY": REAL_KEY})
 
 
 @pytest.mark.slow

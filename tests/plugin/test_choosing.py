@@ -35,7 +35,7 @@ def test_auto_runs_processes_where_no_engine_answers_and_warns_once(bench: Bench
 def test_a_warning_made_an_error_fails_one_item_and_boots_once(bench: Bench) -> None:
     boots = bench.root / "boots"
     bench.app(text=table(env={"BOOTS": str(boots)}), files={"Dockerfile": DOCKERFILE})
-    bench.run("-W", "error").assert_outcomes(failed=1, passed=4)
+    bench.run("-W", "error::UserWarning").assert_outcomes(failed=1, passed=4)
     assert boots.read_text() == "\n"
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from plugin_apps import table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Bench
 
 EXPORTED = "sk-proj-" + "Exported" * 12

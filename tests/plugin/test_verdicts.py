@@ -33,6 +33,11 @@ def test_every_worker_calls_once_with_the_exact_header(bench: Bench) -> None:
     assert calls == [[("request", "authorization", "match", 200)]] * 3
 
 
+def test_nothing_is_left_open_behind_pytests_back(bench: Bench) -> None:
+    bench.app()
+    bench.run("-W", "error").assert_outcomes(passed=5)
+
+
 def test_a_finding_names_cause_line_and_fix(bench: Bench) -> None:
     bench.app(text=table(key="none"))
     result = bench.run("--llamakey-report", "r.json")

@@ -67,6 +67,66 @@ import inspect, openai
 print(inspect.signature(openai.OpenAI), openai.OpenAI.__init__.__doc__)
 print(inspect.iscoroutinefunction(openai.AsyncOpenAI.request), inspect.getsource(openai.OpenAI.__init__)[:80])
 """,
+    "missing variable": "import os\nos.environ['OPENAI_KEY']",
+    "variable set to nothing": "import os\nos.environ['OPENAI_API_KEY'] = os.getenv('OPENAI_KEY')",
+    "removed twice": "import os\nos.environ.pop('OPENAI_API_KEY')\ndel os.environ['OPENAI_API_KEY']",
+    "environment": """
+import copy, os, posix, subprocess, sys
+from unittest import mock
+os.environ["A_KEY"], os.environb[b"B_KEY"] = "1", b"2"
+del os.environ["A_KEY"]
+print("A_KEY" in os.environ, os.environ.get("NO_KEY", "none"), posix.environ[b"B_KEY"], b"A_KEY" in posix.environ)
+print(repr(os.environ)[:9], type(os.environ.copy()), type(copy.deepcopy(os.environ)._data))
+again = copy.deepcopy(os.environ)
+with mock.patch.dict(os.environ, {"C_KEY": "3"}, clear=True):
+    print(dict(os.environ), subprocess.check_output([sys.executable, "-S", "-c", "import os; print(len(os.environ))"]))
+print(os.environ == again, posix.environ == os.environ._data)
+os.environ |= {"D_KEY": "4"}
+print(os.environ.setdefault("D_KEY", "5"), os.getenvb(b"D_KEY"), os.environ.pop("E_KEY", None), os.environ.clear())
+""",
+    "module": """
+import copy, inspect, pickle, sys, types, openai
+print(type(openai).__name__, repr(openai), isinstance(openai, types.ModuleType), inspect.ismodule(openai))
+openai.api_key, openai.other = "sk-something-else", 1
+print(openai.api_key, vars(openai)["api_key"], openai.other, inspect.getmodule(openai.OpenAI))
+del openai.other
+print(hasattr(openai, "other"), inspect.getsource(openai)[:40], "api_key" in dir(openai))
+""",
+    "clients": """
+import copy, openai
+from llama_index.llms.openai import OpenAI
+client = openai.OpenAI()
+client.api_key, client.anything = "sk-else", 1
+print(client.with_options(api_key="sk-x").api_key, client.auth_headers["Authorization"][-4:], client.anything)
+llm = OpenAI(model="gpt-4o-mini")
+llm.api_key, llm.temperature = "sk-new", 0.3
+print(copy.deepcopy(llm).api_key, llm.model_copy(update={"api_key": "b"}).api_key, llm.temperature)
+print(sorted(llm.model_fields_set))
+try:
+    llm.no_such_field = 1
+except ValueError as error:
+    print(error)
+try:
+    llm.temperature = "hot"
+except ValueError as error:
+    print(type(error).__name__)
+print(llm.api_key, "api_key" in llm.to_json())
+""",
+    "exit at once": "import os\nprint('x', flush=True)\nos._exit(7)",
+    "exit in a child": """
+import os
+if os.fork() == 0:
+    print("never flushed", end="")
+    os._exit(status=4)
+print(os.waitstatus_to_exitcode(os.wait()[1]))
+""",
+    "multiprocessing": """
+import multiprocessing, sys
+def work(n): sys.exit(n)
+children = [multiprocessing.get_context("fork").Process(target=work, args=(n,)) for n in (0, 3)]
+[c.start() for c in children]; [c.join() for c in children]
+print([c.exitcode for c in children])
+""",
     "resources": "import importlib.resources as r; print(r.files('openai').joinpath('_client.py').is_file())",
 }
 
@@ -124,6 +184,26 @@ def test_a_probe_that_cannot_work_is_silent_and_quick(world: World, broken: str)
     done = world.run(code)
     assert (done.code, done.out, done.err) == (0, "fine\n", "")
     assert time.monotonic() - start < 20
+
+
+def test_a_module_of_its_own_class_is_still_pickled_by_value_and_name(world: World) -> None:
+    code = """
+import pickle, openai
+copyreg = __import__("copyreg")
+print(pickle.loads(pickle.dumps(openai)) is openai, copyreg.dispatch_table.get(type(openai)))
+"""
+    assert world.run(code).out == "True None\n"
+
+
+def test_misses_cost_little(world: World) -> None:
+    code = """
+import os, time
+start = time.perf_counter()
+for _ in range(2000):
+    os.environ.get("SOME_KEY"), os.environ.get("HOME")
+print(time.perf_counter() - start)
+"""
+    assert float(world.run(code).out) < 1
 
 
 def test_a_listener_that_goes_away_costs_milliseconds(world: World) -> None:

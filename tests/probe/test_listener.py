@@ -31,6 +31,7 @@ HELLO = {
     "how": "exec",
     "forked": [],
     "env": {},
+    "files": {},
     "parent_env": None,
 }
 

@@ -96,7 +96,6 @@ LOADINGS = {
     "getenv": ("env", True),
     "getenv-default": ("env", True),
     "copied": ("env", False),
-    "module-key": ("env", True),
     "pydantic": ("env", True),
     "environs": ("env", True),
     "decouple": ("env", True),
@@ -112,6 +111,7 @@ LOADINGS = {
     "file-shell": ("file", False),
     "pydantic-secrets": ("file", True),
     "any": ("several", True),
+    "dotenv-too": ("several", False),
 }
 NEEDS = {
     "pydantic": "pydantic_settings",
@@ -146,7 +146,7 @@ TIMINGS = (
     "default-factory",
 )
 DOTENV_CALLS = ("bare", "find", "beside", "string", "override", "cwd")
-EXTRAS = ("masked-log", "pop-after", "max-requests", "second-client", "warm-up", "checked", "base-argument", "quiet-log")
+EXTRAS = ("masked-log", "pop-after", "max-requests", "second-client", "warm-up", "checked", "base-argument", "quiet-log", "multi-line", "create-app")
 
 
 @dataclass(frozen=True)
@@ -221,15 +221,15 @@ def pick(rng: Random, able: Able) -> Choices:
     layout = rng.choice(("single", "modules", "modules", "package", "src"))
     timing = rng.choice([each for each in TIMINGS if _timing_fits(each, library, server, framework)])
     loading = rng.choice([each for each in LOADINGS if _loading_fits(each, able, library, timing)])
-    way = LOADINGS[loading][0]
+    way = "dotenv" if loading == "dotenv-too" else LOADINGS[loading][0]
     variable = library.variable
-    free = loading not in ("implicit", "dotenv", "file-environ", "file-shell", "any", "pydantic-secrets")
+    free = loading not in ("implicit", "dotenv", "file-environ", "file-shell", "any", "dotenv-too", "pydantic-secrets")
     if loading == "copied" or (free and rng.random() < 0.3):
         variable = rng.choice(names.VARIABLES)
     path = {"env": [""], "dotenv": [".env"] * 3 + ["config/.env", ".env.prod"]}.get(
         way, ["secrets/openai_api_key", "/run/secrets/openai_key", "/etc/app/api_key"]
     )
-    home = rng.choice(("inline", "constant", "function")) if loading not in ("module-key",) else "inline"
+    home = rng.choice(("inline", "constant", "function"))
     extras = frozenset(each for each in EXTRAS if rng.random() < 0.15)  # noqa: PLR2004 - a rare extra
     launch = "shell-export" if loading == "file-shell" else rng.choice(["direct"] * 4 + ["shell", "python"])
     chosen = Choices(
@@ -241,12 +241,13 @@ def pick(rng: Random, able: Able) -> Choices:
         timing=timing,
         loading=loading,
         variable=variable,
-        path="secrets/openai_api_key" if loading == "pydantic-secrets" else rng.choice(path),
+        path=f"secrets/{variable.lower()}" if loading == "pydantic-secrets" else rng.choice(path),
         home=home,
-        prelude=rng.choice(("entry", "config", "client")),
+        # A hook of gunicorn imports the client's module first, so there the key has to be loaded in it.
+        prelude=rng.choice(("config", "client") if timing == "post-fork" else ("entry", "entry", "config", "client")),
         dotenv_call=rng.choice(DOTENV_CALLS),
         launch=launch,
-        intercept=rng.random() < 0.15,  # noqa: PLR2004 - a rare choice
+        intercept=library.name != "llama-like" and rng.random() < 0.15,  # noqa: PLR2004 - a rare choice
         words=names.pick(rng),
         extras=extras,
     )
@@ -285,8 +286,6 @@ def _timing_fits(timing: str, library: Library, server: Server, framework: str) 
 def _loading_fits(loading: str, able: Able, library: Library, timing: str) -> bool:
     if loading in NEEDS and NEEDS[loading] not in able.packages:
         return False
-    if loading == "module-key":
-        return library.name == "openai" and timing != "module"
     if timing == "module":
         return LOADINGS[loading][1]
     if library.name == "llama-like":

@@ -1,9 +1,11 @@
 """Clients, LLMs and embeddings: built, or not."""
 
 import os
+import sys
 from _weakref import ref
 
 from pytest_llamakey.probe.agent.base import kind_of, peek, private, quiet, thread_id
+from pytest_llamakey.probe.agent.literals import literal
 from pytest_llamakey.probe.agent.places import where
 from pytest_llamakey.probe.agent.sight import clean, sight
 from pytest_llamakey.probe.agent.wire import put, wire
@@ -19,15 +21,24 @@ def registered():
     return [entry for entry in alive if entry[0] is not None]
 
 
-def described(client, given=None):
+def key_of(client, passed=None):
     key = peek(client, "_api_key_provider") or peek(client, "api_key")
-    if key == "" and given is None and "OPENAI_API_KEY" not in os.environ and kind_of(client).startswith("openai."):
+    if (
+        key == ""
+        and passed is None
+        and "OPENAI_API_KEY" not in tuple(os.environ)
+        and kind_of(client).startswith("openai.")
+    ):
         key = None  # openai from 2 on keeps "" where it found none
+    return key
+
+
+def described(client, passed=None):
     base = str(peek(client, "base_url") or peek(client, "api_base") or peek(client, "azure_endpoint") or "")
     authority = base.partition("://")[2].partition("/")[0]
     return {
         "kind": kind_of(client),
-        "key": sight(key),
+        "key": sight(key_of(client, passed)),
         "host": authority.rpartition("@")[2],
         "base": clean(base, 300),
         "organization": str(peek(client, "organization") or ""),
@@ -36,9 +47,9 @@ def described(client, given=None):
 
 
 @quiet
-def report_client(client, error, given=None):
+def report_client(client, error, passed=None):
     number = wire.clients = wire.clients + 1
-    seen = described(client, given)
+    seen = described(client, passed)
     places = where()
     if error is None:
         if len(_registry) >= 2000:
@@ -50,7 +61,14 @@ def report_client(client, error, given=None):
                 numbered[id(client), kind_of(client)] = number, places
     else:
         report_error(error, None)
-    put("client", id=number, error="" if error is None else told(error), where=places, **seen)
+    put(
+        "client",
+        id=number,
+        error="" if error is None else told(error),
+        where=places,
+        literal=literal(key_of(client, passed)),
+        **seen,
+    )
 
 
 def told(error):
@@ -86,3 +104,47 @@ def around_init(original):
         return report_client(self, None, kwargs.get("api_key"))
 
     return __init__
+
+
+@quiet
+def key_replaced(kind, before, key):
+    if before != key:
+        put("change", kind=kind, key=sight(key), where=where(), literal=literal(key))
+
+
+def watch_key(cls):
+    """Tell of each ``api_key`` that is assigned to a client of this class after it was built."""
+    if getattr(cls.__setattr__, "_llamakey", False):
+        return  # inherited
+    own = vars(cls).get("__setattr__")
+
+    def __setattr__(self, name, value):  # noqa: N807 - it stands for one
+        before = peek(self, "api_key") if name == "api_key" else None
+        if own is None:
+            super(cls, self).__setattr__(name, value)
+        else:
+            own(self, name, value)
+        if name == "api_key" and id(self) not in _building and thread_id() not in private:
+            key_replaced(kind_of(self), before, value)
+
+    __setattr__._llamakey = True  # type: ignore[attr-defined]
+    cls.__setattr__ = __setattr__
+
+
+def hook_openai(module):
+    """``openai.api_key = …`` can be seen only by the module's class."""
+    plain = type(module)
+    if plain is not type(sys):
+        return  # a lazy module, say
+
+    def __setattr__(self, name, value):  # noqa: N807 - it stands for one
+        before = peek(self, "api_key") if name == "api_key" else None
+        plain.__setattr__(self, name, value)
+        if name == "api_key":
+            key_replaced("openai", before, value)
+
+    def __reduce_ex__(self, _protocol):  # noqa: N807 - cloudpickle knows modules by their exact class
+        return __import__, (self.__name__,)
+
+    methods = {"__module__": plain.__module__, "__setattr__": __setattr__, "__reduce_ex__": __reduce_ex__}
+    module.__class__ = type(plain.__name__, (plain,), methods)

@@ -5,6 +5,7 @@ import sys
 
 from pytest_llamakey.probe.agent.base import clock, nap, quiet, spawn
 from pytest_llamakey.probe.agent.clients import described, registered
+from pytest_llamakey.probe.agent.hello import files
 from pytest_llamakey.probe.agent.rollcall import rollcall
 from pytest_llamakey.probe.agent.sight import sight, sight_of_variable, watched
 from pytest_llamakey.probe.agent.wire import put, wire
@@ -63,6 +64,7 @@ def snapshot():
     module_key = getattr(sys.modules.get("openai"), "__dict__", {}).get("api_key")
     return {
         "env": variables,
+        "files": files(),
         "module_key": None if module_key is None else sight(module_key),
         "clients": held[-500:],
         "versions": versions(),

@@ -3,6 +3,7 @@
 import os
 
 from pytest_llamakey.probe.agent.base import NAMES, quiet, wrap
+from pytest_llamakey.probe.agent.literals import given
 from pytest_llamakey.probe.agent.places import relative, where
 from pytest_llamakey.probe.agent.sight import sight
 from pytest_llamakey.probe.agent.wire import put
@@ -41,6 +42,15 @@ def hook_dotenv(module):
 def report_dotenv(file, values, override):
     path = str(file.dotenv_path or "")
     found = bool(path) and os.path.exists(path)
+    given.update(value for value in values.values() if value)
     name = next((name for name in NAMES or ("OPENAI_API_KEY",) if name in values), None)
     key = sight(values[name] if name else None)
-    put("dotenv", path=path and relative(path), found=found, override=override, key=key, where=where())
+    put(
+        "dotenv",
+        path=path and relative(path),
+        found=found,
+        override=override,
+        key=key,
+        names=[str(name) for name in values][:200],
+        where=where(),
+    )

@@ -1,31 +1,84 @@
-"""The watched variables, as the app changes them."""
+"""The watched variables as the app changes them, and the key-like ones that it looks up in vain."""
+
+import os
 
 from pytest_llamakey.probe.agent.base import quiet
-from pytest_llamakey.probe.agent.places import where
+from pytest_llamakey.probe.agent.literals import literal
+from pytest_llamakey.probe.agent.places import caller, shown_name, where
 from pytest_llamakey.probe.agent.sight import sight_of_variable, watched
 from pytest_llamakey.probe.agent.wire import put
+
+_missed = set()  # type: ignore[var-annotated]  # (name, innermost place) of each look-up that was told
+_MOST_MISSES = 50
+_KEY_WORDS = ("KEY", "TOKEN", "SECRET", "OPENAI")
+
+
+class Variables(dict):  # type: ignore[type-arg]  # dict[bytes, bytes] is Python 3.9
+    """The dictionary below ``os.environ`` and ``os.environb``.
+
+    Here, and not around ``os._Environ``'s methods, because a traceback of what they raise (``KeyError`` for a variable
+    that is not set, ``TypeError`` for ``os.environ[name] = None``) has no frame of ours then. ``other`` is the
+    dictionary in whose place it stands: ``posix.environ``, which goes on to show the same.
+    """
+
+    def __init__(self, other):
+        dict.__init__(self, other)
+        self.other = other
+
+    def __setitem__(self, name, value):
+        dict.__setitem__(self, name, value)
+        if self is getattr(os.environ, "_data", None):
+            self.other[name] = value
+            variable_changed(name, value)
+
+    def __delitem__(self, name):
+        dict.__delitem__(self, name)
+        if self is getattr(os.environ, "_data", None):
+            self.other.pop(name, None)
+            variable_changed(name, None)
+
+    def __missing__(self, name):
+        if len(_missed) < _MOST_MISSES and self is getattr(os.environ, "_data", None):
+            variable_missed(name)
+        raise KeyError(name)
+
+    def __reduce_ex__(self, _protocol):  # a copy is a plain dictionary and tells nothing
+        return dict, (dict(self),)
+
+
+@quiet
+def watch_environment():
+    os.environ._data = os.environb._data = Variables(os.environ._data)  # type: ignore[attr-defined]
 
 
 @quiet
 def variable_changed(name, value):
-    name = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
-    value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-    if isinstance(name, str) and watched(name):
-        key = sight_of_variable(name, value)
-        put("env", name=name, key=key, where=where())
+    name = os.fsdecode(name)
+    if watched(name):
+        value = None if value is None else os.fsdecode(value)
+        stands = literal(value) if watched(name) == "key" else None
+        put("env", name=name, key=sight_of_variable(name, value), where=where(), literal=stands)
 
 
-def around_set(original):
-    def __setitem__(self, key, value):  # noqa: N807 - it stands for one
-        original(self, key, value)
-        variable_changed(key, value)
+@quiet
+def variable_missed(name):
+    name = os.fsdecode(name)
+    if name == name.upper() and any(word in name for word in _KEY_WORDS) and _asked_for():
+        places = where()
+        once = name, (places[0]["file"], places[0]["line"]) if places else None
+        if once not in _missed:
+            _missed.add(once)
+            put("miss", name=name, where=places)
 
-    return __setitem__
 
-
-def around_delete(original):
-    def __delitem__(self, key):  # noqa: N807 - it stands for one
-        original(self, key)
-        variable_changed(key, None)
-
-    return __delitem__
+def _asked_for():
+    """Whether somebody wants to know the variable: not its own setting or removal, nor a library that is imported."""
+    frame, steps = caller(), 0
+    while frame is not None and steps < 100 and not shown_name(frame.f_code.co_filename):
+        module, function = frame.f_globals.get("__name__"), frame.f_code.co_name
+        if function == "<module>" or module == "dotenv.main":
+            return False
+        if module in ("os", "collections.abc") and function in ("setdefault", "pop"):
+            return False
+        frame, steps = frame.f_back, steps + 1
+    return True

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from pytest_llamakey.probe.agent.base import CONFIG, SELF, clock, open_file, private, quiet
+from pytest_llamakey.probe.agent.base import CONFIG, PATIENCE, SELF, clock, open_file, private, quiet
 from pytest_llamakey.probe.agent.places import START, caller
 from pytest_llamakey.probe.agent.sight import clean, sight_of_variable, watched
 from pytest_llamakey.probe.agent.wire import put, wire
@@ -28,6 +28,7 @@ def hello(this):
         "forked": this.forked,
         "env": variables,
         "parent_env": _parent_env(),
+        "files": files(),
     }
 
 
@@ -53,6 +54,22 @@ def _parent_env():
         return None
     pairs = (row.partition("=")[::2] for row in rows if "=" in row)
     return {name: sight_of_variable(name, value) for name, value in pairs if watched(name)}
+
+
+def files():
+    """Whether this process may read each delivered file, by the name that the app's owner gave it."""
+    return {name: _readable(path) for name, path in CONFIG["files"].items()}
+
+
+def _readable(path):
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return "absent"
+    except OSError:
+        return "unreadable"
+    effective = os.access in os.supports_effective_ids
+    return "readable" if os.access(path, os.R_OK, effective_ids=effective) else "unreadable"
 
 
 @quiet
@@ -84,7 +101,22 @@ def introduce():
 
 
 @quiet
-def ended():
-    put("exit")
+def ended(**code):
+    if not wire.dead and wire.pid == os.getpid():  # C code may fork without a word to Python
+        put("exit", **code)
+        if wire.queue and wire.lock.acquire(True, PATIENCE):  # another thread is sending: what it has not seen is ours
+            wire.lock.release()
+            wire.flush()
     wire.dead = True
     wire.drop()  # an open socket would be warned of when the interpreter is torn down under -X dev
+
+
+def around_exit(original):
+    """``os._exit`` runs no ``atexit`` function; children of ``multiprocessing`` end by it, in good order."""
+
+    def _exit(status):
+        if isinstance(status, int):
+            ended(code=status)
+        original(status)
+
+    return _exit

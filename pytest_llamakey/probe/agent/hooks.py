@@ -4,7 +4,7 @@ import sys
 
 from pytest_llamakey.probe.agent.base import quiet, thread_id, wrap
 from pytest_llamakey.probe.agent.calls import around_async_request, around_async_send, around_request, around_send
-from pytest_llamakey.probe.agent.clients import around_init
+from pytest_llamakey.probe.agent.clients import around_init, hook_openai, watch_key
 from pytest_llamakey.probe.agent.dotenvs import hook_dotenv
 from pytest_llamakey.probe.agent.redirect import hook_ssl, hook_uvloop
 from pytest_llamakey.probe.agent.serving import before_loop, hook_gunicorn, hook_uvicorn, hook_waitress
@@ -14,6 +14,7 @@ def classes(*names):
     def hook(module):
         for name in names:
             wrap(vars(module)[name], "__init__", around_init)
+            quiet(watch_key)(vars(module)[name])
 
     return hook
 
@@ -33,6 +34,7 @@ def hook_base_client(module):
 
 
 HOOKS = {
+    "openai": hook_openai,
     "openai._client": classes("OpenAI", "AsyncOpenAI"),
     "openai.lib.azure": classes("AzureOpenAI", "AsyncAzureOpenAI"),
     "openai._base_client": hook_base_client,

@@ -1,6 +1,7 @@
 """Where in the app we are."""
 
 import os
+import sys
 
 from pytest_llamakey.probe.agent.base import CONFIG, SELF, frame_at, open_file
 from pytest_llamakey.probe.agent.sight import clean
@@ -11,6 +12,7 @@ except OSError:
     START = "/"
 ROOT = (CONFIG.get("workdir") or START).rstrip("/") + "/"
 _STDLIB = os.path.dirname(os.__file__) + "/"
+_SCRIPTS = (os.path.join(sys.prefix, "bin"), os.path.join(sys.base_prefix, "bin"))
 _files = {}  # type: ignore[var-annotated]  # code file name → name to show, or "" for what is not the app's
 _texts = {}  # type: ignore[var-annotated]  # code file name → its lines
 
@@ -25,6 +27,8 @@ def shown_name(path):
     if path not in _files:
         foreign = path.startswith(("<", _STDLIB)) or path == SELF
         foreign = foreign or "/site-packages/" in path or "/dist-packages/" in path
+        # a console script: installers give them no suffix
+        foreign = foreign or (os.path.dirname(path) in _SCRIPTS and not path.endswith(".py"))
         _files[path] = "" if foreign else relative(path)
     return _files[path]
 

@@ -15,10 +15,14 @@ _PLAIN_VARIABLES = (
 _foreign = []  # type: ignore[var-annotated]  # keys seen that are not ours, so that no text we send shows them
 
 
+def plain_key(value):
+    """What pydantic's ``SecretStr`` holds, or ``value`` itself."""
+    return value.get_secret_value() if hasattr(value, "get_secret_value") else value
+
+
 def sight(value):
     """``{"state", "shown"}`` of a key against the delivered one; no part of a foreign key is ever in it."""
-    if hasattr(value, "get_secret_value"):
-        value = value.get_secret_value()
+    value = plain_key(value)
     if value is None or value == "<missing API key>":  # openai.lib.azure.API_KEY_SENTINEL: a token is used instead
         return {"state": "missing", "shown": ""}
     if not isinstance(value, str):

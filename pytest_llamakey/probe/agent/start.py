@@ -8,8 +8,8 @@ import sys
 
 from pytest_llamakey.probe.agent.base import CONFIG, quiet, wrap
 from pytest_llamakey.probe.agent.commands import on_signal
-from pytest_llamakey.probe.agent.environment import around_delete, around_set
-from pytest_llamakey.probe.agent.hello import ended, forked, introduce
+from pytest_llamakey.probe.agent.environment import watch_environment
+from pytest_llamakey.probe.agent.hello import around_exit, ended, forked, introduce
 from pytest_llamakey.probe.agent.hooks import HOOKS, Finder
 from pytest_llamakey.probe.agent.redirect import by_name, getaddrinfo
 
@@ -25,8 +25,8 @@ def start():
     introduce()
     os.register_at_fork(after_in_child=forked)
     atexit.register(ended)
-    wrap(os._Environ, "__setitem__", around_set)
-    wrap(os._Environ, "__delitem__", around_delete)
+    wrap(os, "_exit", around_exit)
+    watch_environment()
     for owner in filter(None, (_socket, sys.modules.get("socket"))):
         for name in ("gethostbyname", "gethostbyname_ex"):
             setattr(owner, name, by_name(getattr(owner, name)))

@@ -51,7 +51,7 @@ class Wire:
     """
 
     def __init__(self):
-        self.dead, self.clients = False, 0
+        self.dead, self.clients, self.pid = False, 0, 0
         self.hello = self.answer = None  # hello.py and commands.py, which send through this, put theirs here
         self.sock: "_socket.socket" = None  # type: ignore[assignment]  # ours() is asked before each use
         self.reset("exec", [])
@@ -112,7 +112,7 @@ class Wire:
         except BaseException:
             sock.close()  # a socket that is collected unclosed would warn on stderr
             raise
-        self.sock = sock
+        self.sock, self.pid = sock, os.getpid()
         there = os.fstat(sock.fileno())
         self.inode = (there.st_dev, there.st_ino)
         self.conn, self.up, self.down, self.inbox, self.upgraded = os.urandom(8).hex(), 0, 0, b"", False

@@ -1,0 +1,64 @@
+"""What ``rotation`` sees: processes that send the key of the deployment before, or would."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.symptoms.base import Symptom, held_key, proven
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_llamakey.facts import Facts, KeySight, Process
+
+EARLIER_KEY = "<earlier key>"
+"""How the key of a deployment before is shown."""
+
+
+def rotation(facts: Facts) -> Iterator[Symptom]:
+    """A symptom for every process of the second deployment that sent the first one's key, or would send it."""
+    if facts.rotation is None:
+        return
+    for replica in facts.rotation.replicas:
+        for process in replica.processes:
+            stale = _stale(process)
+            if stale is not None:
+                what, sight = stale
+                yield Symptom("rotation", "earlier-key", what, replica.id, process.pid, sight)
+    for call in facts.rotation.strays:
+        if call.key.shown == EARLIER_KEY:
+            what = f"a call that no process could be named for ({call.method} {call.path}) bore the earlier key"
+            yield Symptom("rotation", "earlier-key", what, sight=call.key)
+
+
+def _stale(process: Process) -> tuple[str, KeySight] | None:
+    """What shows that the process goes on with the earlier key: its calls before its objects."""
+    for call in process.calls:
+        if call.key.shown == EARLIER_KEY and call.via != "rollcall":
+            return f"pid {process.pid} sent the earlier key ({call.method} {call.path})", call.key
+    for row in process.rollcall:
+        if row.key.shown == EARLIER_KEY:
+            return f"{row.setting or row.kind.rpartition('.')[2]} in pid {process.pid} holds the earlier key", row.key
+    return None
+
+
+def unshown(facts: Facts) -> str:
+    """Why the second deployment does not show for every worker which key it sends, as a sentence, or nothing."""
+    seen = facts.rotation
+    if seen is None or seen.fault:
+        return seen.fault if seen else ""
+    workers = [worker for replica in seen.replicas for worker in replica.workers if worker.ended is None]
+    expected = facts.deployment.expected_workers
+    wanted = 1 if expected is None else expected * max(1, facts.deployment.replicas)
+    if len(workers) < wanted:
+        return f"After the redeploy {wanted} worker{'' if wanted == 1 else 's'} expected, {len(workers)} found."
+    silent = [worker.pid for worker in workers if not _shows(facts, worker)]
+    if not silent:
+        return ""
+    return f"After the redeploy pid {', '.join(map(str, silent))} did not show which key it sends."
+
+
+def _shows(facts: Facts, worker: Process) -> bool:
+    if facts.deployment.driven:
+        return worker.drive is not None and worker.drive.outcome == "called"
+    return proven(worker) or held_key(worker).state == "match"

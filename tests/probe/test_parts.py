@@ -1,0 +1,65 @@
+"""The agent is written in parts and runs as one file."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections import Counter
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.probe.render import PARTS, AgentConfig, render_agent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FOLDER = files("pytest_llamakey.probe") / "agent"
+LONGEST = 250
+CONFIG = AgentConfig("127.0.0.1", 1, "00", "00", "r", "sk-llamakey-x")
+
+
+def defined(tree: ast.Module) -> Iterator[str]:
+    """The names that a part makes at its top level; what it imports is the same thing everywhere."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        for target in ast.walk(node) if isinstance(node, ast.Assign | ast.AnnAssign | ast.Try | ast.If) else ():
+            if isinstance(target, ast.Name) and isinstance(target.ctx, ast.Store):
+                yield target.id
+
+
+def test_each_part_is_in_the_one_file_and_short() -> None:
+    parts = {path.name.removesuffix(".py") for path in FOLDER.iterdir() if path.name.endswith(".py")} - {"__init__"}
+    assert parts == set(PARTS)
+    sizes = {part: len((FOLDER / f"{part}.py").read_text(encoding="utf-8").splitlines()) for part in PARTS}
+    assert max(sizes.values()) <= LONGEST, sizes
+
+
+def test_no_two_parts_give_one_name_to_two_things() -> None:
+    counts = Counter(
+        name for part in PARTS for name in set(defined(ast.parse((FOLDER / f"{part}.py").read_text(encoding="utf-8"))))
+    )
+    assert [name for name, count in counts.items() if count > 1] == []
+
+
+def test_the_one_file_imports_no_package_of_ours() -> None:
+    imported = {
+        name
+        for node in ast.walk(ast.parse(render_agent(CONFIG)))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    }
+    assert imported <= sys.stdlib_module_names | {"_blake2"}
+
+
+def test_importing_the_parts_starts_nothing() -> None:
+    code = """
+import _signal, importlib, os, sys
+before = list(sys.meta_path), type(os.environ._data), os._exit, _signal.getsignal(23)
+for part in sys.argv[1:]:
+    importlib.import_module("pytest_llamakey.probe.agent." + part)
+assert before == (list(sys.meta_path), type(os.environ._data), os._exit, _signal.getsignal(23))
+assert not hasattr(sys, "_llamakey")
+"""
+    subprocess.run([sys.executable, "-c", code, *PARTS], check=True, timeout=60)

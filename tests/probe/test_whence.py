@@ -1,0 +1,227 @@
+"""What the agent tells of where a key comes from, and of where one was looked for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_llamakey.probe import decode
+from tests.probe.conftest import CANARY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_llamakey.facts import Place
+    from pytest_llamakey.probe.listener import ProcessRecord
+    from tests.probe.conftest import World
+
+FOREIGN = "sk-proj-written-into-the-code-1234"
+
+
+def misses(record: ProcessRecord) -> list[tuple[str, str]]:
+    found = [decode.environment_miss(event) for event in record.of_kind("miss")]
+    return [(miss.name, str(miss.where[0]) if miss.where else "") for miss in found]
+
+
+def literals(record: ProcessRecord, kind: str = "client") -> list[Place | None]:
+    read = {"client": decode.client, "env": decode.environment_change, "change": decode.client_change}[kind]
+    return [read(event).literal for event in record.of_kind(kind)]
+
+
+def test_a_look_up_in_vain_is_told_once_for_each_place(world: World) -> None:
+    code = """
+import os
+for _ in range(3):
+    os.getenv("OPENAI_KEY", "")
+    "MY_TOKEN" in os.environ
+try:
+    os.environ["APP_SECRET"]
+except KeyError as error:
+    print(error, error.__context__ is None or error.__suppress_context__)
+os.getenv("openai_key"), os.getenv("LOG_LEVEL"), os.getenv("OPENAI_BASE_URL")
+os.environ.setdefault("SET_KEY", "x"), os.environ.pop("GONE_KEY", None)
+os.getenvb(b"LAST_KEY")
+"""
+    done = world.run(code)
+    assert done.out == "'APP_SECRET' True\n"
+    assert misses(done.record) == [
+        ("OPENAI_KEY", "app.py:4"),
+        ("MY_TOKEN", "app.py:5"),
+        ("APP_SECRET", "app.py:7"),
+        ("LAST_KEY", "app.py:12"),
+    ]
+
+
+def test_what_libraries_look_up_while_they_are_imported_is_not_told(world: World) -> None:
+    code = "import os, openai, llama_index.llms.openai, dotenv\ndotenv.load_dotenv()\nopenai.OpenAI()"
+    (world.app / ".env").write_text("SOME_KEY=x\n")
+    record = world.run(code).record
+    assert {place for _, place in misses(record)} <= {"app.py:3"}
+    assert "SOME_KEY" not in dict(misses(record))
+
+
+def test_there_is_an_end_to_look_ups(world: World) -> None:
+    code = "import os\nfor number in range(80): os.getenv('KEY_%d' % number)"
+    assert len(misses(world.run(code).record)) == 50
+
+
+def test_a_clients_key_that_is_replaced_is_told(world: World) -> None:
+    code = f"""
+import openai
+from llama_index.llms.openai import OpenAI
+from llama_index.embeddings.openai import OpenAIEmbedding
+client, llm, embedding = openai.AsyncOpenAI(), OpenAI(model="gpt-4o-mini"), OpenAIEmbedding()
+client.api_key = client.api_key
+client.api_key = None
+llm.api_key = "{FOREIGN}"
+embedding.api_key = ""
+openai.api_key = "{CANARY}"
+llm.temperature = 0.5
+print(llm.api_key == "{FOREIGN}", openai.api_key == "{CANARY}")
+"""
+    done = world.run(code)
+    assert done.out == "True True\n", done.err
+    changes = [decode.client_change(event) for event in done.record.of_kind("change")]
+    assert [(change.kind, change.key.state, str(change.where[0])) for change in changes] == [
+        ("openai.AsyncOpenAI", "missing", "app.py:7"),
+        ("llama_index.llms.openai.base.OpenAI", "different", "app.py:8"),
+        ("llama_index.embeddings.openai.base.OpenAIEmbedding", "empty", "app.py:9"),
+        ("openai", "match", "app.py:10"),
+    ]
+    assert [str(place) if place else "" for place in literals(done.record, "change")] == ["", "app.py:8", "", ""]
+    assert FOREIGN not in repr(done.record)
+
+
+SETTINGS = '''
+"""Not here: sk-proj-written-into-the-code-1234x"""
+# KEY = "sk-proj-written-into-the-code-1234"
+KEY = "sk-proj-written-into-the-code-1234"
+'''
+
+
+@pytest.mark.parametrize(
+    ("code", "place"),
+    [
+        ("import openai\nopenai.OpenAI(\n  api_key='{key}',\n)", "app.py:3"),
+        ("import openai\nkey = '{key}'\n\ndef make():\n    return openai.OpenAI(api_key=key)\nmake()", "app.py:2"),
+        ("import openai\ndef make(key='{key}'):\n    return openai.OpenAI(api_key=key)\nmake()", "app.py:2"),
+        ("import openai, settings\nopenai.OpenAI(api_key=settings.KEY)", "settings.py:4"),
+        ("import openai\nopenai.OpenAI(api_key='sk-proj-written' '-into-the-code-1234')", "app.py:2"),
+        ("import openai\nopenai.OpenAI(api_key='sk-proj-written' + input()[:0] + '-into-the-code-1234')", ""),
+        ("import os, openai\nopenai.OpenAI(api_key=os.environ['OTHER_KEY'])\n'{key}'", ""),
+        ("import openai\nopenai.OpenAI()\n'{key}'", ""),
+    ],
+    ids=["argument", "constant", "default", "module", "folded", "composed", "from outside", "right key"],
+)
+def test_the_line_where_a_foreign_key_stands(world: World, code: str, place: str) -> None:
+    (world.app / "settings.py").write_text(SETTINGS)
+    source = code.replace("{key}", FOREIGN).replace("input()", "'x'")
+    variables = {"OTHER_KEY": FOREIGN} if "OTHER_KEY" in code else {}
+    record = world.run(source, **variables).record
+    (found,) = literals(record)
+    assert (str(found) if found else "") == place
+    assert FOREIGN not in repr(record)
+
+
+def test_a_literal_that_is_put_into_the_environment(world: World) -> None:
+    code = """
+import os
+def defaults():
+    os.environ.setdefault("OPENAI_API_KEY", "your key here")
+defaults()
+os.environ["OPENAI_API_KEY"] = ""
+"""
+    first, second = literals(world.run(code, key=None).record, "env")
+    assert (str(first), first.function, second) == ("app.py:4", "defaults", None)
+
+
+def test_a_key_out_of_a_dotenv_file_is_no_literal(world: World) -> None:
+    (world.app / ".env").write_text(f"OPENAI_API_KEY={FOREIGN}\nOTHER=1\n")
+    code = f"import dotenv\ndotenv.load_dotenv()\n'{FOREIGN}'"
+    record = world.run(code, key=None).record
+    assert literals(record, "env") == [None]
+    (loaded,) = (decode.dotenv(event) for event in record.of_kind("dotenv"))
+    assert loaded.names == ("OPENAI_API_KEY", "OTHER")
+
+
+def test_delivered_files_as_the_process_sees_them(make_world: Callable[..., World], tmp_path) -> None:
+    here, hidden = tmp_path / "here", tmp_path / "hidden"
+    here.write_text(CANARY)
+    hidden.write_text(CANARY)
+    hidden.chmod(0)
+    paths = {"here": str(here), "/run/secrets/hidden": str(hidden), ".env": str(here / ".env"), "no": "/no/such"}
+    world = make_world(files=paths)
+    code = "import os, sys\nif os.getuid() == 0: os.setuid(65534)\nprint('ready', flush=True)\nsys.stdin.readline()"
+    for folder in (tmp_path, *tmp_path.parents):
+        if os.getuid() == 0 and folder.stat().st_uid == 0 and "pytest" in str(folder):
+            folder.chmod(0o755)
+    process = world.start(code)
+    assert process.stdout.readline() == b"ready\n"
+    seen = world.ask(process.pid, "report", "snapshot")["files"]
+    _, err = process.communicate(b"\n", timeout=20)
+    assert (process.returncode, err) == (0, b"")
+    assert seen == {"here": "readable", "/run/secrets/hidden": "unreadable", ".env": "absent", "no": "absent"}
+    (record,) = world.records()
+    assert set(record.hello.files) == set(paths)
+
+
+def test_an_exit_without_atexit_is_told(world: World) -> None:
+    code = """
+import multiprocessing, os
+def work(): pass
+if __name__ == "__main__":
+    context = multiprocessing.get_context("fork")
+    child = context.Process(target=work)
+    child.start()
+    child.join()
+    if os.fork() == 0:
+        os.kill(os.getpid(), 9)
+    os.wait()
+    os._exit(0)
+"""
+    assert world.run(code).code == 0
+    records = world.records(3)
+    assert [record.orderly for record in records] == [True, True, False]
+    assert [e.data.get("code") for r in records for e in r.of_kind("exit")] == [0, 0]
+
+
+def test_an_exit_that_fails_is_none(world: World) -> None:
+    code = """
+import os
+try:
+    os._exit("0")
+except TypeError:
+    os.environ["OPENAI_API_KEY"] = ""
+"""
+    record = world.run(code).record
+    assert [event.kind for event in record.events] == ["env", "exit"]
+
+
+def test_what_the_parent_was_started_with(world: World) -> None:
+    code = """
+import os, subprocess, sys
+if len(sys.argv) == 1:
+    subprocess.run([sys.executable, "app.py", "again"], env={"PATH": "/bin"}, check=True)
+"""
+    world.run(code)
+    parent, child = world.records(2)
+    assert child.hello.ppid == parent.pid
+    assert "OPENAI_API_KEY" not in child.hello.env
+    assert decode.environment(child.hello.parent_env)["OPENAI_API_KEY"].state == "match"
+
+
+def test_a_console_script_is_not_the_app(world: World) -> None:
+    script = world.python.parent / "launch"
+    script.write_text("import app\napp.main()\n")
+    (world.app / "app.py").write_text("import os\ndef main():\n    os.environ['OPENAI_API_KEY'] = ''\n")
+    try:
+        environment = world.environment(PYTHONPATH=str(world.app), OPENAI_API_KEY=CANARY)
+        subprocess.run([world.python, script], cwd=world.app, env=environment, check=True, timeout=20)
+    finally:
+        script.unlink()
+    (record,) = world.records()
+    (change,) = (decode.environment_change(event) for event in record.of_kind("env"))
+    assert [str(place) for place in change.where] == ["app.py:3"]

@@ -1,0 +1,78 @@
+"""What a fault is, what it says of itself, and what several faults need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from tools.accuracy.choices import Able, Choices
+    from tools.accuracy.layout import App
+
+Concerned = Literal["all", "some", "any"]
+Part = Literal["key", "second", "log", "endpoint", ""]
+
+FROM_ENVIRONMENT = ("implicit", "item", "getenv", "getenv-default")
+WHERE_READ = ("read", "argument", "client", "settings", "load")
+PLACEHOLDERS = ("your key here", "sk-xxxxxxxxxxxxxxxxxxxx", "changeme", "<OPENAI_API_KEY>", "YOUR_API_KEY")
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A fault that was put in: one of the lines that bear ``marks`` must be named, where there are any.
+
+    ``concerned``: ``all`` workers, ``some`` but not all of them, or ``any`` where that cannot be foretold.
+    """
+
+    cause: str
+    marks: tuple[str, ...] = ()
+    concerned: Concerned = "all"
+    lines: tuple[str, ...] = ()
+
+    def located(self, app: App) -> Planted:
+        """With the lines' numbers, once the app's files are final."""
+        return replace(self, lines=tuple(place for mark in self.marks for place in app.source.places(mark)))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way to make a mistake. ``part`` is what it touches, for apps with two faults; empty for none of those."""
+
+    cause: str
+    name: str
+    fits: Callable[[Choices, Able], bool]
+    plant: Callable[[App, Random], Planted]
+    part: Part = ""
+
+
+def foreign_key(rng: Random) -> str:
+    """A key of somebody's, or what stands in its place in examples."""
+    if rng.random() < 0.4:  # noqa: PLR2004 - placeholders are common
+        return rng.choice(PLACEHOLDERS)
+    letters = "".join(rng.choice("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789") for _ in range(40))
+    return f"sk-proj-{letters}"
+
+
+def before_client(app: App, line: str) -> None:
+    """Put ``line`` where the client's module has not been imported yet, and the key has been loaded if it is there."""
+    source = app.source
+    path = app.entry
+    if app.choices.prelude == "entry" and source.has("prelude"):
+        source.after("prelude", line)
+    else:
+        source.before("import-client", line)
+    if "os." in line:
+        app.imports(path, "import os")
+
+
+def can_come_before_client(chosen: Choices) -> bool:
+    """Whether :func:`before_client` has a place that is reached first."""
+    return chosen.modules and chosen.timing != "post-fork"
+
+
+def plain_line(chosen: Choices) -> bool:
+    """Whether the client is built on one line."""
+    return "multi-line" not in chosen.extras
