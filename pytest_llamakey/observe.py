@@ -65,6 +65,11 @@ def replica_facts(recorded: Recorded, calls: Mapping[int, tuple[Call, ...]]) -> 
     workers |= set(recorded.driven.drives)
     mains = {row.pid for row in (*recorded.driven.first.mains, *recorded.driven.last.mains)} - workers
     helpers = {pid for pid in by_pid if pid not in workers | mains and (calls.get(pid) or _has_client(by_pid[pid]))}
+    if not workers:
+        # Nothing ever served: whoever looked for a key in vain may be the reason, and whoever started it may know why.
+        helpers |= {pid for pid in by_pid if pid not in mains and _sought(by_pid[pid])}
+        mains |= _parents(helpers, by_pid)
+        helpers -= mains
     parts: list[tuple[int, Role]] = [
         *((pid, "main") for pid in sorted(mains)),
         *((pid, "worker") for pid in sorted(workers)),
@@ -96,6 +101,22 @@ def _rows(driven: Driven) -> dict[int, ProcessRow]:
 
 def _has_client(records: Iterable[ProcessRecord]) -> bool:
     return any(event.kind == "client" for record in records for event in record.events)
+
+
+def _sought(records: Iterable[ProcessRecord]) -> bool:
+    """Whether a process looked up a key that was not there, or may not read a file that was delivered."""
+    latest = list(records)[-1]
+    return bool(_events(latest, "miss")) or "unreadable" in _files(latest).values()
+
+
+def _parents(pids: Iterable[int], by_pid: Mapping[int, list[ProcessRecord]]) -> set[int]:
+    found: set[int] = set()
+    for pid in pids:
+        parent = by_pid[pid][-1].hello.ppid
+        while parent in by_pid and parent not in found:
+            found.add(parent)
+            parent = by_pid[parent][-1].hello.ppid
+    return found
 
 
 def _process(

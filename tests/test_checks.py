@@ -178,7 +178,8 @@ def test_parity_holds_calls_against_the_reference() -> None:
 
 
 def test_hosts_may_be_patterns() -> None:
-    azure = worker(calls=(call(host="x.openai.azure.com"),))
+    path = "/openai/deployments/gpt/chat/completions"
+    azure = worker(calls=(call(host="x.openai.azure.com", path=path, header="api-key"),))
     facts = replace(app(azure, hosts=("*.openai.azure.com",)), reference=Reference(MATCH, "other", ""))
     assert failing(facts) == set()
 

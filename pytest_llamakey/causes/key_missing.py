@@ -31,7 +31,7 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.causes.trail import is_key
+from pytest_llamakey.causes.trail import is_key, key_like
 from pytest_llamakey.causes.uses import bereft, once
 
 if TYPE_CHECKING:
@@ -110,6 +110,23 @@ class KeyMissing(Cause):
             ),
             True,
         ),
+        Example(
+            "the app looks it up at start, and ends",
+            app(
+                keyless(
+                    role="helper",
+                    ended=0.9,
+                    clients=(),
+                    errors=(),
+                    rollcall=(),
+                    environment_misses=(miss(0.49, "OPENAI_API_KEY", text='KEY = os.environ["OPENAI_API_KEY"]'),),
+                    drive=None,
+                    log_tail="KeyError: 'OPENAI_API_KEY'",
+                ),
+                delivered=("none",),
+            ),
+            True,
+        ),
         Example("the key is there", app(), False),
         Example(
             "another provider's key does not stand in",
@@ -180,7 +197,8 @@ def _failing_line(process: Process) -> Place | None:
     raising = [error.where for error in process.errors]
     calling = [call.where for call in process.calls]
     building = [client.where for client in process.clients]
-    return next((where[0] for where in (*failed, *raising, *calling, *building) if where), None)
+    seeking = [miss.where for miss in process.environment_misses if key_like(miss.name)]
+    return next((where[0] for where in (*failed, *raising, *calling, *building, *seeking) if where), None)
 
 
 def _story(trouble: Trouble, use: Use, variable: str) -> Iterator[str]:

@@ -48,6 +48,23 @@ class SecretUnreadable(Cause):
             True,
         ),
         Example(
+            "the app reads it at start, and ends",
+            app(
+                keyless(
+                    role="helper",
+                    ended=0.9,
+                    clients=(),
+                    errors=(),
+                    rollcall=(),
+                    files={_FILE: "unreadable"},
+                    drive=None,
+                    log_tail=f"PermissionError: [Errno 13] Permission denied: '{_FILE}'",
+                ),
+                delivered=_DELIVERED,
+            ),
+            True,
+        ),
+        Example(
             "a .env that belongs to another user",
             app(keyless(files={".env": "unreadable"}, clients=(client(key=EMPTY),)), delivered=("dotenv:.env",)),
             True,

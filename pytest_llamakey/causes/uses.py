@@ -22,6 +22,7 @@ from pytest_llamakey.causes.base import (
 from pytest_llamakey.causes.trail import ABSENT, arrived, delivered_names, key_like
 from pytest_llamakey.facts import KeySight
 from pytest_llamakey.spec.model import OPENAI_KEY
+from pytest_llamakey.symptoms.keyed import names_model_key
 from pytest_llamakey.symptoms.rollcall import faulty
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def uses(trouble: Trouble, names: Collection[str]) -> tuple[Use, ...]:
     for sight in sights:
         if sight.state not in {"match", "mangled"} and _look(sight) not in known:
             known.add(_look(sight))
-            found.append(_of_object(trouble, sight))
+            found.append(_of_object(trouble, sight, names))
     # Where nothing shows a key at all, an error that speaks of one does.
     if not found and not sights:
         found += [Use(e.at, _NOTHING, e.where, raised(e)) for e in process.errors if about_keys(e)][:1]
@@ -172,11 +173,23 @@ def _of_call(process: Process, call: Call, names: Collection[str]) -> Use:
     return Use(call.at, call.key, call.where, line, "", literal, _missed(process, (), literal, call.at, names))
 
 
-def _of_object(trouble: Trouble, sight: KeySight) -> Use:
+def _of_object(trouble: Trouble, sight: KeySight, names: Collection[str]) -> Use:
     row = next((row for row in trouble.process.rollcall if row.key == sight), None)
     told = next(symptom.what for symptom in trouble.symptoms if symptom.sight == sight)
     literal = literal_of(trouble.process, sight) if sight.state == "different" else None
-    return Use(math.inf, sight, row.where if row else (), told, row.kind if row else "", literal)
+    if row is not None:
+        return Use(math.inf, sight, row.where, told, row.kind, literal)
+    missed = _sought(trouble.process, names) if sight.state in ABSENT else None
+    if missed is not None:
+        line = moment(missed.at, missed.where, f"{missed.name} is looked up, and is not set")
+        return Use(math.inf, sight, missed.where, line)
+    return Use(math.inf, sight, (), told, "", literal)
+
+
+def _sought(process: Process, names: Collection[str]) -> EnvironmentMiss | None:
+    """The app's last look-up of a key, where no client shows which one went without."""
+    own = [m for m in process.environment_misses if m.where and (m.name in names or names_model_key(m.name))]
+    return next((m for m in reversed(own) if key_like(m.name)), None)
 
 
 def _missed(

@@ -25,6 +25,7 @@ from pytest_llamakey.causes.recorded import (
 from pytest_llamakey.causes.trail import arrived, delivered_names, delivery, holding, key_like, read_by
 from pytest_llamakey.causes.uses import Use, asked, grouped, literal_of, misses_near, once
 from pytest_llamakey.facts import Drive
+from pytest_llamakey.symptoms.keyed import names_model_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -143,6 +144,38 @@ class WrongVariable(Cause):
                 )
             ),
             True,
+        ),
+        Example(
+            "it ends at start for it, and nothing serves",
+            app(
+                worker(
+                    role="helper",
+                    clients=(),
+                    calls=(),
+                    rollcall=(),
+                    environment_misses=(miss(0.4, "OPENAI_KEY", "app.py:5", 'KEY = os.environ["OPENAI_KEY"]'),),
+                    ended=0.5,
+                    drive=None,
+                    log_tail="KeyError: 'OPENAI_KEY'",
+                )
+            ),
+            True,
+        ),
+        Example(
+            "it ends at start for a variable of something else",
+            app(
+                worker(
+                    role="helper",
+                    clients=(),
+                    calls=(),
+                    rollcall=(),
+                    environment_misses=(miss(0.4, "LANGFUSE_SECRET_KEY"),),
+                    ended=0.5,
+                    drive=None,
+                    log_tail="KeyError: 'LANGFUSE_SECRET_KEY'",
+                )
+            ),
+            False,
         ),
         Example(
             "another name, and the app passes it on itself",
@@ -270,7 +303,7 @@ def _failed(trouble: Trouble, names: frozenset[str]) -> Iterator[Use]:
         return
     for missed in reversed(process.environment_misses):
         if (
-            "OPENAI" in missed.name.upper()
+            names_model_key(missed.name)
             and key_like(missed.name)
             and missed.name not in names
             and not any(made.at >= missed.at for made in process.clients)
@@ -293,7 +326,7 @@ def _wanted(process: Process, use: Use, there: Iterable[str]) -> EnvironmentMiss
 def _akin(missed: EnvironmentMiss, use: Use) -> bool:
     """Whether this look-up was for the model's key: in one of the lines of ``use``, or of a name that says so."""
     in_line = any(p.file == q.file and p.line == q.line for p in missed.where[:1] for q in use.where)
-    return in_line or "OPENAI" in missed.name.upper() or "LLM" in missed.name.upper()
+    return in_line or names_model_key(missed.name)
 
 
 def _holder(process: Process, key: KeySight) -> str:

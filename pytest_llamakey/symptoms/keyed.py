@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.symptoms.base import Symptom, died, held_key, key_words, proven
@@ -9,7 +10,15 @@ from pytest_llamakey.symptoms.base import Symptom, died, held_key, key_words, pr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_llamakey.facts import Facts
+    from pytest_llamakey.facts import Facts, Process
+
+
+_MODEL_KEY = re.compile(r"(OPEN_?AI|LLM|GPT|OAI|(^|_)AI_|MODEL).*(KEY|TOKEN|SECRET)$|^API_?(KEY|TOKEN)$")
+
+
+def names_model_key(name: str) -> bool:
+    """Whether a variable of this name is one that an app would take its key of the model from."""
+    return bool(_MODEL_KEY.search(name.upper()))
 
 
 def keyed(facts: Facts) -> Iterator[Symptom]:
@@ -33,7 +42,22 @@ def _never_served(facts: Facts) -> Iterator[Symptom]:
             continue
         for process in replica.processes:
             failed = [client for client in process.clients if client.error and client.key.state != "match"]
-            if process.role != "worker" and failed:
+            if process.role == "worker":
+                continue
+            if failed:
                 sight = failed[-1].key
                 what = f"pid {process.pid} could not build its client with {key_words(sight)}, and nothing serves"
                 yield Symptom("keyed", "key", what, replica.id, process.pid, sight)
+            elif sought := _in_vain(facts, process):
+                held = None if process.key.state == "match" else process.key
+                what = f"pid {process.pid} could not read {sought}, and nothing serves"
+                yield Symptom("keyed", "key", what, replica.id, process.pid, held)
+
+
+def _in_vain(facts: Facts, process: Process) -> str:
+    """The variable or file that the process ended for, by its last words, which name it."""
+    delivered = {way.partition(":")[2] for way in facts.deployment.delivered if way.startswith("env:")}
+    missed = [miss.name for miss in reversed(process.environment_misses) if miss.name in process.log_tail]
+    names = [name for name in missed if name in delivered or names_model_key(name)]
+    files = [path for path, state in process.files.items() if state == "unreadable" and path in process.log_tail]
+    return next(iter(names + files), "")

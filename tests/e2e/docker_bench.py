@@ -153,11 +153,11 @@ class Bench:
             process.wait()
             if process.stdout is not None:
                 process.stdout.close()
-        path = str(self.folder.resolve() / "Dockerfile")
-        label = f"org.pytest-llamakey.build={hashlib.sha256(path.encode()).hexdigest()[:32]}"
-        for image in self.engine.images.list(filters={"label": label}):
-            with contextlib.suppress(APIError):
-                self.engine.images.remove(str(image.id), force=True)
+        for path in self.folder.resolve().rglob("Dockerfile"):
+            label = f"org.pytest-llamakey.build={hashlib.sha256(str(path).encode()).hexdigest()[:32]}"
+            for image in self.engine.api.images(filters={"label": label}):
+                with contextlib.suppress(APIError):
+                    self.engine.images.remove(str(image["Id"]), force=True)
 
 
 def family(pid: int) -> list[psutil.Process]:

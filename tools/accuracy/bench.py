@@ -150,7 +150,9 @@ def _run(workshop: _Recording, made: Case, root: Path) -> Ran:
         for each in report.findings
     )
     seconds = round(time.monotonic() - started, 2)
-    return Ran(made.number, found, report.verdict, report.error, workers, seconds, round(_cpu() - before, 2), workshop.facts)
+    return Ran(
+        made.number, found, report.verdict, report.error, workers, seconds, round(_cpu() - before, 2), workshop.facts
+    )
 
 
 def _workers(report: DeploymentReport) -> tuple[int, ...]:

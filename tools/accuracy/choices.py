@@ -146,7 +146,18 @@ TIMINGS = (
     "default-factory",
 )
 DOTENV_CALLS = ("bare", "find", "beside", "string", "override", "cwd")
-EXTRAS = ("masked-log", "pop-after", "max-requests", "second-client", "warm-up", "checked", "base-argument", "quiet-log", "multi-line", "create-app")
+EXTRAS = (
+    "masked-log",
+    "pop-after",
+    "max-requests",
+    "second-client",
+    "warm-up",
+    "checked",
+    "base-argument",
+    "quiet-log",
+    "multi-line",
+    "create-app",
+)
 
 
 @dataclass(frozen=True)
@@ -212,9 +223,11 @@ def pick(rng: Random, able: Able) -> Choices:
     library = rng.choices(LIBRARIES, [each.weight for each in LIBRARIES])[0]
     server = _server(rng, library)
     framework = rng.choice(
-        {"wsgi": ["flask", "flask", "wsgi"], "asgi": ["fastapi", "fastapi", "starlette", "asgi"], "raw": ["http.server"]}[
-            server.kind
-        ]
+        {
+            "wsgi": ["flask", "flask", "wsgi"],
+            "asgi": ["fastapi", "fastapi", "starlette", "asgi"],
+            "raw": ["http.server"],
+        }[server.kind]
         if server.name != "flask-dev"
         else ["flask"]
     )
@@ -230,7 +243,7 @@ def pick(rng: Random, able: Able) -> Choices:
         way, ["secrets/openai_api_key", "/run/secrets/openai_key", "/etc/app/api_key"]
     )
     home = rng.choice(("inline", "constant", "function"))
-    extras = frozenset(each for each in EXTRAS if rng.random() < 0.15)  # noqa: PLR2004 - a rare extra
+    extras = frozenset(each for each in EXTRAS if rng.random() < 0.15)
     launch = "shell-export" if loading == "file-shell" else rng.choice(["direct"] * 4 + ["shell", "python"])
     chosen = Choices(
         server=server,
@@ -247,7 +260,7 @@ def pick(rng: Random, able: Able) -> Choices:
         prelude=rng.choice(("config", "client") if timing == "post-fork" else ("entry", "entry", "config", "client")),
         dotenv_call=rng.choice(DOTENV_CALLS),
         launch=launch,
-        intercept=library.name != "llama-like" and rng.random() < 0.15,  # noqa: PLR2004 - a rare choice
+        intercept=library.name != "llama-like" and rng.random() < 0.15,
         words=names.pick(rng),
         extras=extras,
     )
@@ -256,7 +269,7 @@ def pick(rng: Random, able: Able) -> Choices:
 
 def _server(rng: Random, library: Library) -> Server:
     # LlamaIndex takes seconds to import, so it is mostly imported once for all workers.
-    cheap = library.family == "bare" or rng.random() < 0.1  # noqa: PLR2004 - a few do all the same
+    cheap = library.family == "bare" or rng.random() < 0.1
     fitting = [each for each in SERVERS if cheap or each.forks in ("preload", "single", "prefork")]
     return rng.choices(fitting, [each.weight for each in fitting])[0]
 

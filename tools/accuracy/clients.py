@@ -64,7 +64,10 @@ def call(choices: Choices, client: str, question: str) -> list[str]:
     model = choices.words.model
     messages = f'[{{"role": "user", "content": {question}}}]'
     if choices.call == "responses":
-        return [f'reply = {wait}{client}.responses.create(model="{model}", input={question})  #@call', "return reply.output_text"]
+        return [
+            f'reply = {wait}{client}.responses.create(model="{model}", input={question})  #@call',
+            "return reply.output_text",
+        ]
     if choices.call == "embedding":
         return [
             f'reply = {wait}{client}.embeddings.create(model="text-embedding-3-small", input=[{question}])  #@call',
@@ -79,7 +82,10 @@ def call(choices: Choices, client: str, question: str) -> list[str]:
         each = "async for part in parts" if choices.library.is_async else "for part in parts"
         if generates(choices):
             return [*lines, f"{each}:", "    if part.choices:", '        yield part.choices[0].delta.content or ""']
-        return [*lines, f'return "".join([p.choices[0].delta.content or "" {each.replace("part ", "p ")} if p.choices])']
+        return [
+            *lines,
+            f'return "".join([p.choices[0].delta.content or "" {each.replace("part ", "p ")} if p.choices])',
+        ]
     lines = [f'reply = {wait}{client}.chat.completions.create(model="{model}", messages={messages})  #@call']
     return [*lines, 'return reply.choices[0].message.content or ""']
 

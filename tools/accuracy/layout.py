@@ -87,7 +87,9 @@ def lay_out(choices: Choices) -> App:
     """The app of these choices, right in every way."""
     source = Source()
     words = choices.words
-    folder = {"single": "", "modules": "", "package": f"{words.package}/", "src": f"src/{words.package}/"}[choices.layout]
+    folder = {"single": "", "modules": "", "package": f"{words.package}/", "src": f"src/{words.package}/"}[
+        choices.layout
+    ]
     entry = f"{folder}{words.entry}.py"
     config, client = (f"{folder}{name}.py" for name in (words.config_module, words.client_module))
     if not choices.modules:
@@ -166,7 +168,13 @@ def _write_entry(app: App, loaded: Loading, served: web.WebCode) -> None:
         body += ["", "", 'if __name__ == "__main__":  #@main', *indented(serving_lines)]
     body = [*_noted(choices), *body]
     if not choices.modules:
-        imports = [*loaded.prelude.imports, *loaded.definitions.imports, *loaded.expression_imports, *made.imports, *imports]
+        imports = [
+            *loaded.prelude.imports,
+            *loaded.definitions.imports,
+            *loaded.expression_imports,
+            *made.imports,
+            *imports,
+        ]
         body = [*loaded.prelude.lines, *loaded.definitions.lines, *made.lines, *_warm_up(choices), *body]
         app.source.add(app.entry, _module(imports, body))
         _pop_after(app)
@@ -196,7 +204,11 @@ def _warm_up(choices: Choices) -> list[str]:
 def _pop_after(app: App) -> None:
     """A tidy app takes the key out of its environment once its client has it."""
     choices = app.choices
-    at_once = choices.eager and choices.loading in ("implicit", "item", "getenv", "getenv-default") and choices.home != "function"
+    at_once = (
+        choices.eager
+        and choices.loading in ("implicit", "item", "getenv", "getenv-default")
+        and choices.home != "function"
+    )
     if "pop-after" in choices.extras and at_once and choices.modules and choices.timing != "settings":
         app.source.add(app.client, ["", f'os.environ.pop("{choices.variable}", None)  #@pop'])
         app.source.files[app.client].insert(0, "import os")

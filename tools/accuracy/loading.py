@@ -94,7 +94,10 @@ def _settings(choices: Choices, prelude: Code) -> Loading:
         return Loading(prelude, code, ("settings",), f"settings.{name}")
     if choices.loading.startswith("environs"):
         read = (f'env.read_env("{choices.path}", recurse=False)  #@load',) if choices.delivery == "dotenv" else ()
-        code = Code(("from environs import Env",), ("env = Env()", *read, f'{choices.words.constant} = env.str("{name}")  #@read'))
+        code = Code(
+            ("from environs import Env",),
+            ("env = Env()", *read, f'{choices.words.constant} = env.str("{name}")  #@read'),
+        )
         return Loading(prelude, code, (choices.words.constant,), choices.words.constant)
     field = name.lower()
     imports = ["from pydantic_settings import BaseSettings"]
@@ -106,7 +109,13 @@ def _settings(choices: Choices, prelude: Code) -> Loading:
     secret = choices.home != "inline"
     if secret:
         imports.insert(0, "from pydantic import SecretStr")
-    lines = ["", "", "class AppSettings(BaseSettings):", *body, f"    {field}: {'SecretStr' if secret else 'str'}  #@read"]
+    lines = [
+        "",
+        "",
+        "class AppSettings(BaseSettings):",
+        *body,
+        f"    {field}: {'SecretStr' if secret else 'str'}  #@read",
+    ]
     value = f"{field}.get_secret_value()" if secret else field
     if choices.home == "function":
         imports.insert(0, "from functools import lru_cache")
@@ -119,7 +128,9 @@ def _settings(choices: Choices, prelude: Code) -> Loading:
 def _prelude(choices: Choices, file: str) -> Code:
     target = choices.library.variable
     if choices.loading == "copied":
-        return Code(("import os",), (f'os.environ["{target}"] = os.environ["{choices.variable}"]  #@prelude,load,read',))
+        return Code(
+            ("import os",), (f'os.environ["{target}"] = os.environ["{choices.variable}"]  #@prelude,load,read',)
+        )
     if choices.loading == "file-environ":
         line = f'os.environ["{target}"] = Path({key_path(choices)}).read_text().strip()  #@prelude,load,read'
         return Code(("import os", "from pathlib import Path"), (line,))

@@ -37,8 +37,10 @@ def command(choices: Choices, module: str, *, factory: bool) -> list[str]:
 
 def needs_path(choices: Choices) -> bool:
     """Whether ``PYTHONPATH`` must name the source folder."""
-    return choices.layout == "src" and not choices.server.name.startswith(("gunicorn", "uvicorn")) or (
-        choices.layout == "src" and choices.server.script
+    return (
+        choices.layout == "src"
+        and not choices.server.name.startswith(("gunicorn", "uvicorn"))
+        or (choices.layout == "src" and choices.server.script)
     )
 
 

@@ -91,5 +91,8 @@ def table(judged: Iterable[Judged]) -> str:
     totals = [str(sum(counts[cause, column] for cause in causes)) for column in COLUMNS]
     lines.append(f"| all faults | {' | '.join(totals)} |")
     right = {column: counts[RIGHT, column] for column in COLUMNS}
-    lines += ["", f"Right apps: {right['planted']}, without any finding: {right['found']}, false alarms: {right['missed']}."]
+    lines += [
+        "",
+        f"Right apps: {right['planted']}, without any finding: {right['found']}, false alarms: {right['missed']}.",
+    ]
     return "\n".join(lines)

@@ -111,7 +111,15 @@ def _service(parts: _Parts) -> _Made:
     attribute = words.holder.lstrip("_")
     build = parts.built(f"self.{attribute} = ")
     body = ["def __init__(self):", *indented(build), *parts.answer(f"self.{attribute}", extra="self, ")[1:]]
-    lines = ["", "", f"class {words.cls}:", *indented(body), "", "", f"{words.answer} = {words.cls}().{words.answer}  #@instance"]
+    lines = [
+        "",
+        "",
+        f"class {words.cls}:",
+        *indented(body),
+        "",
+        "",
+        f"{words.answer} = {words.cls}().{words.answer}  #@instance",
+    ]
     return (), lines, (words.answer,), False
 
 
@@ -132,7 +140,12 @@ def _given(parts: _Parts) -> _Made:
 
 def _thread(parts: _Parts) -> _Made:
     words = parts.choices.words
-    work = ["", "", f"def _work({words.field}):", *indented([*parts.built(f"{words.holder} = "), *parts.call(words.holder)])]
+    work = [
+        "",
+        "",
+        f"def _work({words.field}):",
+        *indented([*parts.built(f"{words.holder} = "), *parts.call(words.holder)]),
+    ]
     body = [f"return _pool.submit(_work, {words.field}).result()"]
     lines = ["_pool = ThreadPoolExecutor(2)", *work, "", "", f"def {words.answer}({words.field}):", *indented(body)]
     return ("from concurrent.futures import ThreadPoolExecutor",), lines, (words.answer,), False
@@ -159,7 +172,12 @@ def _subclass(parts: _Parts) -> _Made:
     name = f"Patient{parts.choices.library.cls}"
     init = ["def __init__(self, **options):", "    super().__init__(timeout=60.0, **options)  #@inner"]
     lines = ["", "", f"class {name}({parts.choices.library.cls}):", *indented(init), "", ""]
-    return (), [*lines, *parts.built(f"{words.holder} = ", "", name), *parts.answer(words.holder)], (words.answer,), False
+    return (
+        (),
+        [*lines, *parts.built(f"{words.holder} = ", "", name), *parts.answer(words.holder)],
+        (words.answer,),
+        False,
+    )
 
 
 def _module(parts: _Parts) -> _Made:

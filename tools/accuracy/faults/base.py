@@ -50,7 +50,7 @@ class Fault:
 
 def foreign_key(rng: Random) -> str:
     """A key of somebody's, or what stands in its place in examples."""
-    if rng.random() < 0.4:  # noqa: PLR2004 - placeholders are common
+    if rng.random() < 0.4:
         return rng.choice(PLACEHOLDERS)
     letters = "".join(rng.choice("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789") for _ in range(40))
     return f"sk-proj-{letters}"

@@ -99,7 +99,7 @@ def _printed(app: App, rng: Random) -> Planted:
     name = app.choices.variable
     lines = (
         f'print("using key", os.environ["{name}"])',
-        f'print(f"config: {{dict(os.environ)}}")',
+        'print(f"config: {dict(os.environ)}")',
         f'logging.getLogger(__name__).warning("the key is %s", os.environ["{name}"])',
     )
     line = rng.choice(lines)

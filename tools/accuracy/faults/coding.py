@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from tools.accuracy.choices import Able, Choices
     from tools.accuracy.layout import App
 
-WRAPS = ('"Bearer " + {}', '{} + "\\n"', "repr({})", "{}[:24]", '{} + " "', "'\"' + {} + '\"'", '{} + "\\r"', '"\\ufeff" + {}')
+WRAPS = (
+    '"Bearer " + {}',
+    '{} + "\\n"',
+    "repr({})",
+    "{}[:24]",
+    '{} + " "',
+    "'\"' + {} + '\"'",
+    '{} + "\\r"',
+    '"\\ufeff" + {}',
+)
 SHELL_WRAPS = ("'${}'", "${} ", "Bearer ${}", '\\"${}\\"')
 
 
@@ -89,7 +98,9 @@ def _overwritten_in_one(app: App, _rng: Random) -> Planted:
 
 
 def _late_in_every_worker(chosen: Choices, _able: Able) -> bool:
-    fork_first = chosen.server.forks == "worker" or (not chosen.eager and chosen.home != "constant" or chosen.timing == "cache")
+    fork_first = chosen.server.forks == "worker" or (
+        not chosen.eager and chosen.home != "constant" or chosen.timing == "cache"
+    )
     preload_reads_late = chosen.server.forks != "preload" or chosen.loading == "implicit" or chosen.home != "constant"
     given_early = chosen.server.forks == "preload" and (chosen.eager or chosen.timing in ("factory", "extension"))
     return (
@@ -250,7 +261,9 @@ FAULTS = (
     Fault("hardcoded-key", "into the environment", _overwritten_after_load, _literal_environment),
     Fault("hardcoded-key", "as a constant", _has_constant, _literal_constant, "key"),
     Fault("client-before-env", "loaded below the client", _can_be_late, _late),
-    Fault("client-before-env", "loaded below the client, with a default", _can_be_late_with_default, _late_with_default),
+    Fault(
+        "client-before-env", "loaded below the client, with a default", _can_be_late_with_default, _late_with_default
+    ),
     Fault("client-before-env", "loaded in a hook", _can_be_late_in_hook, _late_in_hook),
     Fault("env-after-start", "loaded after the fork", _can_load_after_fork, _after_fork),
     Fault("env-after-start", "loaded after the launch", _can_load_after_spawn, _after_spawn),

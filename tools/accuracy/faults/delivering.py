@@ -102,7 +102,9 @@ def _decouple_repository(chosen: Choices) -> bool:
 
 def _elsewhere(app: App, rng: Random) -> Planted:
     chosen = app.choices
-    path = rng.choice([each for each in ("deploy/.env", "conf/.env", ".env.production", ".env.local") if each != chosen.path])
+    path = rng.choice(
+        [each for each in ("deploy/.env", "conf/.env", ".env.production", ".env.local") if each != chosen.path]
+    )
     other = f":{chosen.variable}" if chosen.variable != "OPENAI_API_KEY" else ""
     app.key = [f"dotenv:{path}{other}"]
     return Planted("dotenv-not-found", WHERE_READ)
