@@ -9,7 +9,7 @@ SAMPLES := sample_images
 DEMO := $(wildcard $(SAMPLES)/*/llamakey.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint accuracy clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,10 @@ lint: $(VENV)/.ready-dev ## ruff and mypy
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+accuracy: $(VENV)/.ready-accuracy ## measure the diagnosis on generated apps: SEED=… COUNT=400 ONLY=17,23 JOBS=2
+	nice -n 10 $(BIN)/python -m tools.accuracy $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) \
+	  $(if $(ONLY),--only $(ONLY)) $(if $(JOBS),--jobs $(JOBS))
+
 clean: ## remove the virtual environment and all caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -42,6 +46,11 @@ $(VENV)/.ready: pyproject.toml $(SAMPLES)/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable . --requirement $(SAMPLES)/requirements.txt
+	@touch $@
+
+# Libraries that the generated apps load their key with; environs 11 is the last that goes with LlamaIndex's packages.
+$(VENV)/.ready-accuracy: $(VENV)/.ready-dev
+	$(BIN)/python -m pip install --quiet pydantic-settings dynaconf python-decouple 'environs<12'
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready

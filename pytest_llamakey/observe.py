@@ -66,10 +66,9 @@ def replica_facts(recorded: Recorded, calls: Mapping[int, tuple[Call, ...]]) -> 
     mains = {row.pid for row in (*recorded.driven.first.mains, *recorded.driven.last.mains)} - workers
     helpers = {pid for pid in by_pid if pid not in workers | mains and (calls.get(pid) or _has_client(by_pid[pid]))}
     if not workers:
-        # Nothing ever served: whoever looked for a key in vain may be the reason, and whoever started it may know why.
+        # Nothing ever served: whoever looked for a key in vain may be the reason.
         helpers |= {pid for pid in by_pid if pid not in mains and _sought(by_pid[pid])}
-        mains |= _parents(helpers, by_pid)
-        helpers -= mains
+    mains |= _parents(workers | mains | helpers, by_pid) - workers - helpers
     parts: list[tuple[int, Role]] = [
         *((pid, "main") for pid in sorted(mains)),
         *((pid, "worker") for pid in sorted(workers)),
@@ -110,12 +109,14 @@ def _sought(records: Iterable[ProcessRecord]) -> bool:
 
 
 def _parents(pids: Iterable[int], by_pid: Mapping[int, list[ProcessRecord]]) -> set[int]:
+    """The processes above these, as far as they reported: whoever started a process may know what it was started with."""
     found: set[int] = set()
-    for pid in pids:
-        parent = by_pid[pid][-1].hello.ppid
-        while parent in by_pid and parent not in found:
+    waiting = [pid for pid in pids if pid in by_pid]
+    while waiting:
+        parent = by_pid[waiting.pop()][-1].hello.ppid
+        if parent in by_pid and parent not in found:
             found.add(parent)
-            parent = by_pid[parent][-1].hello.ppid
+            waiting.append(parent)
     return found
 
 

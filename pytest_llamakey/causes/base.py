@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pytest_llamakey.facts import CallError, Client, Facts, KeySight, Process, Replica
 
+_PYTHON = re.compile(r"python[\d.]*$")
 _EMPTY_DEFAULT = re.compile(r"""(?:getenv|environ\.get)\([^()]*,\s*(?:""|'')\s*\)""")
 
 KEY_SYMPTOMS: frozenset[Kind] = frozenset(
@@ -157,9 +158,23 @@ def built(client: Client) -> str:
     return moment(client.at, client.where, f"{class_name(client.kind)}(...) {end}")
 
 
-def begun(process: Process, what: str) -> str:
-    """The timeline's line for a process: ``0.30 s pid 7 started without a key``."""
+def begun(trouble: Trouble, at: float, what: str) -> str:
+    """The timeline's line for the start of the process, or of the one it was forked from, that lived at that moment.
+
+    ``0.30 s pid 7 started without a key``.
+    """
+    process = trouble.process
+    if at < process.started:
+        process = next((p for p in ancestors(trouble.replica, process) if p.started <= at), process)
     return f"{process.started:.2f} s pid {process.pid} started {what}"
+
+
+def program(process: Process) -> str:
+    """The process's command without the folders it was found in: ``gunicorn app:app``."""
+    words = process.command.split()
+    if len(words) > 1 and _PYTHON.match(words[0].rpartition("/")[2]) and not words[1].startswith("-"):
+        words = words[1:] if words[1].startswith("/") else words
+    return " ".join([word.rpartition("/")[2] for word in words[:1]] + words[1:])
 
 
 def raised(error: CallError) -> str:

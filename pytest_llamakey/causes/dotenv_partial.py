@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun, innermost, moment
+from pytest_llamakey.causes.base import Cause, Example, KEY_SYMPTOMS, begun, innermost, moment, program
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     MISSING,
@@ -123,9 +123,9 @@ def _story(trouble: Trouble, use: Use, loads: list[tuple[Process, DotenvLoad]], 
     process = trouble.process
     for other, load in loads:
         yield moment(
-            load.at, load.where, f"load_dotenv() sets the key from {load.path} in pid {other.pid} ({other.command})"
+            load.at, load.where, f"load_dotenv() sets the key from {load.path} in pid {other.pid} ({program(other)})"
         )
-    yield begun(process, f"({process.command}) and never loads {file}")
+    yield begun(trouble, process.started, f"({program(process)}) and never loads {file}")
     yield use.line
 
 
@@ -133,5 +133,5 @@ def _fix(trouble: Trouble, loads: list[tuple[Process, DotenvLoad]], file: str) -
     if loads:
         place = innermost(loads[0][1].where)
         seen = f", as {place} does" if place else ""
-        return f"Load {file} in the entry point of {trouble.process.command!r} too{seen}, before a client is built."
+        return f"Load {file} in the entry point of {program(trouble.process)!r} too{seen}, before a client is built."
     return f"Load {file} where every entry point passes, before the first client is built: none that ran does."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun, innermost, key_label, moment, place_of
+from pytest_llamakey.causes.base import Cause, Example, KEY_SYMPTOMS, begun, innermost, key_label, moment, place_of
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     FOREIGN,
@@ -147,7 +147,7 @@ class DotenvShadowed(Cause):
                 evidence=[
                     moment(setter.at, setter.where, f"{name} set to {key_label(sight)}")
                     if setter
-                    else begun(trouble.process, f"with {name}={key_label(sight)}"),
+                    else begun(trouble, min(load.at, use.at), f"with {name}={key_label(sight)}"),
                     moment(
                         load.at, load.where, f"load_dotenv() finds the key in {load.path} and leaves {name} as it is"
                     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, ancestors, begun, innermost, moment
+from pytest_llamakey.causes.base import Cause, Example, KEY_SYMPTOMS, ancestors, begun, innermost, moment, program
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     MATCH,
@@ -122,8 +122,8 @@ class EnvAfterStart(Cause):
                 once(trouble for _late, trouble, _use in group),
                 where=[place, use.place],
                 evidence=[
-                    begun(trouble.process, "without the key"),
-                    moment(event.at, event.where, f"the key is set in pid {setter.pid} ({setter.command})"),
+                    begun(trouble, trouble.process.started, "without the key"),
+                    moment(event.at, event.where, f"the key is set in pid {setter.pid} ({program(setter)})"),
                     use.line,
                 ],
                 fix=f"Run {place or 'what sets the key'} before the processes that need it start, or in each of them.",

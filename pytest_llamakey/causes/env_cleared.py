@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, ancestors, place_of
+from pytest_llamakey.causes.base import Cause, Example, KEY_SYMPTOMS, ancestors, place_of, program
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     MATCH,
@@ -167,11 +167,13 @@ def _loss(facts: Facts, replica: Replica, process: Process) -> _Loss | None:
     """Where, going upwards from a process that started without the key, there was one that had it."""
     child = process
     for parent in (*ancestors(replica, process), None):
-        known = {name: sight for name, sight in (child.parent_environment or {}).items() if is_key(sight)}
+        # Where the parent is known, what it was started with says less than what it had by then.
+        alone = parent is None or not parent.reported
+        known = {name for name, sight in (child.parent_environment or {}).items() if is_key(sight)} if alone else set()
         had = () if parent is None else holding(replica, parent, child.started)
         if had or known:
-            who = f"pid {child.ppid}" if parent is None else f"pid {parent.pid} ({parent.command})"
-            return _Loss(who, (*had, *sorted(known))[0], child.started, child.pid, child.command, child)
+            who = f"pid {child.ppid}" if parent is None else f"pid {parent.pid} ({program(parent)})"
+            return _Loss(who, (*had, *sorted(known))[0], child.started, child.pid, program(child), child)
         if parent is None or any(map(is_key, parent.environment.values())):
             break  # it went lost inside that process
         if parent.reported:
@@ -181,7 +183,7 @@ def _loss(facts: Facts, replica: Replica, process: Process) -> _Loss | None:
     given = [way.partition(":")[2] for way in facts.deployment.delivered if way.startswith("env:")]
     if parent is None and given and facts.deployment.runtime in _SETS_VARIABLES and child.reported:
         first = "the container" if facts.deployment.runtime == "docker" else "the command's environment"
-        return _Loss(first, given[0], child.started, child.pid, child.command, child)
+        return _Loss(first, given[0], child.started, child.pid, program(child), child)
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun, innermost, moment, place_of
+from pytest_llamakey.causes.base import Cause, Example, KEY_SYMPTOMS, begun, innermost, moment, place_of
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     FOREIGN,
@@ -170,10 +170,10 @@ def _story(literal: Place | None, trouble: Trouble, use: Use) -> Iterator[str]:
     process = trouble.process
     had = [name for name, sight in process.environment.items() if sight == MATCH]
     if had:
-        yield begun(process, f"with the key in {had[0]}")
+        yield begun(trouble, use.at, f"with the key in {had[0]}")
     held = [name for name, sight in process.environment.items() if sight == use.key]
     if literal is None and held:
-        yield begun(process, f"with {held[0]}={use.key.shown}, which is not what was delivered")
+        yield begun(trouble, use.at, f"with {held[0]}={use.key.shown}, which is not what was delivered")
     for each in process.environment_changes:
         if each.literal is not None and each.key == use.key:
             yield moment(each.at, each.where, f"{each.name} set to the literal {each.key.shown}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun
+from pytest_llamakey.causes.base import Cause, Example, KEY_SYMPTOMS, begun
 from pytest_llamakey.causes.recorded import EMPTY, app, client, keyless, main_process, source, worker
 from pytest_llamakey.causes.trail import delivered_names
 from pytest_llamakey.causes.uses import bereft, once
@@ -84,7 +84,7 @@ class KeyBuildOnly(Cause):
                 where=[line.place for line in lines],
                 evidence=[
                     *(f"{line.place} {line.place.text or line.name}: ends with the build" for line in lines[:2]),
-                    begun(trouble.process, "without a key"),
+                    begun(trouble, use.at, "without a key"),
                     use.line,
                 ],
                 fix=f"Give the key to the container when it starts: that of {lines[0].place} ends with the build.",

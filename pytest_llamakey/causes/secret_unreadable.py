@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, Trouble, begun, raised
+from pytest_llamakey.causes.base import Cause, Example, KEY_SYMPTOMS, Trouble, begun, raised
 from pytest_llamakey.causes.recorded import EMPTY, NO_KEY_ERROR, app, client, keyless, roll, source, worker
 from pytest_llamakey.causes.trail import delivery
 from pytest_llamakey.causes.uses import Use, bereft, grouped, once
@@ -123,8 +123,8 @@ class SecretUnreadable(Cause):
 
 
 def _story(path: str, group: list[tuple[str, Trouble, Use]]) -> Iterator[str]:
-    for _path, trouble, _use in group[:3]:
-        yield begun(trouble.process, f"as a user who may not read {path}")
+    for _path, trouble, use in group[:3]:
+        yield begun(trouble, use.at, f"as a user who may not read {path}")
     _path, trouble, use = group[0]
     yield use.line
     yield from (raised(error) for error in trouble.process.errors[:1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun
+from pytest_llamakey.causes.base import Cause, Example, KEY_SYMPTOMS, begun
 from pytest_llamakey.causes.recorded import FOREIGN, app, call, client, dotenv, redeployed, roll, worker
 from pytest_llamakey.causes.trail import delivery
 from pytest_llamakey.causes.uses import asked, grouped, once
@@ -89,6 +89,6 @@ def _story(group: list[tuple[Trouble, Use]]) -> Iterator[str]:
     trouble, use = group[0]
     now = [name for name, sight in trouble.process.environment.items() if sight.shown == "<key>"]
     if now:
-        yield begun(trouble.process, f"with the present key in {now[0]}")
+        yield begun(trouble, use.at, f"with the present key in {now[0]}")
     yield from (use.line for _trouble, use in group[:2])
     yield from [symptom.what for symptom in trouble.symptoms if symptom.sight == use.key][:1]

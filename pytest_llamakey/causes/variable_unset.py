@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun
+from pytest_llamakey.causes.base import Cause, Example, KEY_SYMPTOMS, begun
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     FOREIGN,
@@ -129,7 +129,7 @@ class VariableUnset(Cause):
                 where=[line.place],
                 evidence=[
                     f"{line.place} {line.place.text}: nobody sets {sources} there",
-                    begun(trouble.process, f"with {line.name} empty"),
+                    begun(trouble, use.at, f"with {line.name} empty"),
                     use.line,
                 ],
                 fix=f"Take {line.place} out and deliver {line.name} when the app starts, or give {sources} a value.",

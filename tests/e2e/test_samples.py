@@ -9,7 +9,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "sample_images").glob("*/llamakey.toml"))
 SAMPLES = [Path(file).parent.name for file in FILES]
-BROKEN = {"broken_client_before_env": ["client-before-env"], "broken_key_missing": ["key-missing"]}
+BROKEN = {
+    "broken_client_before_env": ["client-before-env"],
+    "broken_key_missing": ["key-missing"],
+    "gate_serves_anyway": ["serves-without-key"],
+    "rotation_stale": ["stale-key"],
+}
 REAL_KEY = "sk-proj-" + "Zq7" * 20
 
 

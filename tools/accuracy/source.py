@@ -73,7 +73,7 @@ class Source:
         """Take out all lines that bear ``mark`` and return them, marks included."""
         taken: list[str] = []
         for path, lines in self.files.items():
-            kept = []
+            kept: list[str] = []
             for line in lines:
                 (taken if mark in marks_of(line) else kept).append(line)
             self.files[path] = kept

@@ -76,3 +76,8 @@ def can_come_before_client(chosen: Choices) -> bool:
 def plain_line(chosen: Choices) -> bool:
     """Whether the client is built on one line."""
     return "multi-line" not in chosen.extras
+
+
+def loads_by_itself(chosen: Choices) -> bool:
+    """Whether the server loads ``.env`` before the app can (``flask run`` does: flask.palletsprojects.com, dotenv)."""
+    return chosen.server.name == "flask-dev"

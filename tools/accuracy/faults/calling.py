@@ -201,7 +201,8 @@ FAULTS = (
     Fault("provider-mismatch", "OpenAI's class for Azure", _openai_class, _openai_class_for_azure),
     Fault("provider-mismatch", "Azure's class for OpenAI", _azure, _azure_class_for_openai),
     Fault("key-in-logs", "printed", _printable, _printed, "log"),
-    Fault("key-in-logs", "in the answer", _answers_json, _returned, "log"),
+    # Of no part: an app that cannot call does not answer.
+    Fault("key-in-logs", "in the answer", _answers_json, _returned),
     Fault("worker-silent", "a canned answer", _known_framework, _canned),
     Fault("worker-silent", "an error before the call", _any_app, _raising),
     Fault("worker-silent", "another route", _routes, _other_route),

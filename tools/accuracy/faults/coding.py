@@ -11,6 +11,7 @@ from tools.accuracy.faults.base import (
     before_client,
     can_come_before_client,
     foreign_key,
+    loads_by_itself,
     plain_line,
 )
 from tools.accuracy.layout import HOOKS
@@ -182,7 +183,15 @@ def _can_be_late(chosen: Choices, _able: Able) -> bool:
     preluded = chosen.loading in ("dotenv", "dotenv-item", "file-environ", "copied") and chosen.prelude == "entry"
     below = chosen.modules or chosen.framework in ("flask", "fastapi")
     early = chosen.eager or (chosen.loading == "dotenv-item" and chosen.home == "constant")
-    return preluded and below and early and "second-client" not in chosen.extras and "warm-up" not in chosen.extras
+    loaded = chosen.loading.startswith("dotenv") and loads_by_itself(chosen)
+    return (
+        preluded
+        and not loaded
+        and below
+        and early
+        and "second-client" not in chosen.extras
+        and "warm-up" not in chosen.extras
+    )
 
 
 def _can_be_late_with_default(chosen: Choices, able: Able) -> bool:

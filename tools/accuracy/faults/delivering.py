@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tools.accuracy import names
-from tools.accuracy.faults.base import WHERE_READ, Fault, Planted
+from tools.accuracy.faults.base import WHERE_READ, Fault, Planted, loads_by_itself
 from tools.accuracy.source import bare, marked
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _elsewhere(app: App, rng: Random) -> Planted:
 
 
 def _reads_a_dotenv(chosen: Choices, _able: Able) -> bool:
-    return chosen.loading in (*READS_DOTENV, "dotenv-values")
+    return chosen.loading in (*READS_DOTENV, "dotenv-values") and not loads_by_itself(chosen)
 
 
 def _elsewhere_run(app: App, _rng: Random) -> Planted:
@@ -135,12 +135,13 @@ def _only_as_main(app: App, _rng: Random) -> Planted:
 
 
 def _has_an_entry_that_loads(chosen: Choices, _able: Able) -> bool:
-    return chosen.loading in LOADS_DOTENV and chosen.prelude == "entry" and not chosen.server.script
+    loads = chosen.loading in LOADS_DOTENV and chosen.prelude == "entry"
+    return loads and not chosen.server.script and not loads_by_itself(chosen)
 
 
 def _forbidden(app: App, _rng: Random) -> Planted:
     app.shell(f'chmod 000 "{app.choices.path}"')
-    return Planted("secret-unreadable", WHERE_READ)
+    return Planted("secret-unreadable", (*WHERE_READ, "toml-key"))
 
 
 def _unprivileged(app: App, _rng: Random) -> Planted:
@@ -149,14 +150,14 @@ def _unprivileged(app: App, _rng: Random) -> Planted:
         app.source.edit("start", "gunicorn ", f"gunicorn {' '.join(user)} ")
     else:
         app.command += user
-    return Planted("secret-unreadable", WHERE_READ)
+    return Planted("secret-unreadable", (*WHERE_READ, "toml-key"))
 
 
 def _dropped(app: App, _rng: Random) -> Planted:
     path, index = app.source.find("fork")
     indent = len(app.source.files[path][index]) - len(app.source.files[path][index].lstrip()) + 4
     app.source.files[path].insert(index + 1, " " * indent + "os.setuid(65534)")
-    return Planted("secret-unreadable", WHERE_READ)
+    return Planted("secret-unreadable", (*WHERE_READ, "toml-key"))
 
 
 def _reads_late(chosen: Choices) -> bool:

@@ -1,0 +1,25 @@
+import os
+
+from flask import Flask, request
+from llama_index.core import Settings
+from llama_index.llms.openai import OpenAI
+
+
+def openai_key():
+    return os.environ["OPENAI_API_KEY"]
+
+
+Settings.llm = OpenAI(model="gpt-4o-mini", api_key=openai_key())
+
+app = Flask(__name__)
+
+
+@app.get("/health")
+def health():
+    return {"ok": True}
+
+
+@app.post("/ask")
+def ask():
+    answer = Settings.llm.complete(request.get_json()["q"])
+    return {"answer": answer.text}
