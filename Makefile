@@ -48,7 +48,7 @@ $(VENV)/.ready: pyproject.toml $(SAMPLES)/requirements.txt
 	$(BIN)/python -m pip install --quiet --editable . --requirement $(SAMPLES)/requirements.txt
 	@touch $@
 
-# Libraries that the generated apps load their key with; environs 11 is the last that goes with LlamaIndex's packages.
+# Libraries that the generated apps load their key with; newer environs need marshmallow 4, LlamaIndex's packages 3.
 $(VENV)/.ready-accuracy: $(VENV)/.ready-dev
 	$(BIN)/python -m pip install --quiet pydantic-settings dynaconf python-decouple 'environs<12'
 	@touch $@

@@ -109,7 +109,7 @@ def _sought(records: Iterable[ProcessRecord]) -> bool:
 
 
 def _parents(pids: Iterable[int], by_pid: Mapping[int, list[ProcessRecord]]) -> set[int]:
-    """The processes above these, as far as they reported: whoever started a process may know what it was started with."""
+    """The processes above these, as far as they reported: who starts a process may know what it was started with."""
     found: set[int] = set()
     waiting = [pid for pid in pids if pid in by_pid]
     while waiting:

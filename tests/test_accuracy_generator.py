@@ -7,9 +7,9 @@ import dataclasses
 from random import Random
 
 import pytest
+
 from pytest_llamakey.spec.model import CAUSES, Defaults
 from pytest_llamakey.spec.toml import read_deployments
-
 from tools.accuracy.bench import Named, Ran, write
 from tools.accuracy.cases import Case, case
 from tools.accuracy.choices import NEEDS, TIMINGS, Able, pick

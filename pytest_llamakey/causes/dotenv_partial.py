@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import Cause, Example, KEY_SYMPTOMS, begun, innermost, moment, program
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun, innermost, moment, program
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     MISSING,

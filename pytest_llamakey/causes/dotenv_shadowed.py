@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import Cause, Example, KEY_SYMPTOMS, begun, innermost, key_label, moment, place_of
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun, innermost, key_label, moment, place_of
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     FOREIGN,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import Cause, Example, KEY_SYMPTOMS, ancestors, begun, innermost, moment, program
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, ancestors, begun, innermost, moment, program
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     MATCH,

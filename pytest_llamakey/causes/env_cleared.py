@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import Cause, Example, KEY_SYMPTOMS, ancestors, place_of, program
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, ancestors, place_of, program
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     MATCH,

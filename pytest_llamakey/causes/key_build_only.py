@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import Cause, Example, KEY_SYMPTOMS, begun
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun
 from pytest_llamakey.causes.recorded import EMPTY, app, client, keyless, main_process, source, worker
 from pytest_llamakey.causes.trail import delivered_names
 from pytest_llamakey.causes.uses import bereft, once

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import Cause, Example, KEY_SYMPTOMS, Trouble, begun, raised
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, Trouble, begun, raised
 from pytest_llamakey.causes.recorded import EMPTY, NO_KEY_ERROR, app, client, keyless, roll, source, worker
 from pytest_llamakey.causes.trail import delivery
 from pytest_llamakey.causes.uses import Use, bereft, grouped, once

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import Cause, Example, KEY_SYMPTOMS, begun
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun
 from pytest_llamakey.causes.recorded import FOREIGN, app, call, client, dotenv, redeployed, roll, worker
 from pytest_llamakey.causes.trail import delivery
 from pytest_llamakey.causes.uses import asked, grouped, once

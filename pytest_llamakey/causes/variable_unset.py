@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import Cause, Example, KEY_SYMPTOMS, begun
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     FOREIGN,

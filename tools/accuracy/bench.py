@@ -142,7 +142,7 @@ def _run(workshop: _Recording, made: Case, root: Path) -> Ran:
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         write(made, folder)
-        (deployment,) = read_deployments(folder / CONFIG, root, Defaults())
+        (deployment,) = read_deployments(folder / CONFIG, folder, Defaults())
         report = run(workshop, deployment, DEFAULT_CHECKS, lambda _line: None).report
     workers = _workers(report)
     found = tuple(
