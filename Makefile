@@ -26,6 +26,10 @@ test: lint ## lint, type check and all tests; engine tests need a container engi
 	@image="$$(tools/engine)" && export LLAMAKEY_TEST_PYTHON_IMAGE="$${image#PYTHON_IMAGE=}"; \
 	set -x; $(PYTEST) $(PYTEST_ARGS)
 
+retest: $(VENV)/.ready-dev ## only the tests that failed last
+	@image="$$(tools/engine)" && export LLAMAKEY_TEST_PYTHON_IMAGE="$${image#PYTHON_IMAGE=}"; \
+	set -x; $(PYTEST) --last-failed --last-failed-no-failures none $(PYTEST_ARGS)
+
 lint: $(VENV)/.ready-dev ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check

@@ -46,7 +46,7 @@ def test_a_finding_names_cause_line_and_fix(bench: Bench) -> None:
         [
             "*shop: keyed*",
             "Not every worker holds the delivered key: pid * holds no key*",
-            "key-missing  shop/llamakey.toml:6",
+            "key-missing  shop/llamakey.toml:6, server.py:*",
             "    fix: Deliver the key*",
             "*shop: wire*",
             "FAILED shop/llamakey.toml::shop::keyed - Not every worker*",
