@@ -19,7 +19,7 @@ KeyState = Literal["match", "missing", "empty", "mangled", "different"]
 Role = Literal["main", "worker", "helper"]
 Via = Literal["startup", "request", "task", "rollcall"]
 FileState = Literal["readable", "unreadable", "absent"]
-Instruction = Literal["env", "arg", "copy", "run", "secret-mount", "ignored", "user", "command"]
+Instruction = Literal["env", "arg", "copy", "run", "secret-mount", "ignored", "user", "command", "script"]
 DriveOutcome = Literal["called", "answered", "silent", "died", "skipped"]
 
 
@@ -60,11 +60,15 @@ class EnvironmentChange:
 
 @dataclass(frozen=True)
 class EnvironmentMiss:
-    """A look-up of a key-like variable that was not set."""
+    """A look-up of a key-like variable that was not set.
+
+    ``later`` is a line of a module that was being executed at that moment, and that would have set it further down.
+    """
 
     at: float
     name: str
     where: tuple[Place, ...] = ()
+    later: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,8 @@ class Process:
     environment_misses: tuple[EnvironmentMiss, ...] = ()
     parent_environment: Mapping[str, KeySight] | None = None
     """The watched variables that the parent process had when it started, where that could be read."""
+    spawned: tuple[Place, ...] = ()
+    """Where in its parent's code it was started, where ``subprocess`` did that."""
     files: Mapping[str, FileState] = field(default_factory=dict)
     """Each delivered file and whether this process may read it."""
     client_changes: tuple[ClientChange, ...] = ()
@@ -235,7 +241,8 @@ class SourceLine:
 
     ``env`` and ``arg``: ``name`` is the variable, ``interpolates`` the variables its value is made of, ``key`` its
     value where it is a literal. ``copy``, ``ignored`` and ``secret-mount``: ``name`` is the path, pattern or id.
-    ``run`` is a build step in which ``key`` stands word for word. Keys in the place's text are masked.
+    ``script`` is a line of a shell script that starts the app: ``name`` is the variable it sets or removes, empty for
+    a launcher. ``run`` is a build step in which ``key`` stands word for word. Keys in the place's text are masked.
     """
 
     kind: Instruction

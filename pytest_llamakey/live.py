@@ -33,6 +33,8 @@ ROLLCALL_WAIT = 5.0
 """Seconds within which every process must have answered the roll call."""
 REPEAT = 0.3
 """Seconds after which those that have not answered are woken again."""
+KEPT_LINES = 100
+"""Lines of the log's end that are kept with a process that ended: a server's own last words may follow the app's."""
 SPAWN_WAIT = 60.0
 """Seconds within which every spawned process must have reported."""
 
@@ -138,7 +140,7 @@ class LiveDeployment:
             driven = self._driven.get(replica.id) or _undriven(self._roster(replica))
             log = replica.logs()
             own = tuple(record for record in records if record.replica == replica.id)
-            tail = log_tail(replica)
+            tail = log_tail(replica, KEPT_LINES)
             recorded = observe.Recorded(replica.id, own, driven, setting.delivery.names, tail)
             replicas.append(observe.replica_facts(recorded, ledger.of(replica.id)))
             seen.extend(sightings(station.secrets.canary, replica.id, log, driven.bodies))

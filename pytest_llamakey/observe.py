@@ -67,7 +67,8 @@ def replica_facts(recorded: Recorded, calls: Mapping[int, tuple[Call, ...]]) -> 
     helpers = {pid for pid in by_pid if pid not in workers | mains and (calls.get(pid) or _has_client(by_pid[pid]))}
     if not workers:
         # Nothing ever served: whoever looked for a key in vain may be the reason.
-        helpers |= {pid for pid in by_pid if pid not in mains and _sought(by_pid[pid])}
+        denied = "Permission denied" in recorded.log_tail
+        helpers |= {pid for pid in by_pid if pid not in mains and (denied or _sought(by_pid[pid]))}
     mains |= _parents(workers | mains | helpers, by_pid) - workers - helpers
     parts: list[tuple[int, Role]] = [
         *((pid, "main") for pid in sorted(mains)),
@@ -137,6 +138,7 @@ def _process(
     history = _history(latest, by_pid) if latest else _History()
     environment = _environment(latest)
     key, source = _held(recorded.names, environment, history, latest, calls)
+    spawn = _spawn(latest, by_pid)
     argv = " ".join(latest.hello.argv if latest else row.command if row else ())
     return Process(
         pid=pid,
@@ -145,7 +147,7 @@ def _process(
         command=argv[:COMMAND_LENGTH],
         python=latest.hello.python if latest else "",
         reported=latest is not None,
-        started=records[0].started if records else 0.0,
+        started=spawn.at if spawn else records[0].started if records else 0.0,
         ended=_ended(latest) if gone else None,
         exit="" if not gone else "orderly" if latest and latest.orderly else "unexpected",
         key=key,
@@ -154,6 +156,7 @@ def _process(
         environment_changes=history.changes,
         environment_misses=history.misses,
         parent_environment=_parent_environment(latest),
+        spawned=decode.places(spawn.data["where"]) if spawn else (),
         files=_files(latest),
         client_changes=history.client_changes,
         dotenv=history.dotenv,
@@ -248,6 +251,14 @@ def _held(
     present = [(sight, "environ") for sight in in_environment if sight.state != "missing"]
     present += [(sight, "client") for sight in used if sight.state not in ("missing", "empty")]
     return present[0] if present else (KeySight("missing"), "")
+
+
+def _spawn(record: ProcessRecord | None, by_pid: Mapping[int, list[ProcessRecord]]) -> Event | None:
+    """Its start as its parent tells it, where it did: before the new interpreter can say anything."""
+    if record is None:
+        return None
+    told = [event for each in by_pid.get(record.hello.ppid, ()) for event in _events(each, "spawn")]
+    return next((event for event in told if event.data["pid"] == record.pid), None)
 
 
 def _errors(record: ProcessRecord | None) -> tuple[CallError, ...]:

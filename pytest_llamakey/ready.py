@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from pytest_llamakey.runtimes.base import Exit, Progress, RunningReplica, RuntimeFault
+from pytest_llamakey.runtimes.base import Exit, RuntimeFault
 
 if TYPE_CHECKING:
+    from pytest_llamakey.runtimes.base import Progress, RunningReplica
     from pytest_llamakey.spec.model import Deployment, Ready
 
 POLL = 0.05
@@ -43,8 +44,10 @@ def wait_until_ready(
     while True:
         ended = replica.exited()
         if ended is not None:
-            end = describe_exit(ended)
-            raise NotReady(f"{name} {end} before it was ready ({awaited}){log_tail(replica)}", end)
+            raise NotReady(
+                f"{name} {describe_exit(ended)} before it was ready ({awaited}){log_tail(replica)}",
+                "ended with exit code 0" if ended == Exit(0) else describe_exit(ended),
+            )
         last = probe()
         if not last:
             return

@@ -6,6 +6,7 @@ import fnmatch
 import os
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,11 @@ from pytest_llamakey.dotenv_guard import is_dotenv
 from pytest_llamakey.facts import Place, SourceLine
 from pytest_llamakey.keylike import is_key, names_key, tokens
 from pytest_llamakey.masked import masked
+from pytest_llamakey.scripts import script_lines
 from pytest_llamakey.spec import dockerfile
 from pytest_llamakey.spec.complete import shown
 from pytest_llamakey.spec.dockerfile_facts import default_of, interpolated, literal_of
+from pytest_llamakey.spec.model import OPENAI_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,15 +47,26 @@ class Sources:
 
 
 def sources(deployment: Deployment, root: Path, secrets: Secrets, build_args: Mapping[str, str]) -> Sources:
-    """The lines for ``deployment``, where it is built from a Dockerfile; files are shown relative to ``root``.
+    """The lines for ``deployment``: of the Dockerfile that it is built from, and of the scripts that start it.
+
+    A Dockerfile is shown relative to ``root``, a script relative to the folder that it lies in, as the app knows it.
 
     Raises:
         SpecError: a line of the Dockerfile cannot be understood.
     """
+    scripts = partial(script_lines, workdir=deployment.workdir, names=_names(deployment), secrets=secrets)
+    if deployment.runtime == "process":
+        return Sources(tuple(scripts(deployment.command or (), deployment.folder)))
     if deployment.runtime != "docker" or deployment.image is not None or deployment.build is None:
         return Sources()
     reader = _Reader(deployment, root, secrets, build_args)
-    return Sources(tuple(reader.lines()), reader.given)
+    return Sources((*reader.lines(), *scripts(reader.started_by(), reader.folder)), reader.given)
+
+
+def _names(deployment: Deployment) -> frozenset[str]:
+    """The variables that bear the key."""
+    env = {way.target for way in deployment.key if way.scheme == "env"}
+    return frozenset(env | {way.variable for way in deployment.key if way.scheme == "dotenv"} or {OPENAI_KEY})
 
 
 class _Reader:
@@ -64,8 +78,7 @@ class _Reader:
         self.text = self.path.read_text(encoding="utf-8-sig").splitlines()
         declared = {variable.name for variable in self.facts.args}
         self.given = tuple(sorted(declared & build_args.keys()))
-        env = {way.target for way in deployment.key if way.scheme == "env"}
-        self.names = env | {way.variable for way in deployment.key if way.scheme == "dotenv"}
+        self.names = _names(deployment)
 
     def lines(self) -> Iterator[SourceLine]:
         assigned = [variable for variable in self.facts.assigned if self._tells(variable)]
@@ -154,6 +167,12 @@ class _Reader:
         commands = (self.facts.entrypoint, None if self.deployment.command else self.facts.cmd)
         for command in filter(None, commands):
             yield SourceLine("command", self._place(command.line), masked(command.text, self.secrets))
+
+    def started_by(self) -> Iterator[str]:
+        """The words of what the container runs."""
+        yield from self.deployment.command or ()
+        for command in filter(None, (self.facts.entrypoint, None if self.deployment.command else self.facts.cmd)):
+            yield from re.findall(r"[\w./-]+", command.text)
 
     def _place(self, line: int, values: list[str] | None = None) -> Place:
         text = self.text[line - 1].strip() if line <= len(self.text) else ""

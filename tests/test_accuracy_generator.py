@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 from random import Random
 
 import pytest
@@ -150,3 +151,24 @@ def test_the_table_counts_each_cause_and_the_right_apps():
     assert "| `key-mangled` | 1 | 1 | 0 | 1 | 0 | 0 |" in text
     assert "| `key-missing` | 0 | 0 | 0 | 0 | 0 | 1 |" in text
     assert "Right apps: 2, without any finding: 1, false alarms: 1." in text
+
+
+def test_a_right_app_loads_its_key_before_anything_reads_it():
+    """What loads the key stands above the import of the module that reads it, in whichever module it stands."""
+    rng = Random(4)
+    seen = 0
+    while seen < 30:
+        chosen = pick(rng, ABLE)
+        if (
+            chosen.loading == "dotenv-item"
+            and chosen.home == "constant"
+            and chosen.prelude == "client"
+            and chosen.modules
+        ):
+            seen += 1
+            app = lay_out(chosen)
+            lines = app.source.files[app.client]
+            load = next(i for i, line in enumerate(lines) if "load_dotenv(" in line)
+            config = chosen.words.config_module
+            reader = next(i for i, line in enumerate(lines) if re.match(rf"from ([\w]+\.)?{config} import", line))
+            assert load < reader, lines

@@ -14,13 +14,25 @@ from pytest_llamakey.causes.recorded import (
     app,
     call,
     client,
+    gated,
     keyless,
     main_process,
+    redeployed,
     roll,
     worker,
 )
 from pytest_llamakey.checks import CheckResult, judge, mismatch, outcome_of, verdict_of
-from pytest_llamakey.facts import Drive, Facts, Reference, Replica, Sighting
+from pytest_llamakey.facts import (
+    Drive,
+    Facts,
+    GateFacts,
+    GateTrial,
+    KeySight,
+    Reference,
+    Replica,
+    RotationFacts,
+    Sighting,
+)
 from pytest_llamakey.spec.model import ALL_CHECKS, DEFAULT_CHECKS, CheckName
 
 ELSEWHERE = call(host="api.openai.com", intended=False, exact=True)
@@ -193,6 +205,69 @@ def test_only_wanted_checks_are_judged_in_the_contracts_order() -> None:
 def test_checks_on_request_say_that_they_did_not_run() -> None:
     judged = results(app(), ("gate", "rotation"))
     assert {result.outcome for result in judged.values()} == {"skipped"}
+
+
+ENDED = GateTrial("none", False, 1.0, "ended with exit code 3")
+READY = GateTrial("wrong", True, 1.0, "reported ready after 1.0 s")
+IMPOSSIBLE = GateTrial("wrong", False, 0.0, fault="could not be judged: no engine")
+OLD = KeySight("different", "<earlier key>")
+
+
+@pytest.mark.parametrize(
+    ("trials", "outcome", "words"),
+    [
+        ((ENDED, replace(READY, ready=False, detail="ended")), "passed", "Started without a key, it ended with exit"),
+        ((ENDED, READY), "failed", "refuses, it reported ready"),
+        ((ENDED, IMPOSSIBLE), "error", "could not be judged: no engine"),
+        ((replace(READY, key="none"), IMPOSSIBLE), "failed", "could not be judged"),
+    ],
+)
+def test_gate(trials: tuple[GateTrial, ...], outcome: str, words: str) -> None:
+    judged = results(gated(app(), *trials), ("gate",))["gate"]
+    assert judged.outcome == outcome
+    assert words in judged.reason
+    assert [finding.cause for finding in judged.findings] == (["serves-without-key"] if outcome == "failed" else [])
+
+
+def test_gate_says_nothing_of_workers() -> None:
+    short = gated(app(worker(), expected_workers=2), ENDED)
+    assert results(short, ("gate",))["gate"].outcome == "passed"
+
+
+SECOND = {
+    "all well": (redeployed(app()), "passed"),
+    "the old key is there, and nobody sends it": (redeployed(app(), worker(environment={"KEY": OLD})), "passed"),
+    "a client in the supervisor": (redeployed(app(), main_process(rollcall=(roll(OLD),)), worker()), "passed"),
+    "a call with the old key": (redeployed(app(), worker(), worker(8, calls=(call(OLD),))), "failed"),
+    "a client with the old key": (redeployed(app(), worker(rollcall=(roll(OLD),))), "failed"),
+    "a helper with the old key": (redeployed(app(), worker(), worker(8, role="helper", calls=(call(OLD),))), "failed"),
+    "a stray call with the old key": (redeployed(app(), strays=(call(OLD),)), "failed"),
+    "the old key, then the end": (redeployed(app(), worker(calls=(call(OLD),)), fault="It ended."), "failed"),
+    "it does not come up": (redeployed(app(), worker(), fault="After the redeploy it ended."), "error"),
+    "a silent worker": (redeployed(app(), worker(), worker(8, drive=Drive("silent"), calls=())), "error"),
+    "a missing worker": (redeployed(app(worker(), worker(8), expected_workers=2), worker()), "error"),
+    "nobody serves": (redeployed(app(), main_process()), "error"),
+    "a worker missing in the first": (redeployed(app(worker(), expected_workers=2), worker(), worker(8)), "error"),
+    "not driven, and the client is right": (redeployed(app(driven=False), worker(drive=None, calls=())), "passed"),
+    "not driven, and nothing to see": (redeployed(app(driven=False), keyless(drive=None)), "error"),
+}
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_rotation(name: str) -> None:
+    facts, outcome = SECOND[name]
+    judged = results(facts, ("rotation",))["rotation"]
+    assert judged.outcome == outcome
+    assert [finding.cause for finding in judged.findings] == (["stale-key"] if outcome == "failed" else [])
+
+
+def test_what_cannot_be_asked_is_skipped_with_its_reason() -> None:
+    facts = replace(app(), gate=GateFacts(unasked="No way."), rotation=RotationFacts(unasked="No key."))
+    judged = results(facts, ("gate", "rotation"))
+    assert [(result.outcome, result.reason) for result in judged.values()] == [
+        ("skipped", "No way."),
+        ("skipped", "No key."),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,18 @@ def test_several_ways_at_once() -> None:
     assert "OPENAI_API_KEY" not in delivered.environment
 
 
+def test_without_a_key_all_is_the_same_but_what_would_bear_it() -> None:
+    ways = (KeyDelivery("env", "MY_KEY"), KeyDelivery("dotenv", ".env"), KeyDelivery("file", "/run/secrets/key"))
+    wanted = deployment(*ways, env={"LOG": "1", "MY_KEY": "placeholder"})
+    delivered = deliver(wanted, None, BASE)
+    assert delivered.environment == {"LOG": "1", "OPENAI_API_BASE": f"{BASE}/v1", "OPENAI_BASE_URL": f"{BASE}/v1"}
+    assert delivered.names == deliver(wanted, KEY, BASE).names
+    assert delivered.files == (
+        DeliveredFile(".env", b"OPENAI_API_KEY\n", merge_dotenv=True, withdrawn=True),
+        DeliveredFile("/run/secrets/key", b"", withdrawn=True),
+    )
+
+
 def test_none_delivers_nothing() -> None:
     delivered = deliver(deployment(KeyDelivery("none")), KEY, BASE)
     assert KEY not in str(delivered)

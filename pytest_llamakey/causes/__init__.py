@@ -11,8 +11,9 @@ import pkgutil
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes import nearest, precedence
 from pytest_llamakey.causes.base import Cause
+from pytest_llamakey.causes.nearest import explain
+from pytest_llamakey.causes.precedence import apply, rank
 
 if TYPE_CHECKING:
     from pytest_llamakey.facts import Facts
@@ -31,12 +32,12 @@ def causes() -> tuple[Cause, ...]:
         for thing in vars(module).values()
         if inspect.isclass(thing) and issubclass(thing, Cause) and not inspect.isabstract(thing)
     }
-    return tuple(sorted((cause() for cause in found), key=lambda cause: precedence.rank(cause.name)))
+    return tuple(sorted((cause() for cause in found), key=lambda cause: rank(cause.name)))
 
 
 def diagnose(facts: Facts) -> tuple[Finding, ...]:
     """Why the deployment is wrong: every symptom in ``facts`` is explained, and each worker's root cause named once."""
     found = [finding for cause in causes() for finding in cause.find(facts)]
     explains = {cause.name: cause.explains for cause in causes()}
-    found.extend(nearest.explain(facts, found, explains))
-    return precedence.apply(facts, found)
+    found.extend(explain(facts, found, explains))
+    return apply(facts, found)

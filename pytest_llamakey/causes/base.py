@@ -132,8 +132,13 @@ def place_of(origin: str | None) -> Place | None:
 
 
 def innermost(where: Sequence[Place]) -> Place | None:
-    """The innermost line of the app's own, or ``None`` where none was on the stack."""
-    return where[0] if where else None
+    """The innermost line of the app's own, or ``None`` where none was on the stack.
+
+    A subclass's ``super().__init__(…)`` is passed over where it says nothing of a key: the line that builds the object
+    is the one to look at.
+    """
+    inner = [place for place in where if "super().__init__(" not in place.text or "key" in place.text]
+    return next(iter(inner or where), None)
 
 
 def moment(at: float, where: Sequence[Place], what: str) -> str:

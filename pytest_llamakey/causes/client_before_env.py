@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.causes.base import (
@@ -34,7 +35,7 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.causes.trail import ABSENT, holding
+from pytest_llamakey.causes.trail import ABSENT, arrived, given, holding
 from pytest_llamakey.causes.uses import asked, grouped, once
 
 if TYPE_CHECKING:
@@ -132,6 +133,23 @@ class ClientBeforeEnv(Cause):
             True,
         ),
         Example(
+            "the app ends at the look-up, above the line that loads the .env",
+            app(
+                keyless(
+                    role="helper",
+                    ended=0.9,
+                    clients=(),
+                    errors=(),
+                    rollcall=(),
+                    drive=None,
+                    environment_misses=(replace(miss(0.4, "OPENAI_API_KEY", "config.py:3"), later=at("main.py:6")[0]),),
+                    log_tail="KeyError: 'OPENAI_API_KEY'",
+                ),
+                delivered=("dotenv:.env",),
+            ),
+            True,
+        ),
+        Example(
             "an embedding of its own beside an LLM that was built in time",
             app(
                 worker(
@@ -141,6 +159,21 @@ class ClientBeforeEnv(Cause):
                     rollcall=(roll(), roll(EMPTY, "Settings.embed_model", where=at("embed.py:2"))),
                 ),
                 delivered=("dotenv:.env",),
+            ),
+            True,
+        ),
+        Example(
+            "the app ends at the client, and its hook would have read the delivered file later",
+            app(
+                keyless(
+                    role="helper",
+                    ended=0.9,
+                    clients=(client(0.5, EMPTY, error="OpenAIError: Missing credentials"),),
+                    rollcall=(),
+                    drive=None,
+                    files={"/run/secrets/openai": "readable"},
+                ),
+                delivered=("file:/run/secrets/openai",),
             ),
             True,
         ),
@@ -195,6 +228,9 @@ class ClientBeforeEnv(Cause):
         names = variables(facts)
         rows = []
         for trouble, use in asked(self, facts):
+            if (late := _never_reached(facts, trouble, use)) is not None:
+                rows.append((f"{late[1]} {late[0].place}", (trouble, use, *late)))
+                continue
             arrival = _arrival(trouble.process, names)
             if arrival is not None and use.absent and trouble.process.reported:
                 early = _too_early(trouble, use, arrival)
@@ -233,6 +269,32 @@ def _arrival(process: Process, names: frozenset[str]) -> _Arrival | None:
             arrivals = [each for each in arrivals if each.place != place or each.place is None]
             arrivals.append(_Arrival(load.at, place, told))
     return min(arrivals, key=lambda arrival: arrival.at, default=None)
+
+
+def _never_reached(facts: Facts, trouble: Trouble, use: Use) -> tuple[_Arrival, Place | None, str] | None:
+    """The look-up that a process ended with, while a line further down in a module would have brought the key."""
+    process = trouble.process
+    if (
+        not use.absent
+        or arrived(process)
+        or process.ended is None
+        or not (given(facts, "dotenv") or given(facts, "file"))
+    ):
+        return None
+    for missed in reversed(process.environment_misses):
+        if missed.later is not None and missed.where and missed.name in process.log_tail:
+            told = moment(missed.at, missed.where, f"{missed.name} is looked up, and is not set yet")
+            arrival = _Arrival(math.inf, missed.later, f"{missed.later} {missed.later.text} was not reached")
+            return arrival, innermost(missed.where), told
+    readable = [path for path, state in process.files.items() if state == "readable"]
+    if given(facts, "file") and readable and use.kind:
+        # The key lay there to be read, and nothing had read it when the client was built.
+        return (
+            _Arrival(math.inf, None, f"{readable[0]} was not read before pid {process.pid} ended"),
+            use.place,
+            use.line,
+        )
+    return None
 
 
 def _too_early(trouble: Trouble, use: Use, arrival: _Arrival) -> list[tuple[Place | None, str]]:
@@ -277,7 +339,7 @@ def _harm(process: Process) -> Iterator[str]:
 
 
 def _fix(client_line: Place | None, arrival_line: Place | None, *, captured: bool) -> str:
-    late = f"{arrival_line}" if arrival_line else "the line that sets the key"
+    late = f"{arrival_line}" if arrival_line else "what sets the key"
     if captured:
         return f"Run {late} before {client_line} reads the variable, or read it where the client is built."
     early = f"the client of {client_line}" if client_line else "the client"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, innermost, moment
@@ -13,20 +15,22 @@ from pytest_llamakey.causes.recorded import (
     dotenv,
     keyless,
     main_process,
+    miss,
     roll,
     source,
     worker,
 )
-from pytest_llamakey.causes.trail import dotenv_files, given
+from pytest_llamakey.causes.trail import delivered_names, dotenv_files, given
 from pytest_llamakey.causes.uses import bereft, grouped, once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pytest_llamakey.facts import DotenvLoad, Facts, Process, SourceLine
+    from pytest_llamakey.facts import DotenvLoad, Facts, Place, Process, SourceLine
     from pytest_llamakey.findings import Finding
 
 _NOT_FOUND = dotenv(0.2, MISSING, path="config/.env", found=False)
+_READS_ENVIRONMENT = re.compile(r"environ\b|getenv")
 _IGNORED = source("ignored", ".env", ".dockerignore:2", ".env")
 
 
@@ -70,6 +74,14 @@ class DotenvNotFound(Cause):
         Example(
             ".dockerignore keeps it out of the image",
             app(keyless(dotenv=(dotenv(0.2, MISSING, path="", found=False),)), delivered=("none",), source=(_IGNORED,)),
+            True,
+        ),
+        Example(
+            "a settings library that reads the file by itself",
+            app(
+                keyless(environment_misses=(miss(0.4, "OPENAI_API_KEY", text='KEY = config("OPENAI_API_KEY")'),)),
+                delivered=("dotenv:.env",),
+            ),
             True,
         ),
         Example(
@@ -120,34 +132,46 @@ class DotenvNotFound(Cause):
         delivered = dotenv_files(facts)
         if not delivered and not (ignored and not given(facts, "env") and not given(facts, "file")):
             return
-        rows = [
-            (str(innermost(load.where)), (load, trouble, use))
-            for trouble, use in bereft(self, facts)
-            if (load := _in_vain(trouble.process, delivered)) is not None
-        ]
+        rows = []
+        for trouble, use in bereft(self, facts):
+            search = _in_vain(trouble.process, delivered) or (
+                _by_settings(trouble.process, facts) if delivered else None
+            )
+            if search is not None:
+                rows.append((str(search.place), (search, trouble, use)))
         for group in grouped(rows):
-            load, _trouble, use = group[0]
+            search, _trouble, use = group[0]
             hidden = ignored if not delivered else []
             yield self.finding(
-                once(trouble for _load, trouble, _use in group),
-                where=[innermost(load.where), *(line.place for line in hidden)],
+                once(trouble for _search, trouble, _use in group),
+                where=[search.place, *(line.place for line in hidden), use.place if search.place is None else None],
                 evidence=[
-                    moment(load.at, load.where, _told(load)),
+                    search.told,
                     *(f"the .env is delivered as {path}" for path in delivered),
                     *(f"{line.place} keeps {line.name} out of the image" for line in hidden),
                     use.line,
                 ],
-                fix=_fix(load, delivered, hidden),
+                fix=_fix(search, delivered, hidden),
             )
 
 
-def _in_vain(process: Process, delivered: tuple[str, ...]) -> DotenvLoad | None:
+@dataclass(frozen=True)
+class _Search:
+    """The line that looks for the file, and its line of the timeline."""
+
+    place: Place | None
+    told: str
+    by: str = "load_dotenv()"
+
+
+def _in_vain(process: Process, delivered: tuple[str, ...]) -> _Search | None:
     """The load that should have brought the key: one that found nothing, else one that found another file."""
     lost = [load for load in process.dotenv if not load.found]
     other = [
         load for load in process.dotenv if load.found and load.key.state == "missing" and load.path not in delivered
     ]
-    return next(iter(lost or (other if delivered else [])), None)
+    load = next(iter(lost or (other if delivered else [])), None)
+    return None if load is None else _Search(innermost(load.where), moment(load.at, load.where, _told(load)))
 
 
 def _told(load: DotenvLoad) -> str:
@@ -156,9 +180,25 @@ def _told(load: DotenvLoad) -> str:
     return f"load_dotenv() looks for {load.path} and finds none" if load.path else "load_dotenv() finds no .env"
 
 
-def _fix(load: DotenvLoad, delivered: tuple[str, ...], hidden: list[SourceLine]) -> str:
-    place = innermost(load.where)
-    line = f"the load_dotenv() of {place}" if place else "load_dotenv()"
+def _by_settings(process: Process, facts: Facts) -> _Search | None:
+    """A settings library (decouple, environs) that looks for the file by itself, and for the variable.
+
+    Its look-up stands in a line of the app that names the variable, and not ``os.environ`` (which reads no file).
+    """
+    if process.dotenv:
+        return None
+    for missed in reversed(process.environment_misses):
+        text = missed.where[0].text if missed.where else ""
+        if missed.name in delivered_names(facts) and missed.name in text and not _READS_ENVIRONMENT.search(text):
+            told = moment(missed.at, missed.where, f"{missed.name} is looked up, in no .env and not in the environment")
+            return _Search(innermost(missed.where), told, "what reads the settings")
+    return None
+
+
+def _fix(search: _Search, delivered: tuple[str, ...], hidden: list[SourceLine]) -> str:
+    line = f"the {search.by} of {search.place}" if search.place else search.by
+    if search.by != "load_dotenv()":
+        line = f"{search.by} in {search.place}"
     if hidden:
         return f"Deliver the .env (or the variable) when the container starts: {hidden[0].place} keeps it out."
     return f"Give {line} the full path of {delivered[0]}, or put the file where it looks."

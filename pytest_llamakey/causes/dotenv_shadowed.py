@@ -21,7 +21,7 @@ from pytest_llamakey.causes.recorded import (
     source,
     worker,
 )
-from pytest_llamakey.causes.trail import is_key, standing
+from pytest_llamakey.causes.trail import arrived, delivered_names, dotenv_files, given, is_key, scripted, standing
 from pytest_llamakey.causes.uses import asked, grouped, once
 from pytest_llamakey.spec.model import OPENAI_KEY
 
@@ -103,6 +103,11 @@ class DotenvShadowed(Cause):
             True,
         ),
         Example(
+            "a settings library reads the file",
+            app(keyless(environment=_EMPTY_ENV, key=EMPTY, clients=(client(key=EMPTY),)), delivered=("dotenv:.env",)),
+            True,
+        ),
+        Example(
             "the file wins",
             app(worker(environment=_EMPTY_ENV, dotenv=(dotenv(0.2, override=True),)), delivered=("dotenv:.env",)),
             False,
@@ -155,6 +160,31 @@ class DotenvShadowed(Cause):
                 ],
                 fix=f"Do not set {name} before {innermost(load.where)} loads it, or load it with override=True.",
             )
+        yield from self._unread(facts)
+
+    def _unread(self, facts: Facts) -> Iterable[Finding]:
+        """The same where a settings library reads the file, which nobody sees: the variable that wins is seen."""
+        files = dotenv_files(facts)
+        rows = [
+            (f"{name} {use.place}", (name, trouble, use))
+            for trouble, use in asked(self, facts)
+            if files and not given(facts, "env") and not trouble.process.dotenv and not arrived(trouble.process)
+            for name, sight in trouble.process.environment.items()
+            if name in delivered_names(facts) and (use.key == sight or (use.absent and sight.state == "empty"))
+        ]
+        for group in grouped(rows):
+            name, trouble, use = group[0]
+            sight = trouble.process.environment[name]
+            yield self.finding(
+                once(row[1] for row in group),
+                where=[*_set_by(facts, None, name), use.place],
+                evidence=[
+                    begun(trouble, use.at, f"with {name}={key_label(sight)}"),
+                    f"the key is delivered in {files[0]}, which gives way to variables that are set",
+                    use.line,
+                ],
+                fix=f"Do not set {name} for this deployment: what stands in {files[0]} gives way to it.",
+            )
 
 
 def _in_vain(trouble: Trouble, use: Use) -> Iterable[tuple[DotenvLoad, str, KeySight]]:
@@ -185,4 +215,4 @@ def _set_by(facts: Facts, setter: EnvironmentChange | None, name: str) -> Iterab
     if setter is not None:
         return [innermost(setter.where)]
     lines = [line.place for line in facts.deployment.source if line.kind == "env" and line.name == name]
-    return [place_of(facts.deployment.origins.get(f"env.{name}")), *lines]
+    return [*scripted(facts, name), place_of(facts.deployment.origins.get(f"env.{name}")), *lines]

@@ -73,6 +73,16 @@ class EnvAfterStart(Cause):
             True,
         ),
         Example(
+            "a launcher sets it when the server runs",
+            app(
+                main_process(pid=2, environment={}, environment_changes=(change(0.5, where="launch.py:8"),)),
+                main_process(ppid=2, environment={}, started=0.4),
+                keyless(started=1.1, clients=(client(1.2, EMPTY),)),
+                delivered=("none",),
+            ),
+            True,
+        ),
+        Example(
             "a request sets it in the one worker that takes it",
             app(
                 worker(7, environment={}, environment_changes=(change(0.9, where="admin.py:12"),)),
@@ -135,12 +145,14 @@ def _too_late(trouble: Trouble) -> Iterator[tuple[Process, EnvironmentChange | D
     replica, process = trouble.replica, trouble.process
     above = ancestors(replica, process)
     beside = [p for p in replica.processes if p.ppid == process.ppid and p.pid != process.pid and p not in above]
-    for other in (*above, *beside):
-        if holding(replica, other, process.started):
+    # What an ancestor sets reaches all that comes from it, unless its own child had been started before.
+    pairs = [*zip(above, (process, *above), strict=False), *((other, process) for other in beside)]
+    for other, child in pairs:
+        if holding(replica, other, child.started):
             continue
         loads = {innermost(load.where) for load in other.dotenv}
         events: list[EnvironmentChange | DotenvLoad] = [*other.environment_changes, *other.dotenv]
         for event in sorted(events, key=lambda each: each.at):
             by_request = event.where and event.where[0].function != "<module>" and event.where[0] not in loads
-            if is_key(event.key) and event.at > process.started and (other in above or by_request):
+            if is_key(event.key) and event.at > child.started and (other in above or by_request):
                 yield other, event

@@ -6,13 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, ancestors, place_of, program
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, ancestors, program
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     MATCH,
     MISSING,
     NO_KEY_ERROR,
     app,
+    at,
     change,
     client,
     keyless,
@@ -20,11 +21,11 @@ from pytest_llamakey.causes.recorded import (
     source,
     worker,
 )
-from pytest_llamakey.causes.trail import holding, is_key
+from pytest_llamakey.causes.trail import holding, is_key, launched_by
 from pytest_llamakey.causes.uses import bereft, grouped, once
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from pytest_llamakey.facts import Facts, Place, Process, Replica
     from pytest_llamakey.findings import Finding
@@ -98,6 +99,16 @@ class EnvCleared(Cause):
                 main_process(environment={}, environment_changes=(change(0.1),)),
                 keyless(started=0.4),
                 delivered=("dotenv:.env",),
+            ),
+            True,
+        ),
+        Example(
+            "a line of the app's own launcher",
+            app(
+                main_process(),
+                keyless(
+                    9, role="helper", started=1.0, clients=(client(1.1, MISSING),), drive=None, spawned=at("run.py:8")
+                ),
             ),
             True,
         ),
@@ -187,12 +198,10 @@ def _loss(facts: Facts, replica: Replica, process: Process) -> _Loss | None:
     return None
 
 
-def _launchers(facts: Facts, replica: Replica, loss: _Loss) -> Iterator[Place | None]:
-    """The line that starts it: the deployment's command, or the image's, unless a process in between is to blame."""
-    inside = any(p.pid == loss.child.ppid and p.reported for p in replica.processes)
-    origin = place_of(facts.deployment.origins.get("command"))
-    lines = [line.place for line in facts.deployment.source if line.kind == "command"]
-    if not inside:
-        yield from [origin] if origin else lines
-    else:
-        yield from (line for line in lines if not origin and _LAUNCHER.search(line.text))
+def _launchers(facts: Facts, replica: Replica, loss: _Loss) -> Iterable[Place | None]:
+    """The line that starts it: in the parent's code where that is a process of the app, else in script or command."""
+    if loss.child.spawned:
+        return loss.child.spawned[:1]
+    if any(p.pid == loss.child.ppid and p.reported for p in replica.processes):
+        return [line.place for line in facts.deployment.source if _LAUNCHER.search(line.place.text)]
+    return launched_by(facts, loss.variable)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun, innermost, moment, place_of
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun, innermost, moment
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     FOREIGN,
@@ -22,6 +22,7 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
+from pytest_llamakey.causes.trail import launched_by
 from pytest_llamakey.causes.uses import asked, grouped, once
 from pytest_llamakey.symptoms.rotation import EARLIER_KEY
 
@@ -146,7 +147,7 @@ class HardcodedKey(Cause):
                 if use.literal is not None:
                     rows.append((str(use.literal), (use.literal, trouble, use)))
                 elif (name := _exported(facts, trouble, use)) is not None:
-                    rows.append((name, (place_of(facts.deployment.origins.get("command")), trouble, use)))
+                    rows.append((name, (next(iter(launched_by(facts, name)), None), trouble, use)))
         for group in grouped(rows):
             literal, trouble, use = group[0]
             yield self.finding(

@@ -12,6 +12,7 @@ from pytest_llamakey.causes.recorded import (
     NEWLINE,
     app,
     call,
+    change,
     client,
     dotenv,
     keyless,
@@ -19,6 +20,7 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
+from pytest_llamakey.causes.trail import given, launched_by
 from pytest_llamakey.facts import KeySight, Place
 
 if TYPE_CHECKING:
@@ -65,6 +67,17 @@ class KeyMangled(Cause):
         Example(
             "a .env that holds it altered",
             app(keyless(**{**_HELD, "environment": {}, "dotenv": (dotenv(0.2, NEWLINE),)}), delivered=("dotenv:.env",)),
+            True,
+        ),
+        Example(
+            "altered by the code, before the fork",
+            app(
+                main_process(environment_changes=(change(0.2, NEWLINE),)),
+                keyless(
+                    **{**_HELD, "environment": {"OPENAI_API_KEY": NEWLINE}},
+                    environment_changes=(change(0.2, NEWLINE),),
+                ),
+            ),
             True,
         ),
         Example(
@@ -115,22 +128,26 @@ def _sources(facts: Facts, trouble: Trouble, names: frozenset[str]) -> Iterator[
     """Where it was altered, nearest to the root first: delivery, then what the app read, then what it did with it."""
     process, origins = trouble.process, facts.deployment.origins
     origin = place_of(origins.get("key") or origins.get("env"))
+    # What is delivered as a variable is delivered exactly: it was altered on the way to the process.
+    altered = {name: next(iter(launched_by(facts, name)), origin) for name in names if given(facts, "env")}
+    made = {(change.name, change.key.shown) for change in process.environment_changes}
     for name, sight in process.environment.items():
-        if name in names and sight.state == "mangled":
+        # What the app itself set before the fork is its own doing.
+        if name in names and sight.state == "mangled" and (name, sight.shown) not in made:
             line = f"{process.started:.2f} s pid {process.pid} started with {name}={sight.shown}"
-            yield _Source(f"the environment variable {name}", sight.shown, origin, line)
+            yield _Source(f"the environment variable {name}", sight.shown, altered.get(name, origin), line)
     for load in process.dotenv:
         if load.key.state == "mangled":
             line = moment(load.at, load.where, f"{load.path} read, the key there: {load.key.shown}")
             yield _Source(load.path, load.key.shown, Place(load.path, 0), line)
-    for change in process.environment_changes:
-        if change.name in names and change.key.state == "mangled":
-            line = moment(change.at, change.where, f"{change.name} set to {change.key.shown}")
-            yield _Source(f"the line that sets {change.name}", change.key.shown, innermost(change.where), line)
-    for made in process.clients:
-        if made.key.state == "mangled":
-            line = moment(made.at, made.where, f"client built with {made.key.shown}")
-            yield _Source("what the client is given", made.key.shown, innermost(made.where), line)
+    for each in process.environment_changes:
+        if each.name in names and each.key.state == "mangled":
+            line = moment(each.at, each.where, f"{each.name} set to {each.key.shown}")
+            yield _Source(f"the line that sets {each.name}", each.key.shown, innermost(each.where), line)
+    for built in process.clients:
+        if built.key.state == "mangled":
+            line = moment(built.at, built.where, f"client built with {built.key.shown}")
+            yield _Source("what the client is given", built.key.shown, innermost(built.where), line)
     seen = [s.sight for s in trouble.symptoms if s.sight is not None and s.sight.state == "mangled"]
     places = [innermost(c.where) for c in process.calls if c.key.state == "mangled"]
     for sight in seen:

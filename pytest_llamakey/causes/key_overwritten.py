@@ -24,7 +24,7 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.causes.trail import ABSENT, is_key, standing
+from pytest_llamakey.causes.trail import ABSENT, had_key, is_key, standing
 from pytest_llamakey.causes.uses import asked, grouped, once
 
 if TYPE_CHECKING:
@@ -175,7 +175,11 @@ class _Lost:
 def _lost(trouble: Trouble, use: Use) -> _Lost | None:
     replica, process = trouble.replica, trouble.process
     # A client that took the key before the variable was changed has no part in that.
-    found = [_of_client(process, each) for each in process.client_changes if each.at <= use.at and _fits(each, use)]
+    found = [
+        _of_client(process, each)
+        for each in process.client_changes
+        if each.at <= use.at and _fits(each, use) and had_key(trouble.replica, process, each)
+    ]
     if not found:
         found = [lost for each in _changes(replica, process) if (lost := _of_variable(trouble, use, *each)) is not None]
     return found[-1] if found else None

@@ -64,9 +64,10 @@ _NOTHING_LOADED = frozenset({"secret-unreadable", "env-cleared", "env-after-star
 CONSEQUENCE_OF: Mapping[str, frozenset[str]] = {
     "key-build-only": frozenset({"variable-unset", "key-baked", "secret-unreadable"}),
     "dotenv-not-found": _NOTHING_LOADED,
-    "dotenv-partial": _NOTHING_LOADED | {"dotenv-not-found"},
+    "dotenv-partial": _NOTHING_LOADED | {"dotenv-not-found", "dotenv-shadowed", "client-before-env"},
     "dotenv-shadowed": frozenset({"key-baked"}),
     "wrong-variable": frozenset({"variable-unset"}),
+    "client-before-env": frozenset({"secret-unreadable", "env-cleared", "env-after-start"}),
     "key-missing": _NO_KEY - {"key-missing"},
     "stale-key": frozenset({"dotenv-shadowed", "key-baked", "client-before-env", "hardcoded-key"}),
     "serves-without-key": _NO_KEY | _WRONG_KEY,
@@ -105,6 +106,7 @@ def _without_consequences(
     if finding.cause == "worker-silent":
         explained |= _failing(facts) & {worker for wrong in _WRONG_KEY for worker in blamed.get(wrong, ())}
         explained |= _before_broken_helpers(facts, explained)
+        explained |= _beside_dying(facts, blamed.get("worker-died", set()))
     if finding.cause == "worker-died":
         explained -= _killed(facts)
     left = tuple(worker for worker in finding.workers if worker not in explained)
@@ -120,6 +122,16 @@ def _before_broken_helpers(facts: Facts, explained: set[WorkerId]) -> set[Worker
         for replica in facts.replicas
         if any((replica.id, p.pid) in explained for p in replica.processes if p.role == "helper")
         for worker in replica.workers
+    }
+
+
+def _beside_dying(facts: Facts, died: set[WorkerId]) -> set[WorkerId]:
+    """Workers that never answered where others died: successors, or one whose request a dying one had taken."""
+    replicas = {replica for replica, _pid in died}
+    return {
+        (replica.id, worker.pid)
+        for replica, worker in facts.workers
+        if replica.id in replicas and (worker.drive is None or worker.drive.answer is None)
     }
 
 

@@ -8,6 +8,7 @@ from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, Trouble, b
 from pytest_llamakey.causes.recorded import EMPTY, NO_KEY_ERROR, app, client, keyless, roll, source, worker
 from pytest_llamakey.causes.trail import delivery
 from pytest_llamakey.causes.uses import Use, bereft, grouped, once
+from pytest_llamakey.symptoms.keyed import unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -65,6 +66,23 @@ class SecretUnreadable(Cause):
             True,
         ),
         Example(
+            "the server drops to another user after it has started",
+            app(
+                keyless(
+                    role="helper",
+                    ended=0.9,
+                    clients=(),
+                    errors=(),
+                    rollcall=(),
+                    files={_FILE: "readable"},
+                    drive=None,
+                    log_tail=f"PermissionError: [Errno 13] Permission denied: '{_FILE}'\nWorker exiting",
+                ),
+                delivered=_DELIVERED,
+            ),
+            True,
+        ),
+        Example(
             "a .env that belongs to another user",
             app(keyless(files={".env": "unreadable"}, clients=(client(key=EMPTY),)), delivered=("dotenv:.env",)),
             True,
@@ -105,12 +123,7 @@ class SecretUnreadable(Cause):
 
     def find(self, facts: Facts) -> Iterable[Finding]:
         """A finding for each file, with all processes that needed it and may not read it."""
-        rows = [
-            (path, (trouble, use))
-            for trouble, use in bereft(self, facts)
-            for path, state in trouble.process.files.items()
-            if state == "unreadable"
-        ]
+        rows = [(path, (trouble, use)) for trouble, use in bereft(self, facts) for path in unreadable(trouble.process)]
         users = [line.place for line in facts.deployment.source if line.kind == "user"][-1:]
         for group in grouped([(path, (path, *row)) for path, row in rows]):
             path = group[0][0]

@@ -12,19 +12,16 @@ from typing import TYPE_CHECKING
 from pytest_llamakey.causes.base import ancestors, place_of
 from pytest_llamakey.facts import KeySight
 from pytest_llamakey.spec.model import OPENAI_KEY
+from pytest_llamakey.symptoms.keyed import LIBRARIES_LOOK_UP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_llamakey.facts import Facts, Place, Process, Replica
+    from pytest_llamakey.facts import Client, ClientChange, Facts, Place, Process, Replica
 
 AZURE_KEY = "AZURE_OPENAI_API_KEY"
 ABSENT = frozenset({"missing", "empty"})
 _NOTHING = KeySight("missing")
-_LOOKED_UP_BY_LIBRARIES = frozenset(
-    {"OPENAI_ADMIN_KEY", "OPENAI_WEBHOOK_SECRET", "AZURE_OPENAI_AD_TOKEN", "SSLKEYLOGFILE", "HF_TOKEN"},
-)
-"""Optional credentials that openai, httpx and huggingface_hub look for by themselves, in the app's own lines."""
 
 
 def is_key(sight: KeySight) -> bool:
@@ -34,7 +31,7 @@ def is_key(sight: KeySight) -> bool:
 
 def key_like(name: str) -> bool:
     """Whether a variable's name is that of a credential an app would look up by itself."""
-    return name.upper().endswith(("KEY", "TOKEN", "SECRET")) and name not in _LOOKED_UP_BY_LIBRARIES
+    return name.upper().endswith(("KEY", "TOKEN", "SECRET")) and name not in LIBRARIES_LOOK_UP
 
 
 def delivered_names(facts: Facts) -> frozenset[str]:
@@ -93,6 +90,20 @@ def holding(replica: Replica, process: Process, at: float = math.inf) -> tuple[s
     return tuple(sorted(name for name in names if is_key(standing(replica, process, name, at))))
 
 
+def had_key(replica: Replica, process: Process, change: ClientChange) -> bool:
+    """Whether the client had the key until this change of its ``api_key``.
+
+    The openai module is a client by itself: without a key of its own it takes the variable's, unless the app sets it to
+    what it looked up elsewhere.
+    """
+    before = math.nextafter(change.at, -math.inf)
+    told: list[Client | ClientChange] = [*process.clients, *process.client_changes]
+    if any(is_key(each.key) and each.at <= before and each.kind == change.kind for each in told):
+        return True
+    elsewhere = any(miss.where[:1] == change.where[:1] for miss in process.environment_misses if miss.where)
+    return change.kind == "openai" and not elsewhere and bool(holding(replica, process, before))
+
+
 def arrived(process: Process) -> bool:
     """Whether the delivered key was ever within this process's reach: a variable, a ``.env`` it read, a client."""
     return (
@@ -101,6 +112,20 @@ def arrived(process: Process) -> bool:
         or any(is_key(load.key) for load in process.dotenv)
         or any(is_key(client.key) for client in process.clients)
     )
+
+
+def scripted(facts: Facts, name: str) -> list[Place]:
+    """The lines of start scripts that set or remove this variable."""
+    return [line.place for line in facts.deployment.source if line.kind == "script" and line.name == name]
+
+
+def launched_by(facts: Facts, name: str) -> list[Place]:
+    """The lines that decide what the first process finds in this variable: of the start script, or the command."""
+    lines = scripted(facts, name)
+    lines += [line.place for line in facts.deployment.source if line.kind == "script" and not line.name]
+    origin = place_of(facts.deployment.origins.get("command"))
+    commands = [line.place for line in facts.deployment.source if line.kind == "command"]
+    return lines or ([origin] if origin else commands)
 
 
 def delivery(facts: Facts) -> Place | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pytest_llamakey.causes.base import Cause, Example, first_line, innermost, place_of, raised
-from pytest_llamakey.causes.recorded import app, keyless, main_process, worker
+from pytest_llamakey.causes.recorded import MISSING, app, keyless, main_process, worker
 from pytest_llamakey.facts import CallError, Drive, Place
 
 if TYPE_CHECKING:
@@ -55,12 +55,35 @@ class WorkerSilent(Cause):
             app(worker(reported=False, calls=(), clients=(), rollcall=(), drive=None), driven=False),
             True,
         ),
+        Example(
+            "it would read its key from a file, and never came to that",
+            app(
+                worker(
+                    calls=(),
+                    clients=(),
+                    rollcall=(),
+                    key=MISSING,
+                    environment={},
+                    files={"/run/secrets/openai": "readable"},
+                    drive=Drive("answered", answer=200, requests=1),
+                ),
+                delivered=("file:/run/secrets/openai",),
+            ),
+            True,
+        ),
         Example("it called", app(), False),
         Example(
             "a helper called in its stead",
             app(
                 worker(calls=(), clients=(), rollcall=(), drive=Drive("called", answer=200, requests=1, helpers=(9,))),
                 worker(9, role="helper", drive=None),
+            ),
+            False,
+        ),
+        Example(
+            "a successor of one that died",
+            app(
+                worker(7, ended=2.0, exit="signal 9", drive=Drive("died")), worker(8, calls=(), started=2.1, drive=None)
             ),
             False,
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pytest_llamakey.causes.base import Cause, Example, innermost, moment
+from pytest_llamakey.causes.base import Cause, Example, class_name, innermost, moment
 from pytest_llamakey.causes.recorded import app, call, worker
 from pytest_llamakey.findings import Finding
 from pytest_llamakey.spec.model import ALL_CHECKS
@@ -13,11 +13,12 @@ from pytest_llamakey.symptoms.base import all_calls
 from pytest_llamakey.symptoms.provider import mismatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from pytest_llamakey.facts import Call, Facts
+    from pytest_llamakey.facts import Call, Facts, Place
     from pytest_llamakey.findings import WorkerId
 
+_BASES = frozenset({"OPENAI_API_BASE", "OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT"})
 _ELSEWHERE = call(host="api.openai.com", intended=False, exact=True)
 
 
@@ -81,8 +82,8 @@ class WrongEndpoint(Cause):
                 hosts.setdefault(sent.host, []).append((None if pid is None else (replica, pid), sent))
         meant = " or ".join(facts.deployment.hosts) or "the deployment's API base"
         for host, rows in hosts.items():
-            lines = [innermost(sent.where) for _worker, sent in rows]
-            told = [
+            lines = [*_makers(facts, host), *(innermost(sent.where) for _worker, sent in rows)]
+            told = _story(facts, host)[:1] + [
                 moment(sent.at, sent.where, f"{sent.method} {host}{sent.path}, not {meant}") for _worker, sent in rows
             ]
             named = tuple(dict.fromkeys(worker for worker, _sent in rows if worker is not None))
@@ -97,3 +98,30 @@ class WrongEndpoint(Cause):
                     fix="Let this client take its base from OPENAI_API_BASE and OPENAI_BASE_URL; if it is meant to "
                     f'call {host}, write endpoint = "intercept".',
                 )
+
+
+def _bases(facts: Facts, host: str) -> Iterator[tuple[Place | None, str]]:
+    """What made the calls go to this host: a variable that the app set, before a client's own base."""
+    processes = [process for replica in facts.replicas for process in replica.processes]
+    for process in processes:
+        for change in process.environment_changes:
+            if change.name in _BASES and _host(change.key.shown) == host:
+                told = moment(change.at, change.where, f"{change.name} set to {change.key.shown}")
+                yield innermost(change.where), told
+    for process in processes:
+        for made in process.clients:
+            if host in {made.host, _host(made.base)}:
+                told = moment(made.at, made.where, f"{class_name(made.kind)}(...) built for {made.base or made.host}")
+                yield innermost(made.where), told
+
+
+def _makers(facts: Facts, host: str) -> list[Place | None]:
+    return [place for place, _told in _bases(facts, host)][:2]
+
+
+def _story(facts: Facts, host: str) -> list[str]:
+    return [told for _place, told in _bases(facts, host)]
+
+
+def _host(base: str) -> str:
+    return base.partition("://")[2].partition("/")[0]

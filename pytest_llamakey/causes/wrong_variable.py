@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, innermost, moment
@@ -22,7 +22,7 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.causes.trail import arrived, delivered_names, delivery, holding, key_like, read_by
+from pytest_llamakey.causes.trail import arrived, delivered_names, delivery, had_key, holding, key_like, read_by
 from pytest_llamakey.causes.uses import Use, asked, grouped, literal_of, misses_near, once
 from pytest_llamakey.facts import Drive
 from pytest_llamakey.symptoms.keyed import names_model_key
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pytest_llamakey.causes.base import Trouble
-    from pytest_llamakey.facts import EnvironmentMiss, Facts, KeySight, Process
+    from pytest_llamakey.facts import EnvironmentMiss, Facts, KeySight, Place, Process
     from pytest_llamakey.findings import Finding
 
 _OTHER = {"OPENAI_KEY": MATCH}
@@ -215,41 +215,51 @@ class WrongVariable(Cause):
     def find(self, facts: Facts) -> Iterable[Finding]:
         """A finding for each line that reads the wrong variable."""
         names = delivered_names(facts)
-        rows = [
-            (str(use.place), (trouble, use)) for trouble, use in asked(self, facts) if _passed_by(trouble, use, names)
-        ]
-        told = {trouble.worker for _line, (trouble, _use) in rows}
-        rows += [
-            (str(use.place), (trouble, use))
-            for trouble in self.troubled(facts)
-            if trouble.worker not in told
-            for use in _failed(trouble, names)
-        ]
-        for group in grouped(rows):
-            trouble, use = group[0]
-            process = trouble.process
-            there = holding(trouble.replica, process, use.at) or tuple(sorted(names)) or ("the key",)
-            missed, other = _wanted(process, use, names), _holder(process, use.key)
-            asked_for = missed.name if missed else other or _own(use, there)
+        rows = [row for row in asked(self, facts) if _passed_by(*row, names)]
+        told = {trouble.worker for trouble, _use in rows}
+        others = [trouble for trouble in self.troubled(facts) if trouble.worker not in told]
+        rows += [(trouble, use) for trouble in others for use in _failed(trouble, names)]
+        read = [(_Reading.of(trouble, use, names), trouble, use) for trouble, use in rows]
+        for group in grouped((f"{each[0].name or each[2].place} {each[0].there}", each) for each in read):
+            reading, trouble, use = group[0]
+            missed, process = reading.missed, trouble.process
+            looked_up = [f"{missed.name} is looked up, and is not set"] if missed else []
             yield self.finding(
-                once(trouble for trouble, _use in group),
-                where=[
-                    innermost(missed.where) if missed else None,
-                    use.place,
-                    delivery(facts) if not use.where else None,
-                ],
+                once(row[1] for row in group),
+                where=[*(place for row in group for place in (row[0].place, row[2].place)), delivery(facts)],
                 evidence=[
-                    f"pid {process.pid} holds the key as {' and '.join(there)}",
-                    *(
-                        [moment(missed.at, missed.where, f"{missed.name} is looked up, and is not set")]
-                        if missed
-                        else []
-                    ),
-                    *([f"{other}={use.key.shown} is another variable's key"] if other else []),
-                    use.line,
+                    f"pid {process.pid} holds the key as {' and '.join(reading.there)}",
+                    *(moment(missed.at, missed.where, line) for line in looked_up if missed),
+                    *([f"{reading.name}={use.key.shown} is another variable's key"] if reading.foreign else []),
+                    *dict.fromkeys(row[2].line for row in group[:3]),
                 ],
-                fix=_fix(there[0], asked_for),
+                fix=_fix(reading.there[0], reading.name),
             )
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """The variable that was read (empty where nobody knows), and those that held the key: ``there``.
+
+    ``foreign``: the variable holds another key. ``missed`` is the look-up that found nothing.
+    """
+
+    name: str
+    there: tuple[str, ...]
+    foreign: bool
+    missed: EnvironmentMiss | None
+
+    @property
+    def place(self) -> Place | None:
+        """The line that reads it."""
+        return innermost(self.missed.where) if self.missed else None
+
+    @classmethod
+    def of(cls, trouble: Trouble, use: Use, names: frozenset[str]) -> _Reading:
+        """What ``use`` went on with in the place of the key."""
+        there = holding(trouble.replica, trouble.process, use.at) or tuple(sorted(names)) or ("the key",)
+        missed, other = _wanted(trouble.process, use, names), _holder(trouble.process, use.key)
+        return cls(missed.name if missed else other or _own(use, there), there, bool(other) and not missed, missed)
 
 
 def _passed_by(trouble: Trouble, use: Use, names: frozenset[str]) -> bool:
@@ -270,14 +280,15 @@ def _passed_by(trouble: Trouble, use: Use, names: frozenset[str]) -> bool:
     return (
         bool(there)
         and use.key.state in {"missing", "empty"}
-        and not _rekeyed(process, use)
+        and not _rekeyed(trouble, use)
         and not _too_early(trouble, use)
     )
 
 
-def _rekeyed(process: Process, use: Use) -> bool:
+def _rekeyed(trouble: Trouble, use: Use) -> bool:
     """Whether a client that had its key lost it afterwards."""
-    return any(change.at <= use.at and change.key.state in {"missing", "empty"} for change in process.client_changes)
+    changes = [c for c in trouble.process.client_changes if c.at <= use.at and c.key.state in {"missing", "empty"}]
+    return any(had_key(trouble.replica, trouble.process, change) for change in changes)
 
 
 def _too_early(trouble: Trouble, use: Use) -> bool:

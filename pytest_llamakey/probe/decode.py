@@ -44,7 +44,9 @@ def environment_change(event: Event) -> facts.EnvironmentChange:
 
 def environment_miss(event: Event) -> facts.EnvironmentMiss:
     """A ``miss`` event."""
-    return facts.EnvironmentMiss(event.at, event.data["name"], places(event.data["where"]))
+    data = event.data
+    later = places([data["later"]])[0] if data.get("later") else None
+    return facts.EnvironmentMiss(event.at, data["name"], places(data["where"]), later)
 
 
 def client_change(event: Event) -> facts.ClientChange:

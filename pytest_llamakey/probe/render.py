@@ -29,6 +29,7 @@ PARTS = (
     "redirect",
     "environment",
     "dotenvs",
+    "spawning",
     "serving",
     "copies",
     "rollcall",

@@ -22,6 +22,7 @@ _NUMBER = (int, float)
 _FIELDS: Mapping[str, _Fields] = {
     "env": {"name": str, "key": dict, "where": list},
     "miss": {"name": str, "where": list},
+    "spawn": {"pid": int, "where": list},
     "change": {"kind": str, "key": dict, "where": list},
     "dotenv": {"path": str, "found": bool, "override": bool, "key": dict, "names": list, "where": list},
     "client": {"id": int, "kind": str, "key": dict, "host": str, "base": str, "error": str, "where": list},
@@ -123,7 +124,7 @@ def is_event(data: Mapping[str, Any]) -> bool:
     fields = _FIELDS.get(str(data.get("ev")))
     if fields is None or not _has(data, fields):
         return False
-    if data.get("literal") is not None and not _is_place(data["literal"]):
+    if not all(data.get(name) is None or _is_place(data[name]) for name in ("literal", "later")):
         return False
     if data["ev"] == "rollcall":
         return all(isinstance(row, dict) and _has(row, _ROW) for row in data["rows"])

@@ -13,35 +13,28 @@ import contextlib
 import os
 import secrets
 import shutil
-import signal
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.inherited import inherited
-from pytest_llamakey.runtimes.base import Address, Exit, Reach, RuntimeFault
+from pytest_llamakey.runtimes.base import Reach, RuntimeFault
 from pytest_llamakey.runtimes.overlay import make_overlay
 from pytest_llamakey.runtimes.process_command import Launcher
 from pytest_llamakey.runtimes.process_copy import lay, make_world
 from pytest_llamakey.runtimes.process_port import PortLock, check_free
+from pytest_llamakey.runtimes.process_replica import LOOPBACK, ProcessReplica
 from pytest_llamakey.runtimes.process_tree import ProcessTree
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from pytest_llamakey.keys import Secrets
     from pytest_llamakey.reaper import Reaper
-    from pytest_llamakey.runtimes.base import Plan, ProcessRow
+    from pytest_llamakey.runtimes.base import Plan
     from pytest_llamakey.runtimes.process_copy import World
     from pytest_llamakey.spec.model import Deployment
-
-LOOPBACK = "127.0.0.1"
-HALT_SECONDS = 10.0
-"""Seconds that an app has to end by itself when it is halted."""
-LOG_LIMIT = 8 << 20
-"""Bytes of the log's end that :meth:`ProcessReplica.logs` gives."""
 
 
 class ProcessRuntime:
@@ -136,14 +129,13 @@ class RunningProcesses:
         if world is None:
             world = make_world(self.folder / "root", deployment.folder, deployment.workdir, plan.files, plan.progress)
         else:
-            world = _relaid(world, plan)
+            world = self._made_anew(world)
         self._world = world
-        name = secrets.token_hex(4)
-        replica_id = f"process-{name}"
-        overlay = make_overlay(self.folder / f"overlay-{name}", _probe(plan, replica_id, str(world.app)))
+        replica_id = f"process-{secrets.token_hex(4)}"
+        overlay = make_overlay(self.folder / "overlay", _probe(plan, replica_id, str(world.app)))
         environment = inherited() | {name: world.translate(value) for name, value in plan.environment.items()}
         environment["PATH"] = f"{overlay.bin}{os.pathsep}{environment.get('PATH', os.defpath)}"
-        launcher = Launcher(world, overlay, environment, deployment, self.folder / f"log-{name}")
+        launcher = Launcher(world, overlay, environment, deployment, self.folder / "log")
         self._replica = ProcessReplica(
             replica_id, launcher, deployment.port, ProcessTree(str(self.folder), self._adopt)
         )
@@ -199,6 +191,17 @@ class RunningProcesses:
         self._give_turn_on()
         self._ended = True
 
+    def _made_anew(self, world: World) -> World:
+        """The world with this deployment's files in it; what the one before had beside it is gone."""
+        try:
+            shutil.rmtree(self.folder / "overlay")
+            (self.folder / "log").unlink(missing_ok=True)
+            return lay(world, self._plan.files)
+        except OSError as error:
+            raise RuntimeFault(
+                f"The folder {self.folder} could not be made ready for the redeploy: {error}."
+            ) from error
+
     def _settle(self, gone: bool) -> None:
         for replica in self.replicas if gone else ():
             for group in replica.groups:
@@ -210,98 +213,6 @@ class RunningProcesses:
     def _give_turn_on(self) -> None:
         if self._lock is not None:
             self._lock.release()
-
-
-class ProcessReplica:
-    """The one replica of a deployment in the process runtime: its first process and all that stems from it."""
-
-    def __init__(self, replica_id: str, launcher: Launcher, port: int | None, tree: ProcessTree) -> None:
-        self.id = replica_id
-        self._launcher = launcher
-        self._port = port
-        self._tree = tree
-        self._first: subprocess.Popen[bytes] | None = None
-        self._spawned: list[subprocess.Popen[bytes]] = []
-        self._last_log: bytes | None = None
-
-    @property
-    def app_port(self) -> int | None:
-        """The port the app listens on."""
-        return self._port
-
-    @property
-    def groups(self) -> tuple[int, ...]:
-        """Ids of the process groups that were found."""
-        return self._tree.groups
-
-    def begin(self, command: tuple[str, ...]) -> None:
-        """Start the first process."""
-        self._first = self._launcher.launch(command, self._tree.add_root)
-
-    def address(self) -> Address | None:
-        """The app's port on the loopback address."""
-        return Address(LOOPBACK, self._port) if self._port is not None else None
-
-    def census(self) -> tuple[ProcessRow, ...]:
-        """Every living process of the replica; zombies are not among them."""
-        return self._tree.census()
-
-    def hold(self, pids: Collection[int]) -> None:
-        """Stop these processes; if pytest dies meanwhile, the reaper kills them."""
-        self._tree.hold(pids)
-
-    def release(self) -> None:
-        """Continue what is held."""
-        self._tree.release()
-
-    def wake(self, pids: Collection[int]) -> None:
-        """Send SIGURG."""
-        self._tree.signal(pids, signal.SIGURG)
-
-    def exited(self) -> Exit | None:
-        """How the first process ended, if it did."""
-        code = self._first.poll() if self._first else None
-        return None if code is None else Exit(code)
-
-    def logs(self) -> bytes:
-        """The last 8 MiB of output; after the end too."""
-        if self._last_log is not None:
-            return self._last_log
-        with self._launcher.log.open("rb") as stream:
-            size = stream.seek(0, os.SEEK_END)
-            stream.seek(max(0, size - LOG_LIMIT))
-            return stream.read()
-
-    def spawn(self, count: int, command: tuple[str, ...]) -> None:
-        """Start further processes, each in a session of its own: none can enter the app's group (setpgid(2))."""
-        for _number in range(count):
-            self._spawned.append(self._launcher.launch(command, self._tree.add_root))
-
-    def halt(self) -> bool:
-        """Ask the first process to end, as service managers do, and kill what is left; true when all is gone."""
-        if self._first is not None and self._first.poll() is None:
-            self._first.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._first.wait(HALT_SECONDS)
-        return self.end()
-
-    def end(self) -> bool:
-        """Kill everything; true when all is gone."""
-        gone = self._tree.end()
-        for process in (self._first, *self._spawned):
-            if process is not None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(0.1 if gone else 0)
-        with contextlib.suppress(OSError):
-            self._last_log = self.logs()
-        return gone
-
-
-def _relaid(world: World, plan: Plan) -> World:
-    try:
-        return lay(world, plan.files)
-    except OSError as error:
-        raise RuntimeFault(f"The key could not be laid into {world.app} anew: {error}.") from error
 
 
 def _probe(plan: Plan, replica_id: str, workdir: str) -> dict[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.symptoms.base import Symptom, died, held_key, key_words, proven
+from pytest_llamakey.spec.model import OPENAI_KEY
+from pytest_llamakey.symptoms.base import Symptom, died, held_key, key_words, proven, undecided
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,9 +17,18 @@ if TYPE_CHECKING:
 _MODEL_KEY = re.compile(r"(OPEN_?AI|LLM|GPT|OAI|(^|_)AI_|MODEL).*(KEY|TOKEN|SECRET)$|^API_?(KEY|TOKEN)$")
 
 
+LIBRARIES_LOOK_UP = frozenset(
+    {"OPENAI_ADMIN_KEY", "OPENAI_WEBHOOK_SECRET", "AZURE_OPENAI_AD_TOKEN", "SSLKEYLOGFILE", "HF_TOKEN"},
+)
+"""Optional credentials that openai, httpx and huggingface_hub look for by themselves, in the app's own lines."""
+_SPEAKS_OF_KEY = re.compile(
+    r"^\s*[\w.]*(?:error|exception|exit)\b.*\b(?:api.?key|key|credentials?)\b", re.MULTILINE | re.IGNORECASE
+)
+
+
 def names_model_key(name: str) -> bool:
     """Whether a variable of this name is one that an app would take its key of the model from."""
-    return bool(_MODEL_KEY.search(name.upper()))
+    return bool(_MODEL_KEY.search(name.upper())) and name not in LIBRARIES_LOOK_UP
 
 
 def keyed(facts: Facts) -> Iterator[Symptom]:
@@ -28,6 +38,8 @@ def keyed(facts: Facts) -> Iterator[Symptom]:
     yield from _never_served(facts)
     for replica, worker in facts.workers:
         held = held_key(worker)
+        if undecided(facts, worker):
+            continue
         if worker.reported and held.state != "match":
             yield Symptom("keyed", "key", f"pid {worker.pid} holds {key_words(held)}", replica.id, worker.pid, held)
         elif not worker.reported and not proven(worker) and not died(facts, worker):
@@ -57,7 +69,27 @@ def _never_served(facts: Facts) -> Iterator[Symptom]:
 def _in_vain(facts: Facts, process: Process) -> str:
     """The variable or file that the process ended for, by its last words, which name it."""
     delivered = {way.partition(":")[2] for way in facts.deployment.delivered if way.startswith("env:")}
+    if any(client.key.state == "match" and not client.error for client in process.clients):
+        return ""
     missed = [miss.name for miss in reversed(process.environment_misses) if miss.name in process.log_tail]
     names = [name for name in missed if name in delivered or names_model_key(name)]
-    files = [path for path, state in process.files.items() if state == "unreadable" and path in process.log_tail]
+    if not names and process.ended is not None and process.key.state in {"missing", "empty"}:
+        # The app's own words for it: "no key for the model".
+        sought = [miss.name for miss in process.environment_misses if miss.where]
+        ours = [name for name in sought if name in delivered or name == OPENAI_KEY]
+        names = ours[-1:] if _SPEAKS_OF_KEY.search(process.log_tail) else []
+    files = [path for path in unreadable(process) if path in process.log_tail]
     return next(iter(names + files), "")
+
+
+def unreadable(process: Process) -> tuple[str, ...]:
+    """The delivered files that the process may not read: by what its probe saw, or by its last words.
+
+    A server that drops to another user after its start was root when the probe looked.
+    """
+    denied = [line for line in process.log_tail.splitlines() if "Permission denied" in line]
+    return tuple(
+        path
+        for path, state in process.files.items()
+        if state == "unreadable" or any(line.rstrip().endswith(f"{path}'") for line in denied)
+    )

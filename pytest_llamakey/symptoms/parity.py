@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.symptoms.base import Symptom, held_key, key_words
+from pytest_llamakey.symptoms.base import Symptom, held_key, key_words, undecided
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,7 +25,8 @@ def parity(facts: Facts) -> Iterator[Symptom]:
     if not facts.deployment.probe:
         return
     workers = {(r.id, w.pid): w for r, w in facts.workers if w.reported and w.ended is None}
-    yield from _keys(workers, facts.reference)
+    decided = {worker: process for worker, process in workers.items() if not undecided(facts, process)}
+    yield from _keys(decided, facts.reference)
     looks: tuple[tuple[Kind, Look], ...] = (
         ("host-differs", _hosts),
         ("setting-differs", _identity),

@@ -36,7 +36,7 @@ def _stale(process: Process) -> tuple[str, KeySight] | None:
     for call in process.calls:
         if call.key.shown == EARLIER_KEY and call.via != "rollcall":
             return f"pid {process.pid} sent the earlier key ({call.method} {call.path})", call.key
-    for row in process.rollcall:
+    for row in process.rollcall if process.role != "main" else ():  # what a supervisor holds, its workers hold too
         if row.key.shown == EARLIER_KEY:
             return f"{row.setting or row.kind.rpartition('.')[2]} in pid {process.pid} holds the earlier key", row.key
     return None

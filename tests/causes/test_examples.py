@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import inspect
+import runpy
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +10,9 @@ from pytest_llamakey import facts as facts_module
 from pytest_llamakey.causes import Cause, causes, diagnose
 from pytest_llamakey.causes.base import Example
 from pytest_llamakey.checks import judge
+from pytest_llamakey.cli import main
 from pytest_llamakey.spec.model import ALL_CHECKS, CAUSES
+from pytest_llamakey.symptoms import all_symptoms
 
 EVERY = [(cause, example) for cause in causes() for example in cause.EXAMPLES]
 
@@ -19,7 +23,12 @@ def _id(case: object) -> str:
 
 @pytest.mark.parametrize(("cause", "example"), EVERY, ids=_id)
 def test_an_example_is_found_or_not_as_it_says(cause: Cause, example: Example) -> None:
-    assert (cause.name in {finding.cause for finding in diagnose(example.facts)}) == example.found
+    findings = diagnose(example.facts)
+    if example.found:
+        assert {finding.cause for finding in findings} == {cause.name}, "one thing that went wrong, one cause"
+    else:
+        assert cause.name not in {finding.cause for finding in findings}
+    assert bool(findings) == bool(all_symptoms(example.facts)), "a finding where nothing is wrong, or none where it is"
 
 
 @pytest.mark.parametrize(("cause", "example"), EVERY, ids=_id)
@@ -51,6 +60,20 @@ def test_a_cause_is_complete(cause: Cause) -> None:
             assert finding.evidence
 
 
-def test_the_first_causes_are_there() -> None:
-    first = {"key-missing", "client-before-env", "key-mangled", "wrong-endpoint", "key-in-logs", "worker-silent"}
-    assert first | {"worker-died"} <= {cause.name for cause in causes()}
+def test_every_cause_of_the_vocabulary_has_its_file() -> None:
+    assert {cause.name for cause in causes()} == set(CAUSES)
+
+
+def test_the_page_of_all_causes_is_made_of_their_docstrings() -> None:
+    root = Path(__file__).parents[2]
+    script = runpy.run_path(str(root / "tools" / "causes_page.py"))
+    text = (root / "docs" / "causes.md").read_text(encoding="utf-8")
+    assert text == script["page"](), "write it anew: python tools/causes_page.py"
+
+
+@pytest.mark.parametrize("cause", causes(), ids=_id)
+def test_a_page_is_printed(cause: Cause, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", cause.name]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"{cause.name}: {cause.title}\n\n")
+    assert max(map(len, printed.splitlines())) <= 120

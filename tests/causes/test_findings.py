@@ -23,6 +23,7 @@ from pytest_llamakey.causes.recorded import (
     dotenv,
     keyless,
     main_process,
+    miss,
     roll,
     worker,
 )
@@ -229,3 +230,34 @@ def test_other_sdk_versions_than_the_reference_are_a_hint_only() -> None:
     assert only(replace(odd, reference=reference)).hints == (
         "openai is 1.60.0 in the deployment and 2.0.0 where the tests run",
     )
+
+
+# The probe's own side of it: what a server that dropped its rights says last
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("RuntimeError: no key for the model", True),
+        ("SystemExit: set OPENAI_API_KEY", True),
+        ("pydantic_core.ValidationError: api_key missing", True),
+        ("KeyError: 'index'", False),
+        ("ModuleNotFoundError: No module named 'keyring'", False),
+        ("INFO: key bindings loaded", False),
+    ],
+)
+def test_an_app_that_ends_for_want_of_a_key_says_so_in_its_last_words(words: str, told: bool) -> None:
+    missed = miss(0.4, "OPENAI_API_KEY", "env.py:3", 'KEY = os.getenv("OPENAI_API_KEY", "")')
+    ended = keyless(
+        role="helper",
+        ended=0.9,
+        clients=(),
+        errors=(),
+        rollcall=(),
+        drive=None,
+        environment_misses=(missed,),
+        log_tail=words,
+    )
+    found = diagnose(app(ended, delivered=("none",)))
+    assert [finding.cause for finding in found] == ["key-missing"] * told
+    assert [str(finding.where[-1]) for finding in found] == ["env.py:3"] * told

@@ -225,3 +225,54 @@ def test_a_console_script_is_not_the_app(world: World) -> None:
     (record,) = world.records()
     (change,) = (decode.environment_change(event) for event in record.of_kind("env"))
     assert [str(place) for place in change.where] == ["app.py:3"]
+
+
+def test_the_line_further_down_that_would_have_set_it_is_told(world: World) -> None:
+    (world.app / "settings.py").write_text('import os\nKEY = os.environ["OPENAI_API_KEY"]\n')
+    (world.app / "main.py").write_text(
+        "import os\nfrom settings import KEY\nif KEY:\n    load_dotenv()\nload_dotenv('.env')\n"
+    )
+    code = "import os\ndel os.environ['OPENAI_API_KEY']\ntry:\n    import main\nexcept KeyError:\n    pass"
+    done = world.run(code)
+    missed = [decode.environment_miss(event) for event in done.record.of_kind("miss")]
+    assert [str(miss.later) for miss in missed] == ["main.py:5"]
+
+
+def test_a_look_up_that_nothing_would_have_helped_has_no_such_line(world: World) -> None:
+    done = world.run('import os\ndel os.environ["OPENAI_API_KEY"]\nos.getenv("OPENAI_API_KEY")\n# load_dotenv()\n')
+    assert [decode.environment_miss(event).later for event in done.record.of_kind("miss")] == [None]
+
+
+def test_the_line_that_starts_a_program_is_told_with_its_pid(world: World) -> None:
+    code = "import subprocess\nchild = subprocess.Popen(['true'])\nprint(child.pid)\nprint(child.wait())"
+    done = world.run(code)
+    pid, status = done.out.split()
+    (event,) = done.record.of_kind("spawn")
+    assert (event.data["pid"], status) == (int(pid), "0")
+    assert str(decode.places(event.data["where"])[0]) == "app.py:2"
+
+
+def test_a_program_that_is_not_there_fails_as_ever(world: World) -> None:
+    code = """
+import subprocess, traceback
+try:
+    subprocess.Popen(["/not/there"])
+except FileNotFoundError as error:
+    print([frame.name for frame in traceback.extract_tb(error.__traceback__)])
+"""
+    assert world.run(code).out == "['<module>', '__init__', '_execute_child']\n"
+
+
+def test_a_child_is_told_to_have_started_when_its_parent_forked(world: World) -> None:
+    code = """
+import os, time
+pid = os.fork()
+if pid == 0:
+    os._exit(0)
+os.environ["OPENAI_API_KEY"] = "later"
+os.waitpid(pid, 0)
+"""
+    world.run(code)
+    child, parent = (next(r for r in world.records(2) if r.hello.how == how) for how in ("fork", "exec"))
+    (change,) = [event for event in parent.of_kind("env") if event.data["name"] == "OPENAI_API_KEY"]
+    assert parent.started <= child.started <= change.at

@@ -76,3 +76,10 @@ def test_a_line_takes_the_place_of_older_ones(text, expected):
     merged = merge(text, "K=new")
     assert merged == expected
     assert dotenv_values(stream=io.StringIO(merged.lstrip("\ufeff")))["K"] == "new"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("", ""), ("A=1", "A=1"), ("A=1\nexport K=old\n# c\nK='x'\nB=2\n", "A=1\n# c\nB=2\n")]
+)
+def test_a_bare_name_takes_the_older_lines_away(text, expected):
+    assert merge(text, "K\n") == expected

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from pytest_llamakey.reaper import Reaper
+from pytest_llamakey.runtimes import process_replica
 from pytest_llamakey.runtimes.base import DeliveredFile, Exit, Plan, RuntimeFault
 from pytest_llamakey.runtimes.process import ProcessRuntime
 from pytest_llamakey.spec.model import Deployment, Origin, Service
@@ -82,7 +83,7 @@ def start(reaper, app):
     """Starts ``command`` in the app's folder; what is left is ended after the test."""
     started = []
 
-    def start(*command, env=None, keep=False, agent=None, files=(), progress=lambda _line: None, **fields):
+    def start(*command, env=None, keep=False, agent=None, files=(), progress=lambda _line: None, after=None, **fields):
         deployment = Deployment(
             id="llamakey.toml::app",
             name="app",
@@ -93,7 +94,16 @@ def start(reaper, app):
             origins={"command": Origin("llamakey.toml", 3), "port": Origin("llamakey.toml", 4)},
             **fields,
         )
-        plan = Plan("test", deployment, env or {}, files=tuple(files), agent=agent, may_keep=keep, progress=progress)
+        plan = Plan(
+            "test",
+            deployment,
+            env or {},
+            files=tuple(files),
+            agent=agent,
+            may_keep=keep,
+            progress=progress,
+            after=after,
+        )
         running = ProcessRuntime(reaper).start(plan)
         started.append(running)
         return running
@@ -353,3 +363,73 @@ def test_deployments_with_the_same_port_take_turns(start, app):
 def test_starting_costs_little(start, app):
     running = start("sleep", "60")
     assert running.timings["start"] < 1.0
+
+
+KEEPING = """
+import os, signal, sys, time
+from pathlib import Path
+kept, key = Path("kept"), Path("secret.key").read_text() + os.environ["KEY"]
+def end(*_):
+    kept.write_text(key)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print(Path.cwd(), kept.read_text() if kept.exists() else "-", key, Path(".env").read_text().split(), flush=True)
+while True:
+    time.sleep(0.1)
+"""
+
+
+def keys(text):
+    line = f"OPENAI_API_KEY={text}\n".encode()
+    return (DeliveredFile("secret.key", text.encode()), DeliveredFile(".env", line, merge_dotenv=True))
+
+
+def test_one_that_takes_the_place_of_another_goes_on_in_its_folder(start, app):
+    (app / "app.py").write_text(KEEPING)
+    (app / ".env").write_text("A=1\n")
+    port = free_port()
+    first = start("python", "app.py", env={"KEY": "1"}, files=keys("a"), port=port)
+    before = until(first.replicas[0].logs).decode().split(" ", 1)
+    assert before[1] == "- a1 ['A=1', 'OPENAI_API_KEY=a']\n"
+    first.halt()
+    assert first.replicas[0].exited() == Exit(0)
+    second = start("python", "app.py", env={"KEY": "2"}, files=keys("b"), port=port, after=first)
+    now = until(second.replicas[0].logs).decode().split(" ", 1)
+    assert (now[0], now[1]) == (before[0], "a1 b2 ['A=1', 'OPENAI_API_KEY=b']\n")
+    assert second.replicas[0].id != first.replicas[0].id
+    first.stop()
+    assert second.replicas[0].exited() is None
+    second.stop()
+    assert not first.folder.exists()
+    assert not (app / "kept").exists()
+
+
+def test_one_that_does_not_end_when_asked_is_killed(start, app, monkeypatch):
+    monkeypatch.setattr(process_replica, "HALT_SECONDS", 0.3)
+    (app / "app.py").write_text(
+        "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint(1, flush=True)\ntime.sleep(99)"
+    )
+    running = start("python", "app.py")
+    until(running.replicas[0].logs)
+    running.halt()
+    assert running.replicas[0].exited() == Exit(-signal.SIGKILL)
+
+
+def test_what_cannot_take_the_place_leaves_nothing(start, app):
+    (app / "app.py").write_text("import time\ntime.sleep(99)")
+    first = start("python", "app.py")
+    first.halt()
+    with pytest.raises(RuntimeFault, match="no-such-command"):
+        start("no-such-command", after=first)
+    assert not first.folder.exists()
+
+
+def test_a_withdrawn_file_is_laid_nowhere_and_emptied_where_it_is(start, app):
+    (app / ".env").write_text("A=1\nOPENAI_API_KEY=sk-x\n")
+    (app / "secret.key").write_text("sk-y")
+    files = [DeliveredFile(name, b"OPENAI_API_KEY\n", merge_dotenv=True, withdrawn=True) for name in (".env", "b.env")]
+    files += [DeliveredFile(name, b"", withdrawn=True) for name in ("secret.key", "/run/secrets/key")]
+    show = "import os; print(open('.env').read(), repr(open('secret.key').read()), sorted(os.listdir('.')))"
+    running = start("python", "-c", show, files=files)
+    until(running.replicas[0].exited)
+    assert running.replicas[0].logs().decode() == "A=1\n '' ['.env', 'secret.key']\n"

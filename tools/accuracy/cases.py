@@ -11,7 +11,7 @@ from tools.accuracy.faults import FAULTS
 from tools.accuracy.layout import lay_out
 
 if TYPE_CHECKING:
-    from tools.accuracy.choices import Able
+    from tools.accuracy.choices import Able, Choices
     from tools.accuracy.faults import Fault, Planted
     from tools.accuracy.layout import App
 
@@ -61,7 +61,7 @@ def _planted(rng: Random, able: Able, wanted: int) -> tuple[App, list[Planted], 
         return None
     for _try in range(TRIES):
         chosen = all_choices.pick(rng, able)
-        if all(fault.fits(chosen, able) for fault in drawn):
+        if all(fault.fits(chosen, able) for fault in drawn) and _both_show(chosen, drawn):
             app = lay_out(chosen)
             return app, [fault.plant(app, rng) for fault in drawn], [f"{fault.cause}, {fault.name}" for fault in drawn]
     return None
@@ -71,6 +71,11 @@ def _independent(drawn: list[Fault]) -> bool:
     """Whether the faults touch different parts of the app, so that neither hides the other."""
     parts = [fault.part for fault in drawn]
     return all(parts) and len(set(parts)) == len(parts)
+
+
+def _both_show(chosen: Choices, drawn: list[Fault]) -> bool:
+    """Whether the app's first client is there at all when a call of its second one, which comes first, fails."""
+    return chosen.eager or len(drawn) == 1 or all(fault.part != "second" for fault in drawn)
 
 
 def title(app: App) -> str:

@@ -56,9 +56,11 @@ class App:
         self.source.files[CONFIG] = lines
 
     def imports(self, path: str, line: str) -> None:
-        """Have ``path`` import what ``line`` imports."""
-        if line not in self.source.files[path]:
-            self.source.files[path].insert(0, line)
+        """Have ``path`` import what ``line`` imports, ahead of all else: a line of a fault may stand anywhere."""
+        lines = self.source.files[path]
+        if line in lines:
+            lines.remove(line)
+        lines.insert(0, line)
 
     def hook(self, signature: str, *lines: str) -> None:
         """Add a hook to gunicorn's configuration."""
@@ -143,16 +145,14 @@ def _write_client(app: App, loaded: Loading) -> None:
     if not choices.modules:
         return
     made = timing.client_code(choices, loaded.expression)
-    imports = list(made.imports)
+    imports = [*made.imports, *loaded.expression_imports]
     head: list[str] = []
-    if choices.prelude == "client":
-        imports = [*loaded.prelude.imports, *imports]
-        head = list(loaded.prelude.lines)
-    imports += loaded.expression_imports
+    if choices.prelude == "client" and loaded.prelude.lines:  # before the configuration, which may read the key at once
+        head = [*_unique(loaded.prelude.imports), "", *loaded.prelude.lines, ""]
     if app.config:
         module = _dotted(app.config, choices)
         imports.append(f"from {module} import {', '.join(loaded.exports)}" if loaded.exports else f"import {module}")
-    app.source.add(app.client, _module(imports, [*head, *made.lines]))
+    app.source.add(app.client, [*head, *_module(imports, list(made.lines))])
     _pop_after(app)
 
 

@@ -2,14 +2,15 @@
 
 import os
 
-from pytest_llamakey.probe.agent.base import quiet
+from pytest_llamakey.probe.agent.base import NAMES, quiet
 from pytest_llamakey.probe.agent.literals import literal
-from pytest_llamakey.probe.agent.places import caller, shown_name, where
-from pytest_llamakey.probe.agent.sight import sight_of_variable, watched
+from pytest_llamakey.probe.agent.places import caller, shown_name, source_line, where
+from pytest_llamakey.probe.agent.sight import clean, sight_of_variable, watched
 from pytest_llamakey.probe.agent.wire import put
 
 _missed = set()  # type: ignore[var-annotated]  # (name, innermost place) of each look-up that was told
 _MOST_MISSES = 50
+_MOST_LINES = 200
 _KEY_WORDS = ("KEY", "TOKEN", "SECRET", "OPENAI")
 
 
@@ -68,7 +69,25 @@ def variable_missed(name):
         once = name, (places[0]["file"], places[0]["line"]) if places else None
         if once not in _missed:
             _missed.add(once)
-            put("miss", name=name, where=places)
+            put("miss", name=name, where=places, later=_later(name))
+
+
+def _later(name):
+    """The line of a module on the stack that would have set the variable, and is reached only later."""
+    if name not in NAMES and name != "OPENAI_API_KEY":
+        return None
+    words = ("load_dotenv(", "read_env(", 'environ["%s"] =' % name, "environ['%s'] =" % name)
+    frame, steps = caller(), 0
+    while frame is not None and steps < 100:
+        file = shown_name(frame.f_code.co_filename)
+        if file and frame.f_code.co_name == "<module>":
+            for number in range(frame.f_lineno + 1, frame.f_lineno + _MOST_LINES):
+                text = source_line(frame.f_code.co_filename, number) or ""
+                # without indentation: what stands under a condition may never run
+                if text[:1].strip() and text[0] != "#" and any(word in text for word in words):
+                    return {"file": file, "line": number, "text": clean(text, 200), "function": "<module>"}
+        frame, steps = frame.f_back, steps + 1
+    return None
 
 
 def _asked_for():

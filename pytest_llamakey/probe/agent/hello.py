@@ -8,12 +8,14 @@ from pytest_llamakey.probe.agent.places import START, caller
 from pytest_llamakey.probe.agent.sight import clean, sight_of_variable, watched
 from pytest_llamakey.probe.agent.wire import put, wire
 
+_forking = {"next": 0.0, "child": 0.0}  # when the latest fork of this process began, and the one that it comes from
+
 
 def hello(this):
     variables = {name: sight_of_variable(name, value) for name, value in os.environ.items() if watched(name)}
     return {
         "ev": "hello",
-        "t": clock(),
+        "t": _forking["child"] or clock(),
         "conn": this.conn,
         "replica": CONFIG["replica"],
         "pid": os.getpid(),
@@ -72,8 +74,14 @@ def _readable(path):
     return "readable" if os.access(path, os.R_OK, effective_ids=effective) else "unreadable"
 
 
+def about_to_fork():
+    """What the parent does from now on is no longer the child's; the child itself may first run much later."""
+    _forking["next"] = clock()
+
+
 @quiet
 def forked():
+    _forking["child"] = _forking["next"]
     modules: "list[str]" = []
     frame = caller()
     while frame is not None and len(modules) < 8:

@@ -8,6 +8,7 @@ from pytest_llamakey.probe.agent.clients import around_init, hook_openai, watch_
 from pytest_llamakey.probe.agent.dotenvs import hook_dotenv
 from pytest_llamakey.probe.agent.redirect import hook_ssl, hook_uvloop
 from pytest_llamakey.probe.agent.serving import before_loop, hook_gunicorn, hook_uvicorn, hook_waitress
+from pytest_llamakey.probe.agent.spawning import hook_subprocess
 
 
 def classes(*names):
@@ -48,6 +49,7 @@ HOOKS = {
     "httpx_aiohttp.transport": transports("", "AiohttpTransport"),
     "dotenv.main": hook_dotenv,
     "ssl": hook_ssl,
+    "subprocess": hook_subprocess,
     "uvloop": hook_uvloop,
     "uvicorn.server": hook_uvicorn,
     "gunicorn.workers.base": hook_gunicorn,

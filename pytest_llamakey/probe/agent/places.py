@@ -33,7 +33,8 @@ def shown_name(path):
     return _files[path]
 
 
-def line_of(path, number):
+def source_line(path, number):
+    """A line of a file with its indentation, or ``None`` where there is none of that number."""
     if path not in _texts and len(_texts) < 200:
         try:
             with open_file(os.path.join(START, path), "rb") as file:
@@ -41,7 +42,11 @@ def line_of(path, number):
         except OSError:
             _texts[path] = []
     lines = _texts.get(path, ())
-    return lines[number - 1].decode("utf-8", "replace").strip() if 0 < number <= len(lines) else ""
+    return lines[number - 1].decode("utf-8", "replace") if 0 < number <= len(lines) else None
+
+
+def line_of(path, number):
+    return (source_line(path, number) or "").strip()
 
 
 def caller():

@@ -9,7 +9,7 @@ import sys
 from pytest_llamakey.probe.agent.base import CONFIG, quiet, wrap
 from pytest_llamakey.probe.agent.commands import on_signal
 from pytest_llamakey.probe.agent.environment import watch_environment
-from pytest_llamakey.probe.agent.hello import around_exit, ended, forked, introduce
+from pytest_llamakey.probe.agent.hello import about_to_fork, around_exit, ended, forked, introduce
 from pytest_llamakey.probe.agent.hooks import HOOKS, Finder
 from pytest_llamakey.probe.agent.redirect import by_name, getaddrinfo
 
@@ -23,7 +23,7 @@ def start():
             _signal.signal(urgent, on_signal if before == _signal.SIG_DFL else before)
     sys._llamakey = True  # type: ignore[attr-defined]
     introduce()
-    os.register_at_fork(after_in_child=forked)
+    os.register_at_fork(before=about_to_fork, after_in_child=forked)
     atexit.register(ended)
     wrap(os, "_exit", around_exit)
     watch_environment()

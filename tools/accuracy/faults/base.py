@@ -16,7 +16,7 @@ Concerned = Literal["all", "some", "any"]
 Part = Literal["key", "second", "log", "endpoint", ""]
 
 FROM_ENVIRONMENT = ("implicit", "item", "getenv", "getenv-default")
-WHERE_READ = ("read", "argument", "client", "settings", "load")
+WHERE_READ = ("read", "argument", "client", "client2", "settings", "load")
 PLACEHOLDERS = ("your key here", "sk-xxxxxxxxxxxxxxxxxxxx", "changeme", "<OPENAI_API_KEY>", "YOUR_API_KEY")
 
 

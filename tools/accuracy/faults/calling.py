@@ -88,7 +88,7 @@ def _openai_class(chosen: Choices, able: Able) -> bool:
 def _azure_class_for_openai(app: App, _rng: Random) -> Planted:
     app.choices = replace(app.choices, intercept=True)
     app.env["AZURE_OPENAI_ENDPOINT"] = "https://api.openai.com"
-    return Planted("provider-mismatch", ("client", "argument", "toml-env-AZURE_OPENAI_ENDPOINT"))
+    return Planted("provider-mismatch", ("client", "client2", "argument", "toml-env-AZURE_OPENAI_ENDPOINT"))
 
 
 def _azure(chosen: Choices, _able: Able) -> bool:

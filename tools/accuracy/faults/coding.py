@@ -180,6 +180,9 @@ def _late_with_default(app: App, rng: Random) -> Planted:
 
 
 def _can_be_late(chosen: Choices, _able: Able) -> bool:
+    # LlamaIndex's class for Azure looks the key up again when it is first called, so a late one is in time.
+    if chosen.library.name == "llama-azure":
+        return False
     preluded = chosen.loading in ("dotenv", "dotenv-item", "file-environ", "copied") and chosen.prelude == "entry"
     below = chosen.modules or chosen.framework in ("flask", "fastapi")
     early = chosen.eager or (chosen.loading == "dotenv-item" and chosen.home == "constant")
@@ -215,6 +218,7 @@ def _late_in_hook(app: App, _rng: Random) -> Planted:
 def _can_be_late_in_hook(chosen: Choices, _able: Able) -> bool:
     return (
         chosen.server.forks == "preload" and chosen.loading == "file-environ" and plain_line(chosen)
+        and chosen.library.name != "llama-azure"  # which looks again when it is called
         and "second-client" not in chosen.extras and chosen.timing in ("import", "service", "with-options", "settings")
     )  # fmt: skip
 

@@ -131,7 +131,7 @@ def _only_as_main(app: App, _rng: Random) -> Planted:
     lines = [bare(line) for line in app.source.cut("prelude")]
     run = [f"    {marked(line, 'load')}" for line in lines]
     app.source.add(app.entry, ["", "", 'if __name__ == "__main__":', *run, f"    print({app.choices.words.answer})"])
-    return Planted("dotenv-partial", ("load", "client", "read", "argument"))
+    return Planted("dotenv-partial", ("load", "client", "client2", "read", "argument"))
 
 
 def _has_an_entry_that_loads(chosen: Choices, _able: Able) -> bool:
@@ -162,7 +162,12 @@ def _dropped(app: App, _rng: Random) -> Planted:
 
 def _reads_late(chosen: Choices) -> bool:
     reads = chosen.loading == "file" and chosen.home != "constant"
-    return reads and not chosen.eager and chosen.timing not in ("factory", "extension") and chosen.launch != "python"
+    return (
+        reads
+        and not chosen.eager
+        and chosen.timing not in ("factory", "extension", "post-fork")
+        and chosen.launch != "python"
+    )
 
 
 _FORBIDDEN = Fault(
