@@ -62,6 +62,7 @@ def bench(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.delenv("CI", raising=False)  # pytest cuts no line of its summary where it is set
     for name in [name for name in os.environ if name.startswith(("OPENAI_", "AZURE_OPENAI_"))]:
         monkeypatch.delenv(name)
     pytester.makefile(".ini", pytest="[pytest]\n")
