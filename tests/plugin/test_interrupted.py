@@ -45,7 +45,7 @@ def begin(bench: Bench, text: str, expected: int, said: str) -> subprocess.Popen
     process = subprocess.Popen(
         bench.command("-k", "keyed or wire"), cwd=bench.root, stdout=subprocess.DEVNULL, start_new_session=True
     )
-    logs = lambda: "".join(path.read_text() for path in bench.temporary.glob("llamakey-*/log-*"))  # noqa: E731
+    logs = lambda: "".join(path.read_text() for path in bench.temporary.glob("llamakey-*/log*"))  # noqa: E731
     if not until(lambda: len(ours(bench)) >= expected and said in logs(), 20):
         process.kill()
         pytest.fail(f"the app did not get so far: {ours(bench)} {logs()}")
