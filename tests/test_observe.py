@@ -194,3 +194,41 @@ def test_one_process_alone() -> None:
     driven = Driven({}, (), Roster((row(7),), (), ()), Roster((row(7),), (), ()))
     recorded = Recorded("r", (record(7, env={NAME: MATCH}),), driven, (NAME,), "")
     assert process_facts(recorded, 7, "worker").key.state == "match"
+
+
+NOBODY = Roster((), (), ())
+
+
+def miss(at: float, name: str) -> Event:
+    return event(at, "miss", name=name)
+
+
+def test_where_nothing_served_whoever_looked_for_a_key_is_there_with_those_above_it() -> None:
+    found = seen(
+        record(3, alive=False),
+        record(5, miss(2.0, NAME), alive=False, ppid=3),
+        record(6, alive=False, ppid=3),
+        first=NOBODY,
+    )
+    assert {pid: process.role for pid, process in found.items()} == {3: "main", 5: "helper"}
+    assert [each.name for each in found[5].environment_misses] == [NAME]
+    assert found[5].log_tail == "last words"
+
+
+def test_where_a_worker_serves_a_look_up_alone_makes_no_helper() -> None:
+    assert set(seen(record(1, ppid=0), record(7), record(9, miss(2.0, NAME)))) == {1, 7}
+
+
+def test_a_launcher_is_the_main_process_of_what_it_started() -> None:
+    roster = Roster((row(7, 4),), (), ())
+    found = seen(record(2, ppid=0), record(4, ppid=2), record(7, ppid=4), first=roster)
+    assert {pid: process.role for pid, process in found.items()} == {2: "main", 4: "main", 7: "worker"}
+
+
+def test_a_process_starts_when_its_parent_says_so_and_where() -> None:
+    place = {"file": "launch.py", "line": 7, "text": "subprocess.Popen(command)", "function": "<module>"}
+    parent = record(2, event(1.5, "spawn", pid=7, where=[place]), ppid=0)
+    found = seen(parent, record(7, ppid=2, started=1.9), first=Roster((row(7, 2),), (), ()))
+    assert found[7].started == 1.5
+    assert [str(each) for each in found[7].spawned] == ["launch.py:7"]
+    assert found[2].spawned == ()

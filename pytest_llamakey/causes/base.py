@@ -194,16 +194,6 @@ def first_line(text: str) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
-def about_keys(error: CallError) -> bool:
-    """Whether an exception is about the credential, by the words of the clients that raise it.
-
-    openai raises ``AuthenticationError`` for a 401 and ``OpenAIError("The api_key client option must be set …")``
-    without a key; httpx's ``LocalProtocolError: Illegal header value b'Bearer '`` is an empty or broken one.
-    """
-    words = f"{error.type} {error.message}".lower()
-    return any(word in words for word in ("authentication", "api_key", "api key", "illegal header value"))
-
-
 def variables(facts: Facts) -> frozenset[str]:
     """The names of the variables in which the deployment is to find its key."""
     named = {OPENAI_KEY, "AZURE_OPENAI_API_KEY"}

@@ -11,7 +11,6 @@ from pytest_llamakey.causes.base import (
     Cause,
     Example,
     Trouble,
-    about_keys,
     built,
     innermost,
     moment,
@@ -35,8 +34,9 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.causes.trail import ABSENT, arrived, given, holding
+from pytest_llamakey.causes.trail import ABSENT, arrived, delivered_names, given, holding
 from pytest_llamakey.causes.uses import asked, grouped, once
+from pytest_llamakey.symptoms.base import about_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -146,6 +146,24 @@ class ClientBeforeEnv(Cause):
                     log_tail="KeyError: 'OPENAI_API_KEY'",
                 ),
                 delivered=("dotenv:.env",),
+            ),
+            True,
+        ),
+        Example(
+            "the same, and the key was delivered under another name that a line below passes on",
+            app(
+                worker(
+                    role="helper",
+                    ended=0.9,
+                    environment={"MY_KEY": MATCH},
+                    clients=(client(0.5, EMPTY, "llm.py:4", error="OpenAIError: Missing credentials"),),
+                    calls=(),
+                    rollcall=(),
+                    drive=None,
+                    environment_misses=(replace(miss(0.5, "OPENAI_API_KEY", "llm.py:4"), later=at("main.py:6")[0]),),
+                    log_tail="openai.OpenAIError: set the OPENAI_API_KEY environment variable",
+                ),
+                delivered=("env:MY_KEY",),
             ),
             True,
         ),
@@ -273,19 +291,18 @@ def _arrival(process: Process, names: frozenset[str]) -> _Arrival | None:
 
 def _never_reached(facts: Facts, trouble: Trouble, use: Use) -> tuple[_Arrival, Place | None, str] | None:
     """The look-up that a process ended with, while a line further down in a module would have brought the key."""
-    process = trouble.process
-    if (
-        not use.absent
-        or arrived(process)
-        or process.ended is None
-        or not (given(facts, "dotenv") or given(facts, "file"))
-    ):
+    process, delivered = trouble.process, delivered_names(facts)
+    if not use.absent or process.ended is None:
         return None
     for missed in reversed(process.environment_misses):
-        if missed.later is not None and missed.where and missed.name in process.log_tail:
+        # What is delivered under that very name was there, or was lost on the way.
+        waits = missed.name not in delivered if given(facts, "env") else given(facts, "dotenv") or given(facts, "file")
+        if waits and missed.later is not None and missed.where and missed.name in process.log_tail:
             told = moment(missed.at, missed.where, f"{missed.name} is looked up, and is not set yet")
             arrival = _Arrival(math.inf, missed.later, f"{missed.later} {missed.later.text} was not reached")
             return arrival, innermost(missed.where), told
+    if arrived(process):
+        return None
     readable = [path for path, state in process.files.items() if state == "readable"]
     if given(facts, "file") and readable and use.kind:
         # The key lay there to be read, and nothing had read it when the client was built.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pytest_llamakey.causes.base import Cause, Example, first_line
-from pytest_llamakey.causes.recorded import app
-from pytest_llamakey.facts import Sighting
+from pytest_llamakey.causes.recorded import NEWLINE, app, client, roll, worker
+from pytest_llamakey.facts import Drive, Sighting
 from pytest_llamakey.findings import Finding
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_llamakey.facts import Facts
     from pytest_llamakey.symptoms import Kind
 
+_FAILED = Drive("answered", answer=500, requests=1)
 _FIXES = {
     "log": "Do not log the key: leave it out of what is printed, or keep it in a type that hides itself (pydantic's "
     "SecretStr).",
@@ -45,16 +46,32 @@ class KeyInLogs(Cause):
         Example("a log line", app(sightings=(Sighting("log", "web-1 line 12", "settings: api_key='<key>'"),)), True),
         Example("a response", app(sightings=(Sighting("response", "GET /debug", '{"key": "<key>"}'),)), True),
         Example("an image layer is another matter", app(sightings=(Sighting("layer", "/app/.env", "<key>"),)), False),
+        Example(
+            "httpx refuses an altered key, and its error is logged",
+            app(
+                worker(clients=(client(key=NEWLINE),), calls=(), rollcall=(roll(NEWLINE),), drive=_FAILED),
+                sightings=(
+                    Sighting("log", "web-1 line 9", "httpx.LocalProtocolError: Illegal header value b'Bearer <key>'"),
+                ),
+            ),
+            False,
+        ),
         Example("nothing seen", app(), False),
     )
 
     def find(self, facts: Facts) -> Iterable[Finding]:
         """One finding for the log and one for responses."""
         for where, fix in _FIXES.items():
-            seen = [sighting for sighting in facts.sightings if sighting.where == where]
+            seen = [s for s in facts.sightings if s.where == where and not _refused(facts, s)]
             if not seen:
                 continue
             told = [f"{sighting.place}: {first_line(sighting.text)}" for sighting in seen[:_MOST_LINES]]
             if len(seen) > _MOST_LINES:
                 told.append(f"and {len(seen) - _MOST_LINES} more")
             yield Finding("exposure", self.name, evidence=tuple(told), fix=fix)
+
+
+def _refused(facts: Facts, sighting: Sighting) -> bool:
+    """Whether it is the error that an altered key ends in, which quotes the header: that is told as such."""
+    held = (c.key for replica in facts.replicas for process in replica.processes for c in process.clients)
+    return "Illegal header value" in sighting.text and any(sight.state == "mangled" for sight in held)

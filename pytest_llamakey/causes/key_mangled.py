@@ -51,7 +51,8 @@ class KeyMangled(Cause):
 
     name = "key-mangled"
     title = "the key arrives altered"
-    explains = KEY_SYMPTOMS
+    # httpx quotes the header that it refuses, and the app's log shows it.
+    explains = KEY_SYMPTOMS | {"exposed-output"}
 
     EXAMPLES = (
         Example(

@@ -26,6 +26,7 @@ from pytest_llamakey.causes.recorded import (
 )
 from pytest_llamakey.causes.trail import ABSENT, had_key, is_key, standing
 from pytest_llamakey.causes.uses import asked, grouped, once
+from pytest_llamakey.facts import CallError, Drive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -114,6 +115,20 @@ class KeyOverwritten(Cause):
                     clients=(client(1.0, EMPTY),),
                 ),
                 delivered=("dotenv:.env",),
+            ),
+            True,
+        ),
+        Example(
+            "Azure's class says so in words of its own",
+            app(
+                worker(
+                    clients=(client(kind="openai.lib.azure.AzureOpenAI"),),
+                    client_changes=(rekeyed(0.9, EMPTY, kind="openai.lib.azure.AzureOpenAI"),),
+                    calls=(),
+                    rollcall=(),
+                    errors=(CallError(1.3, "builtins.ValueError", "Unable to handle auth", at("app.py:14")),),
+                    drive=Drive("answered", answer=500, requests=1),
+                )
             ),
             True,
         ),

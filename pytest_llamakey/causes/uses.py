@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_llamakey.causes.base import (
-    about_keys,
     built,
     class_name,
     innermost,
@@ -22,6 +21,7 @@ from pytest_llamakey.causes.base import (
 from pytest_llamakey.causes.trail import ABSENT, arrived, delivered_names, key_like
 from pytest_llamakey.facts import KeySight
 from pytest_llamakey.spec.model import OPENAI_KEY
+from pytest_llamakey.symptoms.base import about_keys
 from pytest_llamakey.symptoms.keyed import names_model_key
 from pytest_llamakey.symptoms.rollcall import faulty
 

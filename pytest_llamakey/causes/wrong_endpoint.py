@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pytest_llamakey.causes.base import Cause, Example, class_name, innermost, moment
-from pytest_llamakey.causes.recorded import app, call, worker
+from pytest_llamakey.causes.recorded import FOREIGN, app, call, worker
 from pytest_llamakey.findings import Finding
 from pytest_llamakey.spec.model import ALL_CHECKS
 from pytest_llamakey.symptoms import Kind, all_symptoms
@@ -67,6 +67,20 @@ class WrongEndpoint(Cause):
             app(worker(calls=(call(host="mine.openai.azure.com", path="/chat/completions", intended=False),))),
             False,
         ),
+        Example(
+            "a client that nothing has come to use yet",
+            app(
+                worker(
+                    calls=(call(), call(host="api.groq.com", via="rollcall", intended=False, path="/openai/v1/models"))
+                )
+            ),
+            True,
+        ),
+        Example(
+            "another provider's client, with its own key",
+            app(worker(calls=(call(), call(FOREIGN, host="api.groq.com", via="rollcall", intended=False)))),
+            False,
+        ),
         Example("the host that was named", app(), False),
     )
 
@@ -78,7 +92,11 @@ class WrongEndpoint(Cause):
         hosts: dict[str, list[tuple[WorkerId | None, Call]]] = {}
         for replica, pid, sent in all_calls(facts):
             mixed = sent.key.state == "match" and mismatch(facts, None, sent)
-            if not sent.intended and sent.via != "rollcall" and (pid is None or not mixed):
+            if (
+                not sent.intended
+                and (sent.via != "rollcall" or sent.key.state == "match")
+                and (pid is None or not mixed)
+            ):
                 hosts.setdefault(sent.host, []).append((None if pid is None else (replica, pid), sent))
         meant = " or ".join(facts.deployment.hosts) or "the deployment's API base"
         for host, rows in hosts.items():

@@ -293,6 +293,9 @@ def _rekeyed(trouble: Trouble, use: Use) -> bool:
 
 def _too_early(trouble: Trouble, use: Use) -> bool:
     """Whether the right variable was looked up before it was set, so that nobody reads a wrong one."""
+    ended = trouble.process.ended is not None
+    if ended and any(m.later is not None and m.at <= use.at for m in trouble.process.environment_misses):
+        return True  # a line that the process did not come to would have set it
     there = holding(trouble.replica, trouble.process, use.at)
     loads = {innermost(load.where) for load in trouble.process.dotenv}
     early = [m for m in trouble.process.environment_misses if m.name in there and m.at <= use.at and m.where]

@@ -10,7 +10,7 @@ from pytest_llamakey.spec.model import OPENAI_KEY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_llamakey.facts import Call, Facts, KeySight, Process, Replica
+    from pytest_llamakey.facts import Call, CallError, Facts, KeySight, Process, Replica
     from pytest_llamakey.spec.model import CheckName
 
 Kind = Literal[
@@ -32,6 +32,7 @@ Kind = Literal[
     "earlier-key",  # after a redeploy with a new key, a process sends the one before
 ]
 
+_OF_KEYS = ("authentication", "api_key", "api key", "illegal header value", "unable to handle auth")
 ORDERLY = "orderly"
 """The value of :attr:`~pytest_llamakey.facts.Process.exit` of a process that ran its exit handlers."""
 
@@ -80,6 +81,17 @@ def held_key(process: Process) -> KeySight:
     if process.key.state in {"missing", "empty"} and proven(process):
         return next(call.key for call in process.calls if call.exact)
     return process.key
+
+
+def about_keys(error: CallError) -> bool:
+    """Whether an exception is about the credential, by the words of the clients that raise it.
+
+    openai raises ``AuthenticationError`` for a 401 and ``OpenAIError("The api_key client option must be set …")``
+    without a key, Azure's class ``ValueError("Unable to handle auth")`` where it was taken away; httpx's
+    ``LocalProtocolError: Illegal header value b'Bearer '`` is an empty or broken one.
+    """
+    words = f"{error.type} {error.message}".lower()
+    return any(word in words for word in _OF_KEYS)
 
 
 def undecided(facts: Facts, process: Process) -> bool:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.spec.model import OPENAI_KEY
-from pytest_llamakey.symptoms.base import Symptom, died, held_key, key_words, proven, undecided
+from pytest_llamakey.symptoms.base import Symptom, about_keys, died, held_key, key_words, proven, undecided
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,12 +53,13 @@ def _never_served(facts: Facts) -> Iterator[Symptom]:
         if any(worker.ended is None for worker in replica.workers):
             continue
         for process in replica.processes:
-            failed = [client for client in process.clients if client.error and client.key.state != "match"]
+            speaks = any(map(about_keys, process.errors))
+            failed = [c for c in process.clients if (c.error or speaks) and c.key.state != "match"]
             if process.role == "worker":
                 continue
             if failed:
                 sight = failed[-1].key
-                what = f"pid {process.pid} could not build its client with {key_words(sight)}, and nothing serves"
+                what = f"pid {process.pid} could not use its client with {key_words(sight)}, and nothing serves"
                 yield Symptom("keyed", "key", what, replica.id, process.pid, sight)
             elif sought := _in_vain(facts, process):
                 held = None if process.key.state == "match" else process.key

@@ -41,6 +41,10 @@ def rollcall(facts: Facts) -> Iterator[Symptom]:
             if process.role == "worker" and not process.reported and proven(process) and not died(facts, process):
                 what = f"pid {process.pid} calls the model, but no probe answered from inside it to show its clients"
                 yield Symptom("rollcall", "unreported", what, replica.id, process.pid)
+            for call in process.calls:
+                if call.via == "rollcall" and call.key.state == "match" and not call.intended:
+                    what = f"a client in pid {process.pid} would send the key to {call.host}"
+                    yield Symptom("rollcall", "call-host", what, replica.id, process.pid, call.key)
             for row in filter(faulty, process.rollcall):
                 name = row.setting or row.kind.rpartition(".")[2]
                 cannot = f" and cannot call: {row.error}" if row.error else ""

@@ -126,8 +126,8 @@ def test_an_app_that_cannot_say_that_it_is_not_ready_is_not_held_to_it(bench: Be
 
 
 def test_a_log_line_may_say_that_it_is_ready(bench: Bench) -> None:
-    """This one comes before the app has looked at its key."""
-    result, found = run(bench, ENDS, checks=["gate"], ready={"log": "starting"})
+    """This one comes long before the app has looked at its key."""
+    result, found = run(bench, "time.sleep(2)\n" + ENDS, checks=["gate"], ready={"log": "starting"})
     result.assert_outcomes(failed=1)
     assert found["causes"] == ["serves-without-key"]
 

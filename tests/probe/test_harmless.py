@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import shutil
 import socket
 import subprocess
@@ -332,3 +333,18 @@ def test_the_interpreter_starts_as_quickly(world: World) -> None:
     seen = best()
     world.remove()
     assert seen - best() < 0.1
+
+
+def test_what_was_printed_into_a_buffer_is_in_the_log_when_a_report_is_asked_for(world: World) -> None:
+    process = world.start("import sys\nprint('early')\nsys.stderr.write('up')\nsys.stderr.flush()\nsys.stdin.read()")
+    try:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stderr.read(2) == b"up"
+        assert not select.select([process.stdout], [], [], 0.2)[0], "it is not buffered here, so nothing is shown"
+        world.ask(process.pid, "report", "snapshot")
+        assert select.select([process.stdout], [], [], 5)[0]
+        assert process.stdout.readline() == b"early\n"
+    finally:
+        rest, _errors = process.communicate(timeout=20)
+    assert rest == b""

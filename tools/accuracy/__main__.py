@@ -83,7 +83,13 @@ def _row(one: Judged) -> dict[str, object]:
 
 def _plain(seed: int, able: Able, judged: list[Judged]) -> dict[str, object]:
     packages = sorted(able.packages)
-    return {"seed": seed, "packages": packages, "root": able.root, "cases": [_row(one) for one in judged]}
+    return {
+        "seed": seed,
+        "packages": packages,
+        "root": able.root,
+        "shared": able.shared,
+        "cases": [_row(one) for one in judged],
+    }
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import stat
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tools.accuracy import names
@@ -162,16 +164,19 @@ EXTRAS = (
 
 @dataclass(frozen=True)
 class Able:
-    """What the machine has: optional packages that are installed, and whether we are root."""
+    """What the machine has: optional packages, whether we are root, and whether others may run this interpreter."""
 
     packages: frozenset[str]
     root: bool
+    shared: bool = True
 
     @classmethod
     def here(cls) -> Able:
         """This machine."""
         found = frozenset(name for name in set(NEEDS.values()) if importlib.util.find_spec(name))
-        return cls(found, os.geteuid() == 0)
+        library = Path(os.__file__).resolve()
+        shared = all(folder.stat().st_mode & stat.S_IXOTH for folder in library.parents)
+        return cls(found, os.geteuid() == 0, shared)
 
 
 @dataclass(frozen=True)

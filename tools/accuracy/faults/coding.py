@@ -259,6 +259,9 @@ def _any_environment(chosen: Choices, _able: Able) -> bool:
 
 
 def _holder_stands(chosen: Choices, _able: Able) -> bool:
+    # These two of LlamaIndex's classes do not ask their attribute again: what is put into it changes nothing.
+    if chosen.library.name in ("llama-responses", "llama-azure"):
+        return False
     return plain_line(chosen) and chosen.timing in ("import", "module", "per-request", "lazy-global")
 
 

@@ -160,8 +160,13 @@ def _dropped(app: App, _rng: Random) -> Planted:
     return Planted("secret-unreadable", (*WHERE_READ, "toml-key"))
 
 
-def _reads_late(chosen: Choices) -> bool:
-    reads = chosen.loading == "file" and chosen.home != "constant"
+def _reads_late(chosen: Choices, able: Able) -> bool:
+    """Whether the key is read after the fork, by a path that starts in a folder that is ours alone."""
+    # Flask and others import parts of the standard library late, which fails where the interpreter is root's own.
+    if not able.shared and chosen.framework != "wsgi":
+        return False
+    # A relative path starts in the working directory, which a process may read on that it could not enter anew.
+    reads = chosen.loading == "file" and chosen.path.startswith("/") and chosen.home != "constant"
     return (
         reads
         and not chosen.eager
@@ -190,10 +195,10 @@ FAULTS = (
     _FORBIDDEN,
     Fault(
         "secret-unreadable", "gunicorn --user",
-        lambda chosen, able: able.root and chosen.server.forks == "preload" and _reads_late(chosen), _unprivileged,
+        lambda chosen, able: able.root and chosen.server.forks == "preload" and _reads_late(chosen, able), _unprivileged,
     ),
     Fault(
         "secret-unreadable", "setuid after fork",
-        lambda chosen, able: able.root and chosen.server.name == "prefork" and _reads_late(chosen), _dropped,
+        lambda chosen, able: able.root and chosen.server.name == "prefork" and _reads_late(chosen, able), _dropped,
     ),
 )  # fmt: skip
