@@ -122,8 +122,9 @@ def _fix(facts: Facts, trouble: Trouble) -> str:
     drive = trouble.process.drive
     if all(symptom.kind == "unreported" for symptom in trouble.symptoms):
         return (
-            f"Find out why Python starts without its site packages in pid {trouble.process.pid} (python -S or -I, a "
-            "frozen or non-Python program), or write probe = false to be judged by the wire alone."
+            f"Find out why pid {trouble.process.pid} starts without this Python's site packages (another virtual "
+            "environment, python -S or -I, a frozen or non-Python program), or write probe = false to be judged by the "
+            "wire alone."
         )
     if drive is not None and drive.answer is not None and drive.answer >= 500:  # noqa: PLR2004 - RFC 9110, 15.6
         return "Mend the error that the app answers with; the request never gets as far as the model."

@@ -146,14 +146,16 @@ def _with_interpreter(content: bytes, folder: Path, python: Path) -> bytes | Non
         return None
     if _EXEC_LINE.match(rest) and words[0] == b"/bin/sh":
         command, _, rest = rest.partition(b"\n")
-        if os.fsencode(folder) + b"/" not in command and b"realpath" not in command:
+        named = {os.fsencode(each) + b"/" for each in (folder, folder.resolve())}
+        if not any(each in command for each in named) and b"realpath" not in command:
             return None
         _, _, rest = rest.partition(b"\n")  # the line that closes the string for Python
         return _shebang(python, b"") + rest
     if words[0] == b"/usr/bin/env" and len(words) == 2 and _PYTHON.fullmatch(words[1]):  # noqa: PLR2004 - env and one word
         return _shebang(python, b"") + rest
     interpreter = Path(os.fsdecode(words[0]))
-    if interpreter.parent != folder and words[0] != os.fsencode(sys.executable):
+    # Resolved, for pytest may have been started by another name of the folder (../venv/bin/python, a linked home).
+    if interpreter.parent.resolve() != folder.resolve() and words[0] != os.fsencode(sys.executable):
         return None
     if not _PYTHON.fullmatch(os.fsencode(interpreter.name)):
         return None

@@ -54,6 +54,18 @@ def test_console_scripts_run_in_it(tmp_path):
     )
 
 
+@pytest.mark.parametrize("way", ["venv/../venv/bin", "linked/bin"])
+def test_scripts_are_known_by_whatever_name_the_folder_is_called(tmp_path, monkeypatch, way):
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    (tmp_path / "linked").symlink_to(tmp_path / "venv")
+    script = tmp_path / "venv" / "bin" / "serve"
+    script.write_text(f"#!{tmp_path}/venv/bin/python3\nimport sys\nprint(sys.prefix)\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(module, "script_folders", lambda: (tmp_path / way,))
+    overlay = make_overlay(tmp_path / "overlay", {})
+    assert run(overlay.bin / "serve", path=overlay.bin) == str(overlay.folder)
+
+
 @pytest.mark.parametrize("name", ["overlay", "over lay", "o" * 150])
 def test_every_form_of_script_is_given_the_new_interpreter(tmp_path, monkeypatch, name):
     scripts = tmp_path / "scripts"
