@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pytest_llamakey.yardstick import References
 
 ROLLCALL_WAIT = 5.0
-"""Seconds within which every process must have answered the roll call."""
+"""Seconds within which every process must have answered the roll call; more where the app took more to get ready."""
 REPEAT = 0.3
 """Seconds after which those that have not answered are woken again."""
 KEPT_LINES = 100
@@ -261,7 +261,8 @@ class LiveDeployment:
 
     def _wake(self, replica: RunningReplica, pids: set[int], awaited: set[tuple[str, int, str, int]]) -> None:
         """Wake the processes until all have answered: a signal may come before the command that it announces."""
-        until = time.monotonic() + ROLLCALL_WAIT
+        # A machine on which the app boots slowly answers slowly, too.
+        until = time.monotonic() + max(ROLLCALL_WAIT, self._timings.get("ready", 0.0))
         while pids and time.monotonic() < until:
             replica.wake(pids)
             if self._setting.station.listener.wait_for(partial(_all_answered, awaited), REPEAT):
