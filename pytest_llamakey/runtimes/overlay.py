@@ -99,6 +99,7 @@ def _interpreter_names() -> tuple[str, ...]:
 def _lay_scripts(overlay: Overlay) -> None:
     beside = Path(sys.executable).parent
     for folder in script_folders():
+        names = frozenset({folder, folder.resolve()})  # ../venv/bin, or a linked home: its scripts may say another
         for entry in _executables(folder):
             target = overlay.bin / entry.name
             if os.path.lexists(target):
@@ -108,7 +109,7 @@ def _lay_scripts(overlay: Overlay) -> None:
             except OSError:  # unreadable for us: then the app may not run it either
                 continue
             if content is not None:
-                renewed = _with_interpreter(content, folder, overlay.python)
+                renewed = _with_interpreter(content, names, overlay.python)
                 if renewed is not None:
                     target.write_bytes(renewed)
                     target.chmod(0o755)
@@ -134,8 +135,8 @@ def _is_script(path: str) -> bool:
         return stream.read(2) == b"#!"
 
 
-def _with_interpreter(content: bytes, folder: Path, python: Path) -> bytes | None:
-    """``content`` with ``python`` as its interpreter, or ``None`` where its interpreter is none of ``folder``'s.
+def _with_interpreter(content: bytes, folders: frozenset[Path], python: Path) -> bytes | None:
+    """``content`` with ``python`` as its interpreter, or ``None`` where its interpreter is in none of ``folders``.
 
     Knows the plain ``#!/path/python`` line, ``#!/usr/bin/env python``, and the ``/bin/sh`` form that installers write
     where the path is too long or has a space in it (pip's vendored distlib, ``scripts.py``; uv's relocatable scripts).
@@ -146,18 +147,16 @@ def _with_interpreter(content: bytes, folder: Path, python: Path) -> bytes | Non
         return None
     if _EXEC_LINE.match(rest) and words[0] == b"/bin/sh":
         command, _, rest = rest.partition(b"\n")
-        named = {os.fsencode(each) + b"/" for each in (folder, folder.resolve())}
-        if not any(each in command for each in named) and b"realpath" not in command:
+        if not any(os.fsencode(each) + b"/" in command for each in folders) and b"realpath" not in command:
             return None
         _, _, rest = rest.partition(b"\n")  # the line that closes the string for Python
         return _shebang(python, b"") + rest
     if words[0] == b"/usr/bin/env" and len(words) == 2 and _PYTHON.fullmatch(words[1]):  # noqa: PLR2004 - env and one word
         return _shebang(python, b"") + rest
     interpreter = Path(os.fsdecode(words[0]))
-    # Resolved, for pytest may have been started by another name of the folder (../venv/bin/python, a linked home).
-    if interpreter.parent.resolve() != folder.resolve() and words[0] != os.fsencode(sys.executable):
-        return None
     if not _PYTHON.fullmatch(os.fsencode(interpreter.name)):
+        return None
+    if words[0] != os.fsencode(sys.executable) and not folders & {interpreter.parent, interpreter.parent.resolve()}:
         return None
     return _shebang(python, b" ".join(words[1:])) + rest
 
