@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pytest_llamakey.symptoms import Kind
 
 _FAILED = Drive("answered", answer=500, requests=1)
+_REFUSED = "Illegal header value"
+"""The words in which httpx quotes a header that it refuses."""
 _FIXES = {
     "log": "Do not log the key: leave it out of what is printed, or keep it in a type that hides itself (pydantic's "
     "SecretStr).",
@@ -61,8 +63,9 @@ class KeyInLogs(Cause):
 
     def find(self, facts: Facts) -> Iterable[Finding]:
         """One finding for the log and one for responses."""
+        sightings = [s for s in facts.sightings if not (_REFUSED in s.text and _altered(facts))]
         for where, fix in _FIXES.items():
-            seen = [s for s in facts.sightings if s.where == where and not _refused(facts, s)]
+            seen = [sighting for sighting in sightings if sighting.where == where]
             if not seen:
                 continue
             told = [f"{sighting.place}: {first_line(sighting.text)}" for sighting in seen[:_MOST_LINES]]
@@ -71,7 +74,7 @@ class KeyInLogs(Cause):
             yield Finding("exposure", self.name, evidence=tuple(told), fix=fix)
 
 
-def _refused(facts: Facts, sighting: Sighting) -> bool:
-    """Whether it is the error that an altered key ends in, which quotes the header: that is told as such."""
+def _altered(facts: Facts) -> bool:
+    """Whether a client holds an altered key: the error that this ends in is told as such."""
     held = (c.key for replica in facts.replicas for process in replica.processes for c in process.clients)
-    return "Illegal header value" in sighting.text and any(sight.state == "mangled" for sight in held)
+    return any(sight.state == "mangled" for sight in held)

@@ -9,7 +9,7 @@ from pytest_llamakey.causes.recorded import FOREIGN, app, call, worker
 from pytest_llamakey.findings import Finding
 from pytest_llamakey.spec.model import ALL_CHECKS
 from pytest_llamakey.symptoms import Kind, all_symptoms
-from pytest_llamakey.symptoms.base import all_calls
+from pytest_llamakey.symptoms.base import all_calls, astray
 from pytest_llamakey.symptoms.provider import mismatch
 
 if TYPE_CHECKING:
@@ -92,11 +92,7 @@ class WrongEndpoint(Cause):
         hosts: dict[str, list[tuple[WorkerId | None, Call]]] = {}
         for replica, pid, sent in all_calls(facts):
             mixed = sent.key.state == "match" and mismatch(facts, None, sent)
-            if (
-                not sent.intended
-                and (sent.via != "rollcall" or sent.key.state == "match")
-                and (pid is None or not mixed)
-            ):
+            if astray(sent) and (pid is None or not mixed):
                 hosts.setdefault(sent.host, []).append((None if pid is None else (replica, pid), sent))
         meant = " or ".join(facts.deployment.hosts) or "the deployment's API base"
         for host, rows in hosts.items():

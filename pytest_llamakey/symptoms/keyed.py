@@ -53,10 +53,10 @@ def _never_served(facts: Facts) -> Iterator[Symptom]:
         if any(worker.ended is None for worker in replica.workers):
             continue
         for process in replica.processes:
-            speaks = any(map(about_keys, process.errors))
-            failed = [c for c in process.clients if (c.error or speaks) and c.key.state != "match"]
             if process.role == "worker":
                 continue
+            speaks = any(map(about_keys, process.errors))
+            failed = [c for c in process.clients if (c.error or speaks) and c.key.state != "match"]
             if failed:
                 sight = failed[-1].key
                 what = f"pid {process.pid} could not use its client with {key_words(sight)}, and nothing serves"

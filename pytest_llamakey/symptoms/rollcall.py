@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.symptoms.base import Symptom, died, key_words, proven
+from pytest_llamakey.symptoms.base import Symptom, astray, died, key_words, proven
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def rollcall(facts: Facts) -> Iterator[Symptom]:
                 what = f"pid {process.pid} calls the model, but no probe answered from inside it to show its clients"
                 yield Symptom("rollcall", "unreported", what, replica.id, process.pid)
             for call in process.calls:
-                if call.via == "rollcall" and call.key.state == "match" and not call.intended:
+                if call.via == "rollcall" and astray(call):
                     what = f"a client in pid {process.pid} would send the key to {call.host}"
                     yield Symptom("rollcall", "call-host", what, replica.id, process.pid, call.key)
             for row in filter(faulty, process.rollcall):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.symptoms.base import Symptom, all_calls, called, died, driven_calls, key_words
+from pytest_llamakey.symptoms.base import Symptom, all_calls, astray, called, died, driven_calls, key_words
 from pytest_llamakey.symptoms.provider import mismatch
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _calls(facts: Facts) -> Iterator[Symptom]:
             continue
         who = "an unknown process" if pid is None else f"pid {pid}"
         route = f"{call.method} {call.host}{call.path}"
-        if not call.intended:
+        if astray(call):
             yield Symptom(check, "call-host", f"{who} addressed {route}", replica, pid, call.key)
         elif call.key.state != "match":
             yield Symptom(check, "call-key", f"{who} sent {key_words(call.key)} to {route}", replica, pid, call.key)
