@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import socket
 import uuid
 from dataclasses import dataclass, replace
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     from pytest_llamakey.options import Options
     from pytest_llamakey.runtimes.base import Reach, Runtime
     from pytest_llamakey.spec.model import Defaults, Deployment
+
+RUNTIMES: Mapping[str, str] = {
+    "docker": "pytest_llamakey.runtimes.docker:DockerRuntime",
+    "process": "pytest_llamakey.runtimes.process:ProcessRuntime",
+}
+"""The runtimes by name: module and class, imported when a deployment wants it; each is made with the reaper."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +80,10 @@ class Workshop:
             RuntimeFault: it cannot be run here, with what to start or to add.
         """
         wanted = self.options.runtime
-        if deployment.runtime not in ("docker", "process"):
+        if deployment.runtime not in RUNTIMES:
             raise RuntimeFault(
                 f"{deployment.origin('runtime') or deployment.id}: deployments of the {deployment.runtime} runtime are "
-                "not run by this version, which knows docker and process"
+                f"not run by this version, which knows {', '.join(RUNTIMES)}"
             )
         if wanted == "auto" and deployment.runtime == "docker":
             try:
@@ -110,14 +117,8 @@ class Workshop:
 
     def _runtime(self, name: str) -> Runtime:
         if name not in self._runtimes:
-            if name == "docker":
-                from pytest_llamakey.runtimes.docker import DockerRuntime
-
-                self._runtimes[name] = DockerRuntime(self._reaper)
-            else:
-                from pytest_llamakey.runtimes.process import ProcessRuntime
-
-                self._runtimes[name] = ProcessRuntime(self._reaper)
+            module, _, made = RUNTIMES[name].partition(":")
+            self._runtimes[name] = getattr(importlib.import_module(module), made)(self._reaper)
         return self._runtimes[name]
 
     @contextlib.contextmanager
