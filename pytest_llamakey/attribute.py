@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fnmatch
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.facts import Call, Via
+from pytest_llamakey.hosts import among
 from pytest_llamakey.probe import decode
 from pytest_llamakey.tags import Tag
 
@@ -109,7 +109,7 @@ def _fact(call: ReceivedCall, via: Via, event: Event | None, yardstick: Yardstic
         key=sight,
         status=call.status,
         exact=exact,
-        intended=_intended(call.original_host, yardstick.hosts),
+        intended=among(call.original_host, yardstick.hosts),
         organization=headers.get("openai-organization", ""),
         project=headers.get("openai-project", ""),
         where=decode.places(event.data["where"]) if event else (),
@@ -132,9 +132,3 @@ def credential(call: ReceivedCall, secrets: Secrets) -> tuple[str, KeySight, boo
     scheme, _, key = bearers[0].partition(" ")
     sight = secrets.sight(key if scheme == "Bearer" else bearers[0])
     return "authorization", sight, bearers == [f"Bearer {secrets.canary}"]
-
-
-def _intended(host: str, patterns: tuple[str, ...]) -> bool:
-    name = host.lower()
-    bare = name.rsplit(":", 1)[0]
-    return any(fnmatch.fnmatchcase(each, pattern.lower()) for each in (name, bare) for pattern in patterns)

@@ -147,6 +147,20 @@ class CallError:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """An exception that the process printed or ended with; ``where`` are the app's own lines it came through.
+
+    ``later`` as of an :class:`EnvironmentMiss`. What a call of the model or a client ended in is a :class:`CallError`.
+    """
+
+    at: float
+    type: str
+    message: str
+    where: tuple[Place, ...] = ()
+    later: Place | None = None
+
+
+@dataclass(frozen=True)
 class Rollcall:
     """What one live LLM, embedding or client object would send, shown by a minimal call of a copy of it."""
 
@@ -207,6 +221,7 @@ class Process:
     clients: tuple[Client, ...] = ()
     calls: tuple[Call, ...] = ()
     errors: tuple[CallError, ...] = ()
+    failures: tuple[Failure, ...] = ()
     rollcall: tuple[Rollcall, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     drive: Drive | None = None

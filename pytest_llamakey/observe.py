@@ -104,9 +104,9 @@ def _has_client(records: Iterable[ProcessRecord]) -> bool:
 
 
 def _sought(records: Iterable[ProcessRecord]) -> bool:
-    """Whether a process looked up a key that was not there, or may not read a file that was delivered."""
+    """Whether a process looked up a key that was not there, failed, or may not read a file that was delivered."""
     latest = list(records)[-1]
-    return bool(_events(latest, "miss")) or "unreadable" in _files(latest).values()
+    return bool(_events(latest, "miss") or _events(latest, "failure")) or "unreadable" in _files(latest).values()
 
 
 def _parents(pids: Iterable[int], by_pid: Mapping[int, list[ProcessRecord]]) -> set[int]:
@@ -163,6 +163,7 @@ def _process(
         clients=history.clients,
         calls=calls,
         errors=_errors(latest),
+        failures=tuple(map(decode.failure, _events(latest, "failure"))),
         rollcall=_rollcall(latest),
         versions=_versions(latest),
         drive=recorded.driven.drives.get(pid),

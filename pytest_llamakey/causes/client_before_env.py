@@ -34,9 +34,10 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.causes.trail import ABSENT, arrived, delivered_names, given, holding
+from pytest_llamakey.causes.trail import ABSENT, arrived, given, holding
 from pytest_llamakey.causes.uses import asked, grouped, once
 from pytest_llamakey.symptoms.base import about_keys
+from pytest_llamakey.symptoms.lookups import delivered_names, last_words, lookups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -294,10 +295,10 @@ def _never_reached(facts: Facts, trouble: Trouble, use: Use) -> tuple[_Arrival, 
     process, delivered = trouble.process, delivered_names(facts)
     if not use.absent or process.ended is None:
         return None
-    for missed in reversed(process.environment_misses):
+    for missed in reversed(lookups(process)):
         # What is delivered under that very name was there, or was lost on the way.
         waits = missed.name not in delivered if given(facts, "env") else given(facts, "dotenv") or given(facts, "file")
-        if waits and missed.later is not None and missed.where and missed.name in process.log_tail:
+        if waits and missed.later is not None and missed.where and missed.name in last_words(process).upper():
             told = moment(missed.at, missed.where, f"{missed.name} is looked up, and is not set yet")
             arrival = _Arrival(math.inf, missed.later, f"{missed.later} {missed.later.text} was not reached")
             return arrival, innermost(missed.where), told
@@ -323,7 +324,7 @@ def _too_early(trouble: Trouble, use: Use, arrival: _Arrival) -> list[tuple[Plac
     # A value that was read into the app's own settings before, and is used only now.
     loads = {innermost(load.where) for load in process.dotenv}
     there = holding(replica, process, use.at)
-    for missed in process.environment_misses:
+    for missed in lookups(process):
         place = innermost(missed.where)
         early = missed.name in there and missed.at < arrival.at and place not in loads
         if early and place is not None and _reads(place, missed):

@@ -20,8 +20,9 @@ from pytest_llamakey.causes.recorded import (
     source,
     worker,
 )
-from pytest_llamakey.causes.trail import delivered_names, dotenv_files, given
+from pytest_llamakey.causes.trail import dotenv_files, given
 from pytest_llamakey.causes.uses import bereft, grouped, once
+from pytest_llamakey.symptoms.lookups import delivered_names, lookups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -187,7 +188,7 @@ def _by_settings(process: Process, facts: Facts) -> _Search | None:
     """
     if process.dotenv:
         return None
-    for missed in reversed(process.environment_misses):
+    for missed in reversed(lookups(process)):
         text = missed.where[0].text if missed.where else ""
         if missed.name in delivered_names(facts) and missed.name in text and not _READS_ENVIRONMENT.search(text):
             told = moment(missed.at, missed.where, f"{missed.name} is looked up, in no .env and not in the environment")

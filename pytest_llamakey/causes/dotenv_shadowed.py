@@ -21,9 +21,10 @@ from pytest_llamakey.causes.recorded import (
     source,
     worker,
 )
-from pytest_llamakey.causes.trail import arrived, delivered_names, dotenv_files, given, is_key, scripted, standing
+from pytest_llamakey.causes.trail import arrived, dotenv_files, given, is_key, scripted, standing
 from pytest_llamakey.causes.uses import asked, grouped, once
 from pytest_llamakey.spec.model import OPENAI_KEY
+from pytest_llamakey.symptoms.lookups import delivered_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

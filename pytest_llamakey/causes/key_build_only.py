@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun
 from pytest_llamakey.causes.recorded import EMPTY, app, client, keyless, main_process, source, worker
-from pytest_llamakey.causes.trail import delivered_names
 from pytest_llamakey.causes.uses import bereft, once
+from pytest_llamakey.symptoms.lookups import delivered_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -33,6 +33,7 @@ from pytest_llamakey.causes.recorded import (
 )
 from pytest_llamakey.causes.trail import is_key, key_like
 from pytest_llamakey.causes.uses import bereft, once
+from pytest_llamakey.symptoms.lookups import lookups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -197,7 +198,7 @@ def _failing_line(process: Process) -> Place | None:
     raising = [error.where for error in process.errors]
     calling = [call.where for call in process.calls]
     building = [client.where for client in process.clients]
-    seeking = [miss.where for miss in process.environment_misses if key_like(miss.name)]
+    seeking = [miss.where for miss in lookups(process) if key_like(miss.name)]
     return next((where[0] for where in (*failed, *raising, *calling, *building, *seeking) if where), None)
 
 

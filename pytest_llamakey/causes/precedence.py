@@ -104,6 +104,8 @@ def _without_consequences(
     roots = CONSEQUENCE_OF.get(finding.cause, frozenset())
     explained = {worker for root in roots for worker in blamed.get(root, ())}
     if finding.cause == "worker-silent":
+        # A client for another host explains the silence only of workers that have tried to call.
+        explained -= blamed.get("wrong-endpoint", set()) - _failing(facts) - _blamed_for(blamed, roots)
         explained |= _failing(facts) & {worker for wrong in _WRONG_KEY for worker in blamed.get(wrong, ())}
         explained |= _before_broken_helpers(facts, explained)
         explained |= _beside_dying(facts, blamed.get("worker-died", set()))
@@ -113,6 +115,10 @@ def _without_consequences(
     if left == finding.workers:
         return finding
     return dataclasses.replace(finding, workers=left) if left else None
+
+
+def _blamed_for(blamed: Mapping[str, set[WorkerId]], roots: frozenset[str]) -> set[WorkerId]:
+    return {worker for root in roots - {"wrong-endpoint"} for worker in blamed.get(root, ())}
 
 
 def _before_broken_helpers(facts: Facts, explained: set[WorkerId]) -> set[WorkerId]:

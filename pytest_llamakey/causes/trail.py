@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pytest_llamakey.causes.base import ancestors, place_of
 from pytest_llamakey.facts import KeySight
 from pytest_llamakey.spec.model import OPENAI_KEY
-from pytest_llamakey.symptoms.keyed import LIBRARIES_LOOK_UP
+from pytest_llamakey.symptoms.lookups import LIBRARIES_LOOK_UP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,18 +32,6 @@ def is_key(sight: KeySight) -> bool:
 def key_like(name: str) -> bool:
     """Whether a variable's name is that of a credential an app would look up by itself."""
     return name.upper().endswith(("KEY", "TOKEN", "SECRET")) and name not in LIBRARIES_LOOK_UP
-
-
-def delivered_names(facts: Facts) -> frozenset[str]:
-    """The variables that the deployment's deliveries set, or hold in a ``.env``."""
-    names = set()
-    for delivery in facts.deployment.delivered:
-        scheme, _, target = delivery.partition(":")
-        if scheme == "env":
-            names.add(target)
-        elif scheme == "dotenv":
-            names.add(target.partition(":")[2] or OPENAI_KEY)
-    return frozenset(names)
 
 
 def read_by(kind: str) -> frozenset[str]:

@@ -18,11 +18,11 @@ from pytest_llamakey.causes.base import (
     moment,
     raised,
 )
-from pytest_llamakey.causes.trail import ABSENT, arrived, delivered_names, key_like
+from pytest_llamakey.causes.trail import ABSENT, arrived, key_like
 from pytest_llamakey.facts import KeySight
 from pytest_llamakey.spec.model import OPENAI_KEY
 from pytest_llamakey.symptoms.base import about_keys
-from pytest_llamakey.symptoms.keyed import names_model_key
+from pytest_llamakey.symptoms.lookups import delivered_names, lookups, names_model_key
 from pytest_llamakey.symptoms.rollcall import faulty
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def _of_object(trouble: Trouble, sight: KeySight, names: Collection[str]) -> Use
 
 def _sought(process: Process, names: Collection[str]) -> EnvironmentMiss | None:
     """The app's last look-up of a key, where no client shows which one went without."""
-    own = [m for m in process.environment_misses if m.where and (m.name in names or names_model_key(m.name))]
+    own = [m for m in lookups(process) if m.where and (m.name in names or names_model_key(m.name))]
     return next((m for m in reversed(own) if key_like(m.name)), None)
 
 
@@ -221,7 +221,7 @@ def misses_near(process: Process, use: Use) -> tuple[EnvironmentMiss, ...]:
         near = 0 if (place.file, place.line) in lines else 1 if place.file in files else 2
         return near, 0 if "OPENAI" in miss.name.upper() else 1, -miss.at
 
-    return tuple(sorted((m for m in process.environment_misses if key_like(m.name) and m.at <= use.at), key=distance))
+    return tuple(sorted((m for m in lookups(process) if key_like(m.name) and m.at <= use.at), key=distance))
 
 
 def _look(sight: KeySight) -> str:

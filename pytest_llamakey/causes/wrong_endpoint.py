@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from pytest_llamakey.causes.base import Cause, Example, class_name, innermost, moment
-from pytest_llamakey.causes.recorded import FOREIGN, app, call, worker
+from pytest_llamakey.causes.recorded import FOREIGN, app, call, client, worker
+from pytest_llamakey.facts import CallError, Drive
 from pytest_llamakey.findings import Finding
+from pytest_llamakey.hosts import host_of
 from pytest_llamakey.spec.model import ALL_CHECKS
 from pytest_llamakey.symptoms import Kind, all_symptoms
-from pytest_llamakey.symptoms.base import all_calls, astray
+from pytest_llamakey.symptoms.base import all_calls
+from pytest_llamakey.symptoms.elsewhere import astray, uncalled
 from pytest_llamakey.symptoms.provider import mismatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pytest_llamakey.facts import Call, Facts, Place
+    from pytest_llamakey.facts import Facts, Place
     from pytest_llamakey.findings import WorkerId
 
 _BASES = frozenset({"OPENAI_API_BASE", "OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT"})
@@ -81,6 +84,24 @@ class WrongEndpoint(Cause):
             app(worker(calls=(call(), call(FOREIGN, host="api.groq.com", via="rollcall", intended=False)))),
             False,
         ),
+        Example(
+            "a client that cannot call for another reason",
+            app(
+                worker(
+                    clients=(client(host="api.groq.com", base="https://api.groq.com/openai/v1"),),
+                    calls=(),
+                    errors=(CallError(1.2, "openai.APIConnectionError", "Connection error."),),
+                    rollcall=(),
+                    drive=Drive("answered", answer=500, requests=1),
+                )
+            ),
+            True,
+        ),
+        Example(
+            "one that was built and is gone, and the calls are right",
+            app(worker(clients=(client(0.4, host="api.groq.com", base="https://api.groq.com/openai/v1"), client()))),
+            False,
+        ),
         Example("the host that was named", app(), False),
     )
 
@@ -89,26 +110,30 @@ class WrongEndpoint(Cause):
         check = min((s.check for s in all_symptoms(facts) if s.kind == "call-host"), key=ALL_CHECKS.index, default=None)
         if check is None:
             return
-        hosts: dict[str, list[tuple[WorkerId | None, Call]]] = {}
+        hosts: dict[str, list[tuple[WorkerId | None, Place | None, str]]] = {}
         for replica, pid, sent in all_calls(facts):
             mixed = sent.key.state == "match" and mismatch(facts, None, sent)
             if astray(sent) and (pid is None or not mixed):
-                hosts.setdefault(sent.host, []).append((None if pid is None else (replica, pid), sent))
+                told = moment(sent.at, sent.where, f"{sent.method} {sent.host}{sent.path}")
+                hosts.setdefault(sent.host, []).append(
+                    (None if pid is None else (replica, pid), innermost(sent.where), told)
+                )
+        for at, process, made in uncalled(facts):
+            told = moment(made.at, made.where, f"{class_name(made.kind)}(...) is to call {made.host}")
+            hosts.setdefault(made.host, []).append(((at.id, process.pid), innermost(made.where), told))
         meant = " or ".join(facts.deployment.hosts) or "the deployment's API base"
         for host, rows in hosts.items():
-            lines = [*_makers(facts, host), *(innermost(sent.where) for _worker, sent in rows)]
-            told = _story(facts, host)[:1] + [
-                moment(sent.at, sent.where, f"{sent.method} {host}{sent.path}, not {meant}") for _worker, sent in rows
-            ]
-            named = tuple(dict.fromkeys(worker for worker, _sent in rows if worker is not None))
-            strays = any(worker is None for worker, _sent in rows)
+            lines = [*_makers(facts, host), *(place for _worker, place, _told in rows)]
+            evidence = _story(facts, host)[:1] + [f"{told}, not {meant}" for _worker, _place, told in rows]
+            named = tuple(dict.fromkeys(worker for worker, _place, _told in rows if worker is not None))
+            strays = any(worker is None for worker, _place, _told in rows)
             for workers in ((named,) if named else ()) + (((),) if strays else ()):
                 yield Finding(
                     check=check,
                     cause=self.name,
                     workers=workers,
                     where=tuple(dict.fromkeys(line for line in lines if line is not None)),
-                    evidence=tuple(dict.fromkeys(told))[:3],
+                    evidence=tuple(dict.fromkeys(evidence))[:3],
                     fix="Let this client take its base from OPENAI_API_BASE and OPENAI_BASE_URL; if it is meant to "
                     f'call {host}, write endpoint = "intercept".',
                 )
@@ -119,12 +144,12 @@ def _bases(facts: Facts, host: str) -> Iterator[tuple[Place | None, str]]:
     processes = [process for replica in facts.replicas for process in replica.processes]
     for process in processes:
         for change in process.environment_changes:
-            if change.name in _BASES and _host(change.key.shown) == host:
+            if change.name in _BASES and host_of(change.key.shown) == host:
                 told = moment(change.at, change.where, f"{change.name} set to {change.key.shown}")
                 yield innermost(change.where), told
     for process in processes:
         for made in process.clients:
-            if host in {made.host, _host(made.base)}:
+            if host in {made.host, host_of(made.base)}:
                 told = moment(made.at, made.where, f"{class_name(made.kind)}(...) built for {made.base or made.host}")
                 yield innermost(made.where), told
 
@@ -135,7 +160,3 @@ def _makers(facts: Facts, host: str) -> list[Place | None]:
 
 def _story(facts: Facts, host: str) -> list[str]:
     return [told for _place, told in _bases(facts, host)]
-
-
-def _host(base: str) -> str:
-    return base.partition("://")[2].partition("/")[0]

@@ -22,10 +22,10 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.causes.trail import arrived, delivered_names, delivery, had_key, holding, key_like, read_by
+from pytest_llamakey.causes.trail import arrived, delivery, had_key, holding, key_like, read_by
 from pytest_llamakey.causes.uses import Use, asked, grouped, literal_of, misses_near, once
 from pytest_llamakey.facts import Drive
-from pytest_llamakey.symptoms.keyed import names_model_key
+from pytest_llamakey.symptoms.lookups import delivered_names, lookups, names_model_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -294,11 +294,11 @@ def _rekeyed(trouble: Trouble, use: Use) -> bool:
 def _too_early(trouble: Trouble, use: Use) -> bool:
     """Whether the right variable was looked up before it was set, so that nobody reads a wrong one."""
     ended = trouble.process.ended is not None
-    if ended and any(m.later is not None and m.at <= use.at for m in trouble.process.environment_misses):
+    if ended and any(m.later is not None and m.at <= use.at for m in lookups(trouble.process)):
         return True  # a line that the process did not come to would have set it
     there = holding(trouble.replica, trouble.process, use.at)
     loads = {innermost(load.where) for load in trouble.process.dotenv}
-    early = [m for m in trouble.process.environment_misses if m.name in there and m.at <= use.at and m.where]
+    early = [m for m in lookups(trouble.process) if m.name in there and m.at <= use.at and m.where]
     return (
         any(innermost(m.where) not in loads and _reads(m) for m in early)
         and _wanted(trouble.process, use, frozenset(there)) is None
@@ -315,7 +315,7 @@ def _failed(trouble: Trouble, names: frozenset[str]) -> Iterator[Use]:
     process = trouble.process
     if not arrived(process) or any(s.sight is not None and s.sight.state != "match" for s in trouble.symptoms):
         return
-    for missed in reversed(process.environment_misses):
+    for missed in reversed(lookups(process)):
         if (
             names_model_key(missed.name)
             and key_like(missed.name)

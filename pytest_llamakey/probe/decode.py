@@ -25,9 +25,9 @@ def places(raw: Sequence[Mapping[str, Any]]) -> tuple[facts.Place, ...]:
     )
 
 
-def _literal(data: Mapping[str, Any]) -> facts.Place | None:
-    """Where the key of an event stands word for word in the app's code."""
-    found = data.get("literal")
+def _line(data: Mapping[str, Any], name: str) -> facts.Place | None:
+    """The one place that an event may give by this name."""
+    found = data.get(name)
     return places([found])[0] if found else None
 
 
@@ -39,20 +39,21 @@ def environment(raw: Mapping[str, Mapping[str, Any]]) -> dict[str, facts.KeySigh
 def environment_change(event: Event) -> facts.EnvironmentChange:
     """An ``env`` event."""
     data = event.data
-    return facts.EnvironmentChange(event.at, data["name"], sight(data["key"]), places(data["where"]), _literal(data))
+    return facts.EnvironmentChange(
+        event.at, data["name"], sight(data["key"]), places(data["where"]), _line(data, "literal")
+    )
 
 
 def environment_miss(event: Event) -> facts.EnvironmentMiss:
     """A ``miss`` event."""
     data = event.data
-    later = places([data["later"]])[0] if data.get("later") else None
-    return facts.EnvironmentMiss(event.at, data["name"], places(data["where"]), later)
+    return facts.EnvironmentMiss(event.at, data["name"], places(data["where"]), _line(data, "later"))
 
 
 def client_change(event: Event) -> facts.ClientChange:
     """A ``change`` event."""
     data = event.data
-    return facts.ClientChange(event.at, data["kind"], sight(data["key"]), places(data["where"]), _literal(data))
+    return facts.ClientChange(event.at, data["kind"], sight(data["key"]), places(data["where"]), _line(data, "literal"))
 
 
 def dotenv(event: Event) -> facts.DotenvLoad:
@@ -82,7 +83,7 @@ def client(event: Event) -> facts.Client:
         project=str(data.get("project") or ""),
         error=data["error"],
         where=places(data["where"]),
-        literal=_literal(data),
+        literal=_line(data, "literal"),
     )
 
 
@@ -90,6 +91,12 @@ def error(event: Event) -> facts.CallError:
     """An ``error`` event."""
     data = event.data
     return facts.CallError(event.at, data["type"], data["message"], places(data["where"]))
+
+
+def failure(event: Event) -> facts.Failure:
+    """A ``failure`` event."""
+    data = event.data
+    return facts.Failure(event.at, data["type"], data["message"], places(data["where"]), _line(data, "later"))
 
 
 def rollcall(event: Event) -> tuple[facts.Rollcall, ...]:

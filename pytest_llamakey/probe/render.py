@@ -29,6 +29,7 @@ PARTS = (
     "redirect",
     "environment",
     "dotenvs",
+    "failures",
     "spawning",
     "serving",
     "copies",

@@ -39,6 +39,7 @@ _FIELDS: Mapping[str, _Fields] = {
     },
     "done": {"seq": int, "status": int},
     "error": {"type": str, "message": str, "where": list},
+    "failure": {"type": str, "message": str, "where": list},
     "serving": {"by": str},
     "snapshot": {"n": int, "env": dict, "files": dict, "clients": list, "versions": dict},
     "rollcall": {"n": int, "rows": list},

@@ -83,14 +83,6 @@ def held_key(process: Process) -> KeySight:
     return process.key
 
 
-def astray(call: Call) -> bool:
-    """Whether a call for a host that the deployment does not mean counts: a roll call's only if it bore the key.
-
-    Another provider's client is asked by the roll call as well, and may have a key of its own.
-    """
-    return not call.intended and (call.via != "rollcall" or call.key.state == "match")
-
-
 def about_keys(error: CallError) -> bool:
     """Whether an exception is about the credential, by the words of the clients that raise it.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_llamakey.spec.model import OPENAI_KEY
 from pytest_llamakey.symptoms.base import Symptom, about_keys, died, held_key, key_words, proven, undecided
+from pytest_llamakey.symptoms.lookups import delivered_names, last_words, lookups, names_model_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,21 +15,9 @@ if TYPE_CHECKING:
     from pytest_llamakey.facts import Facts, Process
 
 
-_MODEL_KEY = re.compile(r"(OPEN_?AI|LLM|GPT|OAI|(^|_)AI_|MODEL).*(KEY|TOKEN|SECRET)$|^API_?(KEY|TOKEN)$")
-
-
-LIBRARIES_LOOK_UP = frozenset(
-    {"OPENAI_ADMIN_KEY", "OPENAI_WEBHOOK_SECRET", "AZURE_OPENAI_AD_TOKEN", "SSLKEYLOGFILE", "HF_TOKEN"},
-)
-"""Optional credentials that openai, httpx and huggingface_hub look for by themselves, in the app's own lines."""
 _SPEAKS_OF_KEY = re.compile(
     r"^\s*[\w.]*(?:error|exception|exit)\b.*\b(?:api.?key|key|credentials?)\b", re.MULTILINE | re.IGNORECASE
 )
-
-
-def names_model_key(name: str) -> bool:
-    """Whether a variable of this name is one that an app would take its key of the model from."""
-    return bool(_MODEL_KEY.search(name.upper())) and name not in LIBRARIES_LOOK_UP
 
 
 def keyed(facts: Facts) -> Iterator[Symptom]:
@@ -69,18 +58,22 @@ def _never_served(facts: Facts) -> Iterator[Symptom]:
 
 def _in_vain(facts: Facts, process: Process) -> str:
     """The variable or file that the process ended for, by its last words, which name it."""
-    delivered = {way.partition(":")[2] for way in facts.deployment.delivered if way.startswith("env:")}
+    delivered = delivered_names(facts)
     if any(client.key.state == "match" and not client.error for client in process.clients):
         return ""
-    missed = [miss.name for miss in reversed(process.environment_misses) if miss.name in process.log_tail]
+    missed = [miss.name for miss in reversed(lookups(process)) if _says(process, miss.name)]
     names = [name for name in missed if name in delivered or names_model_key(name)]
     if not names and process.ended is not None and process.key.state in {"missing", "empty"}:
         # The app's own words for it: "no key for the model".
-        sought = [miss.name for miss in process.environment_misses if miss.where]
+        sought = [miss.name for miss in lookups(process) if miss.where]
         ours = [name for name in sought if name in delivered or name == OPENAI_KEY]
-        names = ours[-1:] if _SPEAKS_OF_KEY.search(process.log_tail) else []
+        names = ours[-1:] if _SPEAKS_OF_KEY.search(last_words(process)) else []
     files = [path for path in unreadable(process) if path in process.log_tail]
     return next(iter(names + files), "")
+
+
+def _says(process: Process, name: str) -> bool:
+    return name in last_words(process).upper()
 
 
 def unreadable(process: Process) -> tuple[str, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.hosts import among
 from pytest_llamakey.symptoms.base import Symptom, held_key, key_words, undecided
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _against(workers: Mapping[WorkerId, Process], facts: Facts, reference: Refer
     declared = set(facts.deployment.environment)
     for (replica, pid), process in workers.items():
         calls = _requests(process)
-        hosts = {call.host for call in calls if not any(fnmatch(call.host.lower(), host.lower()) for host in allowed)}
+        hosts = {call.host for call in calls if not among(call.host, allowed)}
         if allowed and hosts:
             what = f"host of its calls is {_list(hosts)} in pid {pid} and {reference.host} in a plain local process"
             yield Symptom("parity", "host-differs", what, replica, pid)

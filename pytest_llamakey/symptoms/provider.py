@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
+
+from pytest_llamakey.hosts import AZURE_HOSTS, OPENAI_HOSTS, among
 
 if TYPE_CHECKING:
     from pytest_llamakey.facts import Call, Facts, Process
 
-AZURE_HOSTS = ("*.openai.azure.com", "*.cognitiveservices.azure.com", "*.services.ai.azure.com")
-OPENAI_HOSTS = ("api.openai.com", "*.api.openai.com")
 AZURE_KEY = "AZURE_OPENAI_API_KEY"
 _AZURE_PATH = "/openai/"
 _DEPLOYMENT = "/openai/deployments/"
@@ -22,10 +21,10 @@ def mismatch(facts: Facts, process: Process | None, call: Call) -> str:
     Azure's paths begin with ``/openai/`` and its header is ``api-key`` (or a token), OpenAI's are ``/v1/…`` and
     ``Authorization: Bearer KEY`` (learn.microsoft.com/azure/ai-services/openai/reference).
     """
-    host, azure = call.host.rpartition("@")[2].partition(":")[0].lower(), call.path.startswith(_AZURE_PATH)
-    if _is(host, AZURE_HOSTS) and not azure:
+    azure = call.path.startswith(_AZURE_PATH)
+    if among(call.host, AZURE_HOSTS) and not azure:
         return "Azure is called in OpenAI's way"
-    if _is(host, OPENAI_HOSTS) and (azure or call.header == "api-key"):
+    if among(call.host, OPENAI_HOSTS) and (azure or call.header == "api-key"):
         return "OpenAI is called in Azure's way"
     if call.header == "api-key" and not azure:
         return "Azure's header is sent to OpenAI's interface"
@@ -36,10 +35,6 @@ def mismatch(facts: Facts, process: Process | None, call: Call) -> str:
     if not azure and call.key.state == "match" and _only_azure_key(facts):
         return f"the key of {AZURE_KEY} is sent to OpenAI's interface"
     return ""
-
-
-def _is(host: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(host, pattern) for pattern in patterns)
 
 
 def _at_azure_endpoint(process: Process, call: Call) -> bool:

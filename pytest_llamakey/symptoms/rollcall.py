@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.symptoms.base import Symptom, astray, died, key_words, proven
+from pytest_llamakey.symptoms.base import Symptom, died, key_words, proven
+from pytest_llamakey.symptoms.elsewhere import astray
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.symptoms.base import Symptom, all_calls, astray, called, died, driven_calls, key_words
+from pytest_llamakey.symptoms.base import Symptom, all_calls, called, died, driven_calls, key_words
+from pytest_llamakey.symptoms.elsewhere import astray, uncalled
 from pytest_llamakey.symptoms.provider import mismatch
 
 if TYPE_CHECKING:
@@ -66,3 +67,6 @@ def _calls(facts: Facts) -> Iterator[Symptom]:
         elif why := mismatch(facts, processes.get((replica, pid)), call):
             what = f"{who} sent {route}; {why}"
             yield Symptom(check, "call-provider", what, replica, pid, call.key)
+    for held, process, client in uncalled(facts):
+        what = f"a client in pid {process.pid} would send the key to {client.host}"
+        yield Symptom(check, "call-host", what, held.id, process.pid, client.key)

@@ -24,6 +24,7 @@ from pytest_llamakey.causes.recorded import (
     keyless,
     main_process,
     miss,
+    rekeyed,
     roll,
     worker,
 )
@@ -261,3 +262,17 @@ def test_an_app_that_ends_for_want_of_a_key_says_so_in_its_last_words(words: str
     found = diagnose(app(ended, delivered=("none",)))
     assert [finding.cause for finding in found] == ["key-missing"] * told
     assert [str(finding.where[-1]) for finding in found] == ["env.py:3"] * told
+
+
+def test_two_faults_of_one_client_are_both_told_though_the_first_keeps_the_call_from_being_made() -> None:
+    elsewhere = client(host="api.groq.com", base="https://api.groq.com/openai/v1")
+    overwritten = keyless(
+        key=MATCH, environment={"OPENAI_API_KEY": MATCH}, clients=(elsewhere,), client_changes=(rekeyed(0.6, EMPTY),)
+    )
+    assert causes_of(app(overwritten)) == ["key-overwritten", "wrong-endpoint"]
+
+
+def test_a_worker_that_never_came_to_call_is_silent_for_a_reason_of_its_own() -> None:
+    elsewhere = client(host="api.groq.com", base="https://api.groq.com/openai/v1")
+    silent = worker(clients=(elsewhere,), calls=(), drive=Drive("answered", answer=500, requests=1))
+    assert causes_of(app(silent)) == ["wrong-endpoint", "worker-silent"]

@@ -128,6 +128,21 @@ children = [multiprocessing.get_context("fork").Process(target=work, args=(n,)) 
 [c.start() for c in children]; [c.join() for c in children]
 print([c.exitcode for c in children])
 """,
+    "tracebacks": """
+import io, logging, traceback
+def fail(n):
+    try:
+        1 / n
+    except ZeroDivisionError as error:
+        raise KeyError("OPENAI_KEY") from error
+try:
+    fail(0)
+except KeyError as error:
+    logging.exception("it failed")
+    print(traceback.format_exc().count("Traceback"), traceback.TracebackException.from_exception(error) ==
+          traceback.TracebackException.from_exception(error))
+fail(0)
+""",
     "resources": "import importlib.resources as r; print(r.files('openai').joinpath('_client.py').is_file())",
 }
 

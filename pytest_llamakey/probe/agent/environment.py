@@ -4,8 +4,8 @@ import os
 
 from pytest_llamakey.probe.agent.base import NAMES, quiet
 from pytest_llamakey.probe.agent.literals import literal
-from pytest_llamakey.probe.agent.places import caller, shown_name, source_line, where
-from pytest_llamakey.probe.agent.sight import clean, sight_of_variable, watched
+from pytest_llamakey.probe.agent.places import caller, place, shown_name, source_line, where
+from pytest_llamakey.probe.agent.sight import sight_of_variable, watched
 from pytest_llamakey.probe.agent.wire import put
 
 _missed = set()  # type: ignore[var-annotated]  # (name, innermost place) of each look-up that was told
@@ -69,24 +69,29 @@ def variable_missed(name):
         once = name, (places[0]["file"], places[0]["line"]) if places else None
         if once not in _missed:
             _missed.add(once)
-            put("miss", name=name, where=places, later=_later(name))
+            put("miss", name=name, where=places, later=line_to_come(name, _frames()))
 
 
-def _later(name):
-    """The line of a module on the stack that would have set the variable, and is reached only later."""
+def _frames():
+    """The app's own lines that are being executed, innermost first, as (code, line)."""
+    frame, steps = caller(), 0
+    while frame is not None and steps < 100:
+        if shown_name(frame.f_code.co_filename):
+            yield frame.f_code, frame.f_lineno
+        frame, steps = frame.f_back, steps + 1
+
+
+def line_to_come(name, frames):
+    """The line of a module among ``frames`` that would have set the variable, and is reached only later."""
     if name not in NAMES and name != "OPENAI_API_KEY":
         return None
     words = ("load_dotenv(", "read_env(", 'environ["%s"] =' % name, "environ['%s'] =" % name)
-    frame, steps = caller(), 0
-    while frame is not None and steps < 100:
-        file = shown_name(frame.f_code.co_filename)
-        if file and frame.f_code.co_name == "<module>":
-            for number in range(frame.f_lineno + 1, frame.f_lineno + _MOST_LINES):
-                text = source_line(frame.f_code.co_filename, number) or ""
-                # without indentation: what stands under a condition may never run
-                if text[:1].strip() and text[0] != "#" and any(word in text for word in words):
-                    return {"file": file, "line": number, "text": clean(text, 200), "function": "<module>"}
-        frame, steps = frame.f_back, steps + 1
+    for code, line in frames:
+        for number in range(line + 1, line + _MOST_LINES) if code.co_name == "<module>" else ():
+            text = source_line(code.co_filename, number) or ""
+            # without indentation: what stands under a condition may never run
+            if text[:1].strip() and text[0] != "#" and any(word in text for word in words):
+                return place(code, number)
     return None
 
 

@@ -6,6 +6,7 @@ from pytest_llamakey.probe.agent.base import quiet, thread_id, wrap
 from pytest_llamakey.probe.agent.calls import around_async_request, around_async_send, around_request, around_send
 from pytest_llamakey.probe.agent.clients import around_init, hook_openai, watch_key
 from pytest_llamakey.probe.agent.dotenvs import hook_dotenv
+from pytest_llamakey.probe.agent.failures import hook_traceback
 from pytest_llamakey.probe.agent.redirect import hook_ssl, hook_uvloop
 from pytest_llamakey.probe.agent.serving import before_loop, hook_gunicorn, hook_uvicorn, hook_waitress
 from pytest_llamakey.probe.agent.spawning import hook_subprocess
@@ -50,6 +51,7 @@ HOOKS = {
     "dotenv.main": hook_dotenv,
     "ssl": hook_ssl,
     "subprocess": hook_subprocess,
+    "traceback": hook_traceback,
     "uvloop": hook_uvloop,
     "uvicorn.server": hook_uvicorn,
     "gunicorn.workers.base": hook_gunicorn,

@@ -53,15 +53,18 @@ def caller():
     return frame_at(2)
 
 
+def place(code, number):
+    """A line of the app as it is reported."""
+    text = clean(line_of(code.co_filename, number), 200)
+    return {"file": shown_name(code.co_filename), "line": number, "text": text, "function": code.co_name}
+
+
 def where():
     """The app's own frames of this thread, innermost first; LlamaIndex lays some 50 others between app and socket."""
     places: "list[object]" = []
     frame, steps = caller(), 0
     while frame is not None and steps < 100 and len(places) < 5:
-        code = frame.f_code
-        name = shown_name(code.co_filename)
-        if name:
-            text = clean(line_of(code.co_filename, frame.f_lineno), 200)
-            places.append({"file": name, "line": frame.f_lineno or 0, "text": text, "function": code.co_name})
+        if shown_name(frame.f_code.co_filename):
+            places.append(place(frame.f_code, frame.f_lineno or 0))
         frame, steps = frame.f_back, steps + 1
     return places

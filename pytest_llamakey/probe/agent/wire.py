@@ -52,7 +52,7 @@ class Wire:
 
     def __init__(self):
         self.dead, self.clients, self.pid = False, 0, 0
-        self.hello = self.answer = None  # hello.py and commands.py, which send through this, put theirs here
+        self.hello = self.answer = self.last_words = None  # hello.py, commands.py and failures.py put theirs here
         self.sock: "_socket.socket" = None  # type: ignore[assignment]  # ours() is asked before each use
         self.reset("exec", [])
 

@@ -1,0 +1,80 @@
+"""Exceptions that the app prints, or ends with: what it says itself of why it could not go on."""
+
+import os
+import sys
+
+from pytest_llamakey.probe.agent.base import NAMES, kind_of, peek, quiet, wrap
+from pytest_llamakey.probe.agent.clients import told
+from pytest_llamakey.probe.agent.environment import line_to_come
+from pytest_llamakey.probe.agent.places import place, shown_name
+from pytest_llamakey.probe.agent.sight import clean, sight
+from pytest_llamakey.probe.agent.wire import put, wire
+
+_failed = set()  # type: ignore[var-annotated]  # (class, innermost place) of each exception that was told
+_MOST_FAILURES = 50
+_MOST_STEPS = 200
+_SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL", "DSN", "DATABASE_URL")
+
+
+def hook_traceback(module):
+    """Whatever prints a traceback (``logging``, a server's own handler) makes one of these of it."""
+
+    def around_print(original):
+        def __init__(self, *args, **kwargs):  # noqa: N807 - it stands for one
+            original(self, *args, **kwargs)
+            if kwargs.get("_seen") is None:  # else it is the cause of one that is told
+                failed(args[1] if len(args) > 1 else kwargs.get("exc_value"))
+
+        return __init__
+
+    wrap(module.TracebackException, "__init__", around_print)
+
+
+def failed_in_the_end():
+    """What the interpreter itself printed when it gave up."""
+    failed(peek(sys, "last_exc") or peek(sys, "last_value"))
+
+
+wire.last_words = failed_in_the_end
+
+
+@quiet
+def failed(error):
+    if not isinstance(error, Exception) or len(_failed) >= _MOST_FAILURES:
+        return
+    root, steps = error, 0
+    while steps < 10:
+        if "_llamakey_seq" in (peek(root, "__dict__") or ()):
+            return  # a call's or a client's, and told as that
+        before = root.__cause__ or (None if root.__suppress_context__ else root.__context__)
+        if not isinstance(before, Exception) or not _raised_in(before):
+            break
+        root, steps = before, steps + 1
+    frames = _raised_in(root) or _raised_in(error)
+    once = kind_of(root), tuple(frames[-1:])
+    if not frames or once in _failed:
+        return
+    _failed.add(once)
+    message = _without_secrets(clean(error, 1000) + ("" if root is error else " (%s)" % told(root)))
+    names = (*NAMES, "OPENAI_API_KEY")
+    later = next(filter(None, (line_to_come(name, frames[::-1]) for name in names)), None)
+    put("failure", type=kind_of(error), message=message, where=[place(*f) for f in frames[:-6:-1]], later=later)
+
+
+def _without_secrets(message):
+    """``message`` without what stands in variables that other credentials are kept in."""
+    for name, value in os.environ.items():
+        if len(value) >= 8 and value in message and any(word in name.upper() for word in _SECRET_WORDS):
+            message = message.replace(value, sight(value)["shown"])
+    return message
+
+
+def _raised_in(error):
+    """The app's own lines on the way to where ``error`` was raised, innermost last, as (code, line)."""
+    trace, found, steps = error.__traceback__, [], 0
+    while trace is not None and steps < _MOST_STEPS:
+        code = trace.tb_frame.f_code
+        if shown_name(code.co_filename):
+            found.append((code, trace.tb_lineno or 0))
+        trace, steps = trace.tb_next, steps + 1
+    return found

@@ -1,0 +1,73 @@
+"""Which look-ups of a key missed: by what the environment saw, and by what the process said when it failed."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.facts import EnvironmentMiss
+from pytest_llamakey.spec.model import OPENAI_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_llamakey.facts import Facts, Failure, Process
+
+LIBRARIES_LOOK_UP = frozenset(
+    {"OPENAI_ADMIN_KEY", "OPENAI_WEBHOOK_SECRET", "AZURE_OPENAI_AD_TOKEN", "SSLKEYLOGFILE", "HF_TOKEN"},
+)
+"""Optional credentials that openai, httpx and huggingface_hub look for by themselves, in the app's own lines."""
+
+_MODEL_KEY = re.compile(r"(OPEN_?AI|LLM|GPT|OAI|(^|_)AI_|MODEL|CHAT|EMBED).*(KEY|TOKEN|SECRET)$|^API_?(KEY|TOKEN)$")
+_NAME = re.compile(r"[A-Za-z]\w*(?:key|token|secret)\b", re.IGNORECASE)
+_NO_VARIABLES = frozenset({"api_key", "apikey", "api_token"})
+"""What arguments and attributes are called as well."""
+_OF_CODE = ("TypeError", "NameError", "ImportError", "SyntaxError")
+"""Exceptions whose names are the program's own, and no variable's."""
+
+
+def delivered_names(facts: Facts) -> frozenset[str]:
+    """The variables that the deployment's deliveries set, or hold in a ``.env``."""
+    names = set()
+    for delivery in facts.deployment.delivered:
+        scheme, _, target = delivery.partition(":")
+        if scheme == "env":
+            names.add(target)
+        elif scheme == "dotenv":
+            names.add(target.partition(":")[2] or OPENAI_KEY)
+    return frozenset(names)
+
+
+def names_model_key(name: str) -> bool:
+    """Whether a variable of this name is one that an app would take its key of the model from."""
+    return bool(_MODEL_KEY.search(name.upper())) and name not in LIBRARIES_LOOK_UP
+
+
+def lookups(process: Process) -> tuple[EnvironmentMiss, ...]:
+    """The look-ups that missed, in order, with those that only an exception tells of.
+
+    A settings library reads the environment as a whole; when it gives up it names the variable or the field that it
+    lacks (``'Settings' object has no attribute 'OPENAI_KEY'``, ``openai_key  Field required``).
+    """
+    seen = {miss.name for miss in process.environment_misses if miss.where}
+    told = [
+        EnvironmentMiss(failure.at, name, failure.where, failure.later)
+        for failure in process.failures
+        for name in names_in(failure)
+        if name not in seen
+    ]
+    return tuple(sorted((*process.environment_misses, *told), key=lambda each: each.at))
+
+
+def names_in(failure: Failure) -> Iterator[str]:
+    """The variables that an exception names as what it lacks, in capitals."""
+    if failure.type.endswith(_OF_CODE):
+        return
+    for word in dict.fromkeys(_NAME.findall(failure.message)):
+        if word not in _NO_VARIABLES and word.upper() not in LIBRARIES_LOOK_UP:
+            yield word.upper()
+
+
+def last_words(process: Process) -> str:
+    """What the process said before it ended, or when it failed."""
+    return "\n".join([process.log_tail, *(f"{each.type}: {each.message}" for each in process.failures)])
