@@ -149,7 +149,8 @@ class _Reader:
 
     def _ignored(self, ignored: IgnoreFile) -> Iterator[SourceLine]:
         delivered = [way.target for way in self.deployment.key if way.scheme == "dotenv"]
-        names = dict.fromkeys((".env", *map(self._in_folder, delivered), *_secret_files(self.folder)))
+        # A rule for a file that nobody has keeps nothing out: people ignore .env whether they use one or not.
+        names = dict.fromkeys((*map(self._in_folder, delivered), *_secret_files(self.folder)))
         rules = {rule for name in names if is_dotenv(PurePosixPath(name).name) and (rule := ignored.deciding(name))}
         for rule in sorted(rules, key=lambda rule: rule.line):
             place = Place(shown(ignored.path, self.root), rule.line, rule.pattern)

@@ -164,9 +164,13 @@ def test_a_copied_file_is_told_on_its_own_line(told):
     ],
 )
 def test_what_keeps_the_dotenv_out(told, ignore, told_lines):
-    found = told("FROM x\nCOPY . .\n", {".dockerignore": ignore})
+    found = told("FROM x\nCOPY . .\n", {".dockerignore": ignore, ".env": ""})
     assert [(line.place.line, line.name) for line in of("ignored", found)] == told_lines
     assert all(line.place.file == "web/.dockerignore" for line in of("ignored", found))
+
+
+def test_a_rule_for_a_file_that_is_not_there_keeps_nothing_out(told):
+    assert not of("ignored", told("FROM x\nCOPY . .\n", {".dockerignore": ".env\n"}))
 
 
 def test_the_ignore_file_of_one_dockerfile_goes_first(told):

@@ -24,7 +24,7 @@ from pytest_llamakey.causes.recorded import (
 )
 from pytest_llamakey.causes.trail import arrived, delivery, had_key, holding, key_like, read_by
 from pytest_llamakey.causes.uses import Use, asked, grouped, literal_of, misses_near, once
-from pytest_llamakey.facts import Drive
+from pytest_llamakey.facts import Drive, Failure
 from pytest_llamakey.symptoms.lookups import delivered_names, lookups, names_model_key
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _OTHER = {"OPENAI_KEY": MATCH}
 _RENAMED = ("env:OPENAI_KEY",)
 _EMPTY_CLIENT = replace(client(0.5, EMPTY), where=at("app.py:5", 'llm = OpenAI(api_key=os.getenv("OPENAI_KEY", ""))'))
+_LACKS = Failure(1.2, "builtins.AttributeError", "'Settings' has no attribute 'OPENAI_KEY'", at("app.py:11"))
 _FAILED = Drive("answered", answer=500, requests=1)
 
 
@@ -121,6 +122,24 @@ class WrongVariable(Cause):
                 )
             ),
             True,
+        ),
+        Example(
+            "a settings library names what it lacks when the request fails",
+            app(worker(clients=(), calls=(), rollcall=(), failures=(_LACKS,), drive=_FAILED)),
+            True,
+        ),
+        Example(
+            "an exception that names an argument",
+            app(
+                worker(
+                    clients=(),
+                    calls=(),
+                    rollcall=(),
+                    failures=(replace(_LACKS, type="builtins.TypeError", message="unexpected argument 'openai_key'"),),
+                    drive=_FAILED,
+                )
+            ),
+            False,
         ),
         Example(
             "a .env with another name in it",
