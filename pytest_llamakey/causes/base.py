@@ -15,7 +15,7 @@ from pytest_llamakey.symptoms import Kind, Symptom, all_symptoms
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pytest_llamakey.facts import CallError, Client, Facts, KeySight, Process, Replica
+    from pytest_llamakey.facts import CallError, Client, Facts, Failure, KeySight, Process, Replica
 
 _PYTHON = re.compile(r"python[\d.]*$")
 _EMPTY_DEFAULT = re.compile(r"""(?:getenv|environ\.get)\([^()]*,\s*(?:""|'')\s*\)""")
@@ -182,9 +182,14 @@ def program(process: Process) -> str:
     return " ".join([word.rpartition("/")[2] for word in words[:1]] + words[1:])
 
 
-def raised(error: CallError) -> str:
+def raised(error: CallError | Failure) -> str:
     """The timeline's line for an exception."""
-    return moment(error.at, error.where, f"{error.type}: {first_line(error.message)}")
+    return moment(error.at, error.where, f"{error.type.removeprefix('builtins.')}: {first_line(error.message)}")
+
+
+def last_error(process: Process) -> tuple[CallError | Failure, ...]:
+    """The exception that a request, or the process itself, ended in, as far as anything was seen of it."""
+    return process.errors[-1:] or process.failures[-1:]
 
 
 def first_line(text: str) -> str:

@@ -37,7 +37,7 @@ from pytest_llamakey.causes.recorded import (
 from pytest_llamakey.causes.trail import ABSENT, arrived, given, holding
 from pytest_llamakey.causes.uses import asked, grouped, once
 from pytest_llamakey.symptoms.base import about_keys
-from pytest_llamakey.symptoms.lookups import delivered_names, last_words, lookups
+from pytest_llamakey.symptoms.lookups import about_key, delivered_names, last_words, lookups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -298,7 +298,7 @@ def _never_reached(facts: Facts, trouble: Trouble, use: Use) -> tuple[_Arrival, 
     for missed in reversed(lookups(process)):
         # What is delivered under that very name was there, or was lost on the way.
         waits = missed.name not in delivered if given(facts, "env") else given(facts, "dotenv") or given(facts, "file")
-        if waits and missed.later is not None and missed.where and missed.name in last_words(process).upper():
+        if waits and missed.later is not None and missed.where and _ended_for(process, missed):
             told = moment(missed.at, missed.where, f"{missed.name} is looked up, and is not set yet")
             arrival = _Arrival(math.inf, missed.later, f"{missed.later} {missed.later.text} was not reached")
             return arrival, innermost(missed.where), told
@@ -313,6 +313,12 @@ def _never_reached(facts: Facts, trouble: Trouble, use: Use) -> tuple[_Arrival, 
             use.line,
         )
     return None
+
+
+def _ended_for(process: Process, missed: EnvironmentMiss) -> bool:
+    """Whether this look-up is what the process ended for: it names the variable, or speaks of a key right after."""
+    after = [failure for failure in process.failures if failure.at >= missed.at and about_key(failure)]
+    return missed.name in last_words(process).upper() or bool(after)
 
 
 def _too_early(trouble: Trouble, use: Use, arrival: _Arrival) -> list[tuple[Place | None, str]]:

@@ -33,7 +33,7 @@ from pytest_llamakey.causes.recorded import (
 )
 from pytest_llamakey.causes.trail import is_key, key_like
 from pytest_llamakey.causes.uses import bereft, once
-from pytest_llamakey.symptoms.lookups import lookups
+from pytest_llamakey.symptoms.lookups import about_key, lookups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -196,6 +196,7 @@ def _failing_line(process: Process) -> Place | None:
     """Where it shows in the app: the client that could not be built, the call that failed, or the keyless client."""
     failed = [client.where for client in process.clients if client.error]
     raising = [error.where for error in process.errors]
+    raising += [failure.where for failure in process.failures if about_key(failure)]
     calling = [call.where for call in process.calls]
     building = [client.where for client in process.clients]
     seeking = [miss.where for miss in lookups(process) if key_like(miss.name)]

@@ -22,7 +22,7 @@ from pytest_llamakey.causes.trail import ABSENT, arrived, key_like
 from pytest_llamakey.facts import KeySight
 from pytest_llamakey.spec.model import OPENAI_KEY
 from pytest_llamakey.symptoms.base import about_keys
-from pytest_llamakey.symptoms.lookups import delivered_names, lookups, names_model_key
+from pytest_llamakey.symptoms.lookups import about_key, delivered_names, lookups, names_model_key
 from pytest_llamakey.symptoms.rollcall import faulty
 
 if TYPE_CHECKING:
@@ -183,6 +183,9 @@ def _of_object(trouble: Trouble, sight: KeySight, names: Collection[str]) -> Use
     if missed is not None:
         line = moment(missed.at, missed.where, f"{missed.name} is looked up, and is not set")
         return Use(math.inf, sight, missed.where, line)
+    failure = next((each for each in reversed(trouble.process.failures) if about_key(each)), None)
+    if failure is not None and sight.state in ABSENT:
+        return Use(failure.at, sight, failure.where, raised(failure))
     return Use(math.inf, sight, (), told, "", literal)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pytest_llamakey.causes.base import Cause, Example, first_line, innermost, raised
+from pytest_llamakey.causes.base import Cause, Example, first_line, innermost, last_error, raised
 from pytest_llamakey.causes.recorded import app, keyless, main_process, worker
 from pytest_llamakey.facts import Drive
 
@@ -60,7 +60,7 @@ class WorkerDied(Cause):
         for trouble in self.troubled(facts):
             groups.setdefault(trouble.process.exit, []).append(trouble)
         for ending, troubles in groups.items():
-            errors = troubles[0].process.errors[-1:]
+            errors = last_error(troubles[0].process)
             yield self.finding(
                 troubles,
                 where=[innermost(error.where) for error in errors],
@@ -75,7 +75,7 @@ def _story(troubles: list[Trouble]) -> Iterator[str]:
         when = "" if process.ended is None else f"{process.ended:.2f} s "
         yield f"{when}pid {process.pid} ended{f': {process.exit}' if process.exit else ''}"
     first = troubles[0].process
-    yield from (raised(error) for error in first.errors[-1:])
+    yield from (raised(error) for error in last_error(first))
     yield from (f"log: {first_line(line)}" for line in _lines(first.log_tail)[-_MOST_LINES:])
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pytest_llamakey.causes.base import Cause, Example, first_line, innermost, place_of, raised
+from pytest_llamakey.causes.base import Cause, Example, first_line, innermost, last_error, place_of, raised
 from pytest_llamakey.causes.recorded import MISSING, app, keyless, main_process, worker
-from pytest_llamakey.facts import CallError, Drive, Place
+from pytest_llamakey.facts import CallError, Drive, Failure, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,6 +47,17 @@ class WorkerSilent(Cause):
         Example(
             "the app failed for a reason of its own",
             app(worker(calls=(), errors=(_CRASH,), drive=Drive("answered", answer=500, requests=1))),
+            True,
+        ),
+        Example(
+            "the same, and its server logs it",
+            app(
+                worker(
+                    calls=(),
+                    failures=(Failure(1.2, "builtins.KeyError", "'default'", (Place("app.py", 20),)),),
+                    drive=Drive("answered", answer=500, requests=1),
+                )
+            ),
             True,
         ),
         Example("never reached", app(worker(calls=(), drive=None)), True),
@@ -95,11 +106,11 @@ class WorkerSilent(Cause):
         """One finding for the workers that ended alike."""
         groups: dict[tuple[str, str], list[Trouble]] = {}
         for trouble in self.troubled(facts):
-            drive, last = trouble.process.drive, trouble.process.errors[-1:]
+            drive, last = trouble.process.drive, last_error(trouble.process)
             ending = f"{drive.outcome} {drive.answer}" if drive else "none"
             groups.setdefault((ending, last[0].type if last else ""), []).append(trouble)
         for troubles in groups.values():
-            errors = [error for trouble in troubles for error in trouble.process.errors[-1:]]
+            errors = [error for trouble in troubles for error in last_error(trouble.process)]
             request = place_of(facts.deployment.origins.get("request") or facts.deployment.origins.get("task"))
             yield self.finding(
                 troubles,

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.spec.model import OPENAI_KEY
 from pytest_llamakey.symptoms.base import Symptom, about_keys, died, held_key, key_words, proven, undecided
-from pytest_llamakey.symptoms.lookups import delivered_names, last_words, lookups, names_model_key
+from pytest_llamakey.symptoms.lookups import delivered_names, last_words, lookups, names_model_key, speaks_of_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_llamakey.facts import Facts, Process
-
-
-_SPEAKS_OF_KEY = re.compile(
-    r"^\s*[\w.]*(?:error|exception|exit)\b.*\b(?:api.?key|key|credentials?)\b", re.MULTILINE | re.IGNORECASE
-)
 
 
 def keyed(facts: Facts) -> Iterator[Symptom]:
@@ -57,17 +51,16 @@ def _never_served(facts: Facts) -> Iterator[Symptom]:
 
 
 def _in_vain(facts: Facts, process: Process) -> str:
-    """The variable or file that the process ended for, by its last words, which name it."""
+    """The variable or file that the process ended for, by its last words, which name it or speak of a key."""
     delivered = delivered_names(facts)
     if any(client.key.state == "match" and not client.error for client in process.clients):
         return ""
     missed = [miss.name for miss in reversed(lookups(process)) if _says(process, miss.name)]
     names = [name for name in missed if name in delivered or names_model_key(name)]
-    if not names and process.ended is not None and process.key.state in {"missing", "empty"}:
+    if not names and process.ended is not None and process.key.state in {"missing", "empty"} and speaks_of_key(process):
         # The app's own words for it: "no key for the model".
         sought = [miss.name for miss in lookups(process) if miss.where]
-        ours = [name for name in sought if name in delivered or name == OPENAI_KEY]
-        names = ours[-1:] if _SPEAKS_OF_KEY.search(last_words(process)) else []
+        names = [name for name in sought if name in delivered or name == OPENAI_KEY][-1:] or ["its key"]
     files = [path for path in unreadable(process) if path in process.log_tail]
     return next(iter(names + files), "")
 

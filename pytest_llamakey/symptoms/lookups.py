@@ -20,6 +20,12 @@ LIBRARIES_LOOK_UP = frozenset(
 
 _MODEL_KEY = re.compile(r"(OPEN_?AI|LLM|GPT|OAI|(^|_)AI_|MODEL|CHAT|EMBED).*(KEY|TOKEN|SECRET)$|^API_?(KEY|TOKEN)$")
 _NAME = re.compile(r"[A-Za-z]\w*(?:key|token|secret)\b", re.IGNORECASE)
+_KEY_WORD = re.compile(r"\b(?:api.?key|key|credentials?|token)\b", re.IGNORECASE)
+_LACK = re.compile(
+    r"\b(?:no|not|non\w+|missing|without|lacks?|set|unset|needs?|requires?d?|provided?|empty|invalid|find)\b",
+    re.IGNORECASE,
+)
+_LAST_LINES = 3
 _NO_VARIABLES = frozenset({"api_key", "apikey", "api_token"})
 """What arguments and attributes are called as well."""
 _OF_CODE = ("TypeError", "NameError", "ImportError", "SyntaxError")
@@ -66,6 +72,25 @@ def names_in(failure: Failure) -> Iterator[str]:
     for word in dict.fromkeys(_NAME.findall(failure.message)):
         if word not in _NO_VARIABLES and word.upper() not in LIBRARIES_LOOK_UP:
             yield word.upper()
+
+
+def speaks_of_key(process: Process) -> bool:
+    """Whether what the process ended with is the lack of a key, in words of the app's own."""
+    if process.failures:
+        return any(map(about_key, process.failures))
+    # sys.exit("set your API key") leaves nothing but its words.
+    lines = [line for line in process.log_tail.splitlines() if line.strip()][-_LAST_LINES:]
+    return any(_LACK.search(line) and _speaks(line) for line in lines)
+
+
+def about_key(failure: Failure) -> bool:
+    """Whether an exception speaks of a key: in its words, or, where it has none (``assert API_KEY``), in its line."""
+    said = failure.message or (failure.where[0].text if failure.where else "")
+    return _speaks(said)
+
+
+def _speaks(text: str) -> bool:
+    return bool(_KEY_WORD.search(text)) or any(map(names_model_key, _NAME.findall(text)))
 
 
 def last_words(process: Process) -> str:

@@ -28,7 +28,7 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.facts import Drive, Facts, KeySight, Reference, Replica, Sighting
+from pytest_llamakey.facts import Drive, Facts, Failure, KeySight, Reference, Replica, Sighting
 
 if TYPE_CHECKING:
     from pytest_llamakey.findings import Finding
@@ -241,6 +241,7 @@ def test_other_sdk_versions_than_the_reference_are_a_hint_only() -> None:
     [
         ("RuntimeError: no key for the model", True),
         ("SystemExit: set OPENAI_API_KEY", True),
+        ("Please provide an API key.", True),
         ("pydantic_core.ValidationError: api_key missing", True),
         ("KeyError: 'index'", False),
         ("ModuleNotFoundError: No module named 'keyring'", False),
@@ -276,3 +277,22 @@ def test_a_worker_that_never_came_to_call_is_silent_for_a_reason_of_its_own() ->
     elsewhere = client(host="api.groq.com", base="https://api.groq.com/openai/v1")
     silent = worker(clients=(elsewhere,), calls=(), drive=Drive("answered", answer=500, requests=1))
     assert causes_of(app(silent)) == ["wrong-endpoint", "worker-silent"]
+
+
+def test_an_app_that_ends_with_words_of_its_own_lost_its_key_where_it_was_overwritten() -> None:
+    failure = Failure(1.1, "builtins.RuntimeError", "no key for the model", at("config.py:5"))
+    ended = worker(
+        role="helper",
+        ended=1.2,
+        key=EMPTY,
+        environment_changes=(change(0.4, EMPTY, "app.py:4"),),
+        clients=(),
+        calls=(),
+        rollcall=(),
+        failures=(failure,),
+        drive=None,
+    )
+    finding = only(app(ended))
+    assert finding.cause == "key-overwritten"
+    assert [str(place) for place in finding.where] == ["app.py:4", "config.py:5"]
+    assert finding.evidence[-1] == "1.10 s config.py:5 RuntimeError: no key for the model"

@@ -135,7 +135,7 @@ def _write_config_module(source: Source, path: str, loaded: Loading, choices: Ch
     imports = [*(loaded.prelude.imports if effects else ()), *loaded.definitions.imports]
     body = [*effects, *loaded.definitions.lines]
     if "checked" in choices.extras and loaded.exports == (choices.words.constant,):
-        body += [f"if not {choices.words.constant}:", '    raise RuntimeError("no key for the model")']
+        body += [f"if not {choices.words.constant}:", f"    {choices.words.complaint.format(name=choices.variable)}"]
     source.add(path, _module(imports, body))
     return path
 

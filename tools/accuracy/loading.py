@@ -57,9 +57,16 @@ def _at_home(choices: Choices, prelude: Code, expression: str, imports: tuple[st
         definitions = Code(imports, (f"{words.constant} = {expression}  #@read",))
         return Loading(prelude, definitions, (words.constant,), words.constant)
     if choices.home == "function":
-        lines = ("", "", f"def {words.reader}():", f"    return {expression}  #@read", "")
+        lines = ("", "", f"def {words.reader}():", *_read(choices, expression), "")
         return Loading(prelude, Code(imports, lines), (words.reader,), f"{words.reader}()")
     return Loading(prelude, expression=expression, expression_imports=imports)
+
+
+def _read(choices: Choices, expression: str) -> list[str]:
+    if "checked" not in choices.extras:
+        return [f"    return {expression}  #@read"]
+    complaint = choices.words.complaint.format(name=choices.variable)
+    return [f"    key = {expression}  #@read", "    if not key:", f"        {complaint}", "    return key"]
 
 
 def _expression(choices: Choices) -> tuple[str, tuple[str, ...]]:

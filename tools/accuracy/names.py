@@ -24,6 +24,14 @@ ROUTES = ("/ask", "/chat", "/api/answer", "/v1/summary", "/query", "/complete")
 HEALTH = ("/health", "/healthz", "/ping", "/status", "/live")
 FIELDS = ("q", "question", "prompt", "text", "message")
 VARIABLES = ("LLM_API_KEY", "APP_OPENAI_KEY", "CHAT_API_KEY", "MY_OPENAI_API_KEY", "OPENAI_KEY", "MODEL_API_KEY")
+COMPLAINTS = (
+    'raise RuntimeError("no key for the model")',
+    'raise ValueError("{name} is not set")',
+    'raise SystemExit("Please set {name}.")',
+    'raise SystemExit("No API key was configured")',
+    'raise Exception("missing credentials")',
+)
+"""What an app does that finds no key; ``{name}`` is the variable's."""
 MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1-mini", "gpt-4.1")
 
 
@@ -46,6 +54,7 @@ class Names:
     health: str
     field: str
     model: str
+    complaint: str
 
 
 def pick(rng: Random) -> Names:
@@ -69,6 +78,7 @@ def pick(rng: Random) -> Names:
         health=rng.choice(HEALTH),
         field=rng.choice(FIELDS),
         model=rng.choice(MODELS),
+        complaint=rng.choice(COMPLAINTS),
     )
     assert not any(map(keyword.iskeyword, (made.holder, made.getter)))  # noqa: S101 - they are written as names
     return made

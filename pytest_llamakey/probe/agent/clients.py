@@ -21,13 +21,21 @@ def registered():
     return [entry for entry in alive if entry[0] is not None]
 
 
+def library_kind(client):
+    """The class of the library's that ``client`` is one of, whatever the app calls its own subclass."""
+    for cls in type(client).__mro__:
+        if cls.__module__.startswith(("openai.", "llama_index.")) or cls.__module__ == "openai":
+            return kind_of(cls)
+    return kind_of(client)
+
+
 def key_of(client, passed=None):
     key = peek(client, "_api_key_provider") or peek(client, "api_key")
     if (
         key == ""
         and passed is None
         and "OPENAI_API_KEY" not in tuple(os.environ)
-        and kind_of(client).startswith("openai.")
+        and library_kind(client).startswith("openai.")
     ):
         key = None  # openai from 2 on keeps "" where it found none
     return key
@@ -37,7 +45,7 @@ def described(client, passed=None):
     base = str(peek(client, "base_url") or peek(client, "api_base") or peek(client, "azure_endpoint") or "")
     authority = base.partition("://")[2].partition("/")[0]
     return {
-        "kind": kind_of(client),
+        "kind": library_kind(client),
         "key": sight(key_of(client, passed)),
         "host": authority.rpartition("@")[2],
         "base": clean(base, 300),
@@ -125,7 +133,7 @@ def watch_key(cls):
         else:
             own(self, name, value)
         if name == "api_key" and id(self) not in _building and thread_id() not in private:
-            key_replaced(kind_of(self), before, value)
+            key_replaced(library_kind(self), before, value)
 
     __setattr__._llamakey = True  # type: ignore[attr-defined]
     cls.__setattr__ = __setattr__
