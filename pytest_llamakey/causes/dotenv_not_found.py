@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, innermost, moment
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, innermost, moment, raised
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     MISSING,
     app,
+    at,
     client,
     dotenv,
     keyless,
@@ -22,7 +23,9 @@ from pytest_llamakey.causes.recorded import (
 )
 from pytest_llamakey.causes.trail import dotenv_files, given
 from pytest_llamakey.causes.uses import bereft, grouped, once
-from pytest_llamakey.symptoms.lookups import delivered_names, lookups
+from pytest_llamakey.dotenv_guard import is_dotenv
+from pytest_llamakey.facts import Failure
+from pytest_llamakey.symptoms.lookups import delivered_names, files_missed, lookups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 _NOT_FOUND = dotenv(0.2, MISSING, path="config/.env", found=False)
 _READS_ENVIRONMENT = re.compile(r"environ\b|getenv")
+_OPENED = Failure(1.0, "builtins.FileNotFoundError", "[Errno 2] No such file or directory: '.env'", at("env.py:4"))
 _IGNORED = source("ignored", ".env", ".dockerignore:2", ".env")
 
 
@@ -86,6 +90,11 @@ class DotenvNotFound(Cause):
             True,
         ),
         Example(
+            "the app opens it by itself",
+            app(keyless(clients=(), errors=(), rollcall=(), failures=(_OPENED,)), delivered=("dotenv:conf/.env",)),
+            True,
+        ),
+        Example(
             "only the process that was started elsewhere",
             app(
                 worker(7, environment={}, dotenv=(dotenv(0.2),), key_source="dotenv"),
@@ -135,7 +144,7 @@ class DotenvNotFound(Cause):
             return
         rows = []
         for trouble, use in bereft(self, facts):
-            search = _in_vain(trouble.process, delivered) or (
+            search = _in_vain(facts, trouble.process, delivered) or (
                 _by_settings(trouble.process, facts) if delivered else None
             )
             if search is not None:
@@ -165,13 +174,17 @@ class _Search:
     by: str = "load_dotenv()"
 
 
-def _in_vain(process: Process, delivered: tuple[str, ...]) -> _Search | None:
+def _in_vain(facts: Facts, process: Process, delivered: tuple[str, ...]) -> _Search | None:
     """The load that should have brought the key: one that found nothing, else one that found another file."""
     lost = [load for load in process.dotenv if not load.found]
     other = [
         load for load in process.dotenv if load.found and load.key.state == "missing" and load.path not in delivered
     ]
     load = next(iter(lost or (other if delivered else [])), None)
+    if load is None:
+        for path, failure in files_missed(facts, process) if not process.dotenv else ():
+            if is_dotenv(path.rpartition("/")[2]):
+                return _Search(innermost(failure.where), raised(failure), "what opens the file")
     return None if load is None else _Search(innermost(load.where), moment(load.at, load.where, _told(load)))
 
 

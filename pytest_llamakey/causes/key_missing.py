@@ -31,9 +31,10 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.causes.trail import is_key, key_like
+from pytest_llamakey.causes.trail import given, is_key, key_like
 from pytest_llamakey.causes.uses import bereft, once
-from pytest_llamakey.symptoms.lookups import about_key, lookups
+from pytest_llamakey.facts import Failure
+from pytest_llamakey.symptoms.lookups import about_key, files_missed, lookups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from pytest_llamakey.causes.uses import Use
     from pytest_llamakey.facts import Facts, Place, Process, Replica
     from pytest_llamakey.findings import Finding
+
+_NO_FILE = Failure(1.0, "builtins.FileNotFoundError", "[Errno 2] No such file: '/run/secrets/openai'", at("env.py:4"))
 
 
 class KeyMissing(Cause):
@@ -128,6 +131,14 @@ class KeyMissing(Cause):
             ),
             True,
         ),
+        Example(
+            "the file of the key lies where the app does not look",
+            app(
+                keyless(clients=(), errors=(), rollcall=(), failures=(_NO_FILE,), files={"/etc/openai": "readable"}),
+                delivered=("file:/etc/openai",),
+            ),
+            True,
+        ),
         Example("the key is there", app(), False),
         Example(
             "another provider's key does not stand in",
@@ -162,7 +173,10 @@ class KeyMissing(Cause):
         origins = facts.deployment.origins
         delivered = place_of(origins.get("key") or origins.get("env"))
         first, use = rows[0]
-        if facts.deployment.delivered == ("none",):
+        lost = next(files_missed(facts, first.process), None)
+        if lost is not None:
+            fix = f"Deliver the key as {lost[0]}, where the app reads it, or let it read the file that is delivered."
+        elif facts.deployment.delivered == ("none",):
             fix = (
                 f'Deliver the key where the app is started, for instance as {variable} (key = "none" delivers nothing).'
             )
@@ -172,8 +186,8 @@ class KeyMissing(Cause):
             )
         yield self.finding(
             once(trouble for trouble, _use in rows),
-            where=[delivered, _failing_line(first.process)],
-            evidence=_story(first, use, variable),
+            where=[delivered, _failing_line(first.process) or use.place],
+            evidence=_story(facts, first, use, variable),
             fix=fix,
         )
 
@@ -185,6 +199,9 @@ def _delivered_names(facts: Facts) -> set[str]:
 def _undelivered(facts: Facts, trouble: Trouble) -> bool:
     if facts.deployment.delivered == ("none",):
         return True
+    if given(facts, "file"):
+        # It lies where the app does not look.
+        return any(files_missed(facts, trouble.process))
     return bool(_delivered_names(facts)) and not _ancestor_had_it(trouble.replica, trouble.process)
 
 
@@ -203,12 +220,17 @@ def _failing_line(process: Process) -> Place | None:
     return next((where[0] for where in (*failed, *raising, *calling, *building, *seeking) if where), None)
 
 
-def _story(trouble: Trouble, use: Use, variable: str) -> Iterator[str]:
+def _story(facts: Facts, trouble: Trouble, use: Use, variable: str) -> Iterator[str]:
     process = trouble.process
+    lost = [path for path, _failure in files_missed(facts, process)]
+    for path in facts.deployment.delivered if lost else ():
+        yield f"the key is delivered as {path.partition(':')[2]}, the app looks for {lost[0]}"
     state = "empty" if variable in process.environment else "not in its environment"
     yield f"{process.started:.2f} s pid {process.pid} started, {variable} {state}"
     if use.defaulted is not None:
         yield moment(use.defaulted.at, use.defaulted.where, f"{use.defaulted.name} is looked up, and is not set")
+    if lost:
+        yield use.line
     yield from (built(client) for client in process.clients[:1])
     yield from (raised(error) for error in process.errors[:1])
     if not process.errors:

@@ -22,7 +22,7 @@ from pytest_llamakey.causes.trail import ABSENT, arrived, key_like
 from pytest_llamakey.facts import KeySight
 from pytest_llamakey.spec.model import OPENAI_KEY
 from pytest_llamakey.symptoms.base import about_keys
-from pytest_llamakey.symptoms.lookups import about_key, delivered_names, lookups, names_model_key
+from pytest_llamakey.symptoms.lookups import about_key, delivered_names, files_missed, lookups, names_model_key
 from pytest_llamakey.symptoms.rollcall import faulty
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def asked(cause: Cause, facts: Facts) -> Iterator[tuple[Trouble, Use]]:
     """Every use in every process that ``cause`` is asked about."""
     names = delivered_names(facts) or frozenset({OPENAI_KEY})
     for trouble in cause.troubled(facts):
-        for use in uses(trouble, names):
+        for use in uses(facts, trouble, names):
             yield trouble, use
 
 
@@ -91,7 +91,7 @@ def bereft(cause: Cause, facts: Facts) -> Iterator[tuple[Trouble, Use]]:
             yield trouble, use
 
 
-def uses(trouble: Trouble, names: Collection[str]) -> tuple[Use, ...]:
+def uses(facts: Facts, trouble: Trouble, names: Collection[str]) -> tuple[Use, ...]:
     """What went on without the delivered key in a process, each line once; ``names`` are the delivered variables.
 
     Altered keys are left out: what altered them is a story of its own.
@@ -107,7 +107,7 @@ def uses(trouble: Trouble, names: Collection[str]) -> tuple[Use, ...]:
     for sight in sights:
         if sight.state not in {"match", "mangled"} and _look(sight) not in known:
             known.add(_look(sight))
-            found.append(_of_object(trouble, sight, names))
+            found.append(_of_object(facts, trouble, sight, names))
     # Where nothing shows a key at all, an error that speaks of one does.
     if not found and not sights:
         found += [Use(e.at, _NOTHING, e.where, raised(e)) for e in process.errors if about_keys(e)][:1]
@@ -173,7 +173,7 @@ def _of_call(process: Process, call: Call, names: Collection[str]) -> Use:
     return Use(call.at, call.key, call.where, line, "", literal, _missed(process, (), literal, call.at, names))
 
 
-def _of_object(trouble: Trouble, sight: KeySight, names: Collection[str]) -> Use:
+def _of_object(facts: Facts, trouble: Trouble, sight: KeySight, names: Collection[str]) -> Use:
     row = next((row for row in trouble.process.rollcall if row.key == sight), None)
     told = next(symptom.what for symptom in trouble.symptoms if symptom.sight == sight)
     literal = literal_of(trouble.process, sight) if sight.state == "different" else None
@@ -183,7 +183,8 @@ def _of_object(trouble: Trouble, sight: KeySight, names: Collection[str]) -> Use
     if missed is not None:
         line = moment(missed.at, missed.where, f"{missed.name} is looked up, and is not set")
         return Use(math.inf, sight, missed.where, line)
-    failure = next((each for each in reversed(trouble.process.failures) if about_key(each)), None)
+    lost = [failure for _path, failure in files_missed(facts, trouble.process)]
+    failure = next(iter(lost or filter(about_key, reversed(trouble.process.failures))), None)
     if failure is not None and sight.state in ABSENT:
         return Use(failure.at, sight, failure.where, raised(failure))
     return Use(math.inf, sight, (), told, "", literal)

@@ -129,6 +129,21 @@ class WrongVariable(Cause):
             True,
         ),
         Example(
+            "settings with a prefix, which name only their field",
+            app(
+                worker(
+                    role="helper",
+                    ended=1.3,
+                    clients=(),
+                    calls=(),
+                    rollcall=(),
+                    failures=(replace(_LACKS, message="1 validation error for Settings\nopenai_api_key\n  required"),),
+                    drive=None,
+                )
+            ),
+            True,
+        ),
+        Example(
             "an exception that names an argument",
             app(
                 worker(
@@ -242,7 +257,7 @@ class WrongVariable(Cause):
         for group in grouped((f"{each[0].name or each[2].place} {each[0].there}", each) for each in read):
             reading, trouble, use = group[0]
             missed, process = reading.missed, trouble.process
-            looked_up = [f"{missed.name} is looked up, and is not set"] if missed else []
+            looked_up = [_looked_up(missed, reading.there)] if missed else []
             yield self.finding(
                 once(row[1] for row in group),
                 where=[*(place for row in group for place in (row[0].place, row[2].place)), delivery(facts)],
@@ -254,6 +269,12 @@ class WrongVariable(Cause):
                 ],
                 fix=_fix(reading.there[0], reading.name),
             )
+
+
+def _looked_up(missed: EnvironmentMiss, there: tuple[str, ...]) -> str:
+    if missed.name in there:
+        return f"the settings lack {missed.name.lower()}: they ask for it by another name"
+    return f"{missed.name} is looked up, and is not set"
 
 
 @dataclass(frozen=True)
@@ -338,7 +359,7 @@ def _failed(trouble: Trouble, names: frozenset[str]) -> Iterator[Use]:
         if (
             names_model_key(missed.name)
             and key_like(missed.name)
-            and missed.name not in names
+            and (missed.name not in names or missed not in process.environment_misses)
             and not any(made.at >= missed.at for made in process.clients)
             and not any(sent.at >= missed.at for sent in process.calls)
         ):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pytest_llamakey.spec.model import OPENAI_KEY
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -92,14 +90,6 @@ def about_keys(error: CallError) -> bool:
     """
     words = f"{error.type} {error.message}".lower()
     return any(word in words for word in _OF_KEYS)
-
-
-def undecided(facts: Facts, process: Process) -> bool:
-    """Whether the process has not come to its key yet, and can: the key is a file that it reads when it needs it."""
-    by_file = any(way.startswith("file:") for way in facts.deployment.delivered)
-    tried = process.clients or process.errors or any(call.via != "rollcall" for call in process.calls)
-    tried = tried or any(miss.name == OPENAI_KEY for miss in process.environment_misses)
-    return by_file and process.key.state == "missing" and not tried and "readable" in process.files.values()
 
 
 def died(facts: Facts, process: Process) -> bool:

@@ -22,9 +22,10 @@ def astray(call: Call) -> bool:
 
 
 def uncalled(facts: Facts) -> Iterator[tuple[Replica, Process, Client]]:
-    """Clients that were given the delivered key for another host, and something else keeps from calling it.
+    """Clients for another host that something else keeps from calling it.
 
-    A client that is gone, in a process whose calls are right, is none: somebody built a better one.
+    A client that is gone, in a process whose calls are right, is none: somebody built a better one. Without a key of
+    ours in it a client may be another provider's, unless it is all that the process has to call with.
     """
     for replica in facts.replicas:
         for process in replica.processes:
@@ -33,14 +34,16 @@ def uncalled(facts: Facts) -> Iterator[tuple[Replica, Process, Client]]:
             reached = {call.host for call in process.calls if astray(call)}
             alive = {row.where[:1] for row in process.rollcall if row.where}
             stuck = not called(process) and not any(call.via != "rollcall" for call in process.calls)
+            only = not any(client.host and not _elsewhere(facts, client) for client in process.clients)
             for client in process.clients:
-                if (
-                    client.host
-                    and client.key.state == "match"
-                    and not client.error
-                    and client.host not in reached
-                    and not among(client.host, facts.deployment.hosts)
-                    and not (among(client.host, AZURE_HOSTS) and "azure" not in client.kind.lower())
-                    and (stuck or client.where[:1] in alive)
-                ):
+                ours = client.key.state == "match" and (stuck or client.where[:1] in alive)
+                keyless = client.key.state in {"missing", "empty"} and stuck and only
+                if (ours or keyless) and client.host not in reached and _elsewhere(facts, client):
                     yield replica, process, client
+
+
+def _elsewhere(facts: Facts, client: Client) -> bool:
+    if not client.host or client.error or among(client.host, facts.deployment.hosts):
+        return False
+    # OpenAI's class for a host of Azure's is another fault.
+    return "azure" in client.kind.lower() or not among(client.host, AZURE_HOSTS)

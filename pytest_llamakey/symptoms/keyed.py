@@ -5,8 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.spec.model import OPENAI_KEY
-from pytest_llamakey.symptoms.base import Symptom, about_keys, died, held_key, key_words, proven, undecided
-from pytest_llamakey.symptoms.lookups import delivered_names, last_words, lookups, names_model_key, speaks_of_key
+from pytest_llamakey.symptoms.base import Symptom, about_keys, died, held_key, key_words, proven
+from pytest_llamakey.symptoms.lookups import (
+    delivered_names,
+    files_missed,
+    last_words,
+    lookups,
+    names_model_key,
+    speaks_of_key,
+    undecided,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +70,7 @@ def _in_vain(facts: Facts, process: Process) -> str:
         sought = [miss.name for miss in lookups(process) if miss.where]
         names = [name for name in sought if name in delivered or name == OPENAI_KEY][-1:] or ["its key"]
     files = [path for path in unreadable(process) if path in process.log_tail]
+    files += [path for path, _failure in files_missed(facts, process)]
     return next(iter(names + files), "")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.dotenv_guard import is_dotenv
 from pytest_llamakey.facts import EnvironmentMiss
 from pytest_llamakey.spec.model import OPENAI_KEY
 
@@ -25,6 +26,8 @@ _LACK = re.compile(
     r"\b(?:no|not|non\w+|missing|without|lacks?|set|unset|needs?|requires?d?|provided?|empty|invalid|find)\b",
     re.IGNORECASE,
 )
+_NO_FILE = re.compile(r"FileNotFoundError: .*: '([^']+)'")
+_KEY_FILE = re.compile(r"key|secret|token|openai|credential", re.IGNORECASE)
 _LAST_LINES = 3
 _NO_VARIABLES = frozenset({"api_key", "apikey", "api_token"})
 """What arguments and attributes are called as well."""
@@ -72,6 +75,26 @@ def names_in(failure: Failure) -> Iterator[str]:
     for word in dict.fromkeys(_NAME.findall(failure.message)):
         if word not in _NO_VARIABLES and word.upper() not in LIBRARIES_LOOK_UP:
             yield word.upper()
+
+
+def undecided(facts: Facts, process: Process) -> bool:
+    """Whether the process has not come to its key yet, and can: the key is a file that it reads when it needs it."""
+    by_file = any(way.startswith("file:") for way in facts.deployment.delivered)
+    tried = process.clients or process.errors or any(call.via != "rollcall" for call in process.calls)
+    tried = tried or any(files_missed(facts, process))
+    tried = tried or any(miss.name == OPENAI_KEY for miss in process.environment_misses)
+    return by_file and process.key.state == "missing" and not tried and "readable" in process.files.values()
+
+
+def files_missed(facts: Facts, process: Process) -> Iterator[tuple[str, Failure]]:
+    """The files that the app would take its key from and that are not there, with what it failed with."""
+    given = [way.partition(":")[2].partition(":")[0] for way in facts.deployment.delivered if ":" in way]
+    names = {path.rpartition("/")[2] for path in given}
+    for failure in process.failures:
+        for path in _NO_FILE.findall(f"{failure.type}: {failure.message}"):
+            name = path.rpartition("/")[2]
+            if not path.endswith(tuple(given)) and (name in names or is_dotenv(name) or _KEY_FILE.search(path)):
+                yield path, failure
 
 
 def speaks_of_key(process: Process) -> bool:

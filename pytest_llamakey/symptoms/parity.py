@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.hosts import among
-from pytest_llamakey.symptoms.base import Symptom, held_key, key_words, undecided
+from pytest_llamakey.symptoms.base import Symptom, held_key, key_words
+from pytest_llamakey.symptoms.lookups import undecided
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

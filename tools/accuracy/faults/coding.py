@@ -98,6 +98,36 @@ def _overwritten_in_one(app: App, _rng: Random) -> Planted:
     return Planted("key-overwritten", ("blame",), "some")
 
 
+def _in_one(app: App, value: str, mark: str) -> None:
+    """Put ``value`` into the key's variable of the second worker alone."""
+    line = f'    os.environ["{app.choices.variable}"] = {value}  #@{mark}'
+    app.hook("post_fork(server, worker)", "if worker.age == 2:", line)
+    app.imports(HOOKS, "import os")
+
+
+def _mangled_in_one(app: App, rng: Random) -> Planted:
+    _in_one(app, rng.choice(WRAPS).format(f'os.environ["{app.choices.variable}"]'), "blame")
+    return Planted("key-mangled", ("blame",), "some")
+
+
+def _literal_in_one(app: App, rng: Random) -> Planted:
+    _in_one(app, f'"{foreign_key(rng)}"', "literal")
+    return Planted("hardcoded-key", ("literal",), "some")
+
+
+def _overwritten_when_recycled(app: App, rng: Random) -> Planted:
+    """The workers that the server starts in the place of the first ones go without."""
+    app.command += ["--max-requests", str(rng.choice((1, 2)))]
+    line = f'    os.environ.pop("{app.choices.variable}", None)  #@blame'
+    app.hook("post_fork(server, worker)", f"if worker.age > {app.workers}:", line)
+    app.imports(HOOKS, "import os")
+    return Planted("key-overwritten", ("blame",), "any")
+
+
+def _recycled(chosen: Choices, able: Able) -> bool:
+    return _late_in_every_worker(chosen, able) and chosen.launch == "direct" and "max-requests" not in chosen.extras
+
+
 def _late_in_every_worker(chosen: Choices, _able: Able) -> bool:
     fork_first = chosen.server.forks == "worker" or (
         not chosen.eager and chosen.home != "constant" or chosen.timing == "cache"
@@ -143,6 +173,15 @@ def _literal_second(app: App, rng: Random) -> Planted:
 
 def _has_second(chosen: Choices, _able: Able) -> bool:
     return "second-client" in chosen.extras and chosen.library.family == "bare" and chosen.timing != "module"
+
+
+def _literal_in_a_copy(app: App, rng: Random) -> Planted:
+    app.source.edit("copy", "timeout=60", f'api_key="{foreign_key(rng)}", timeout=60', "literal")
+    return Planted("hardcoded-key", ("literal",))
+
+
+def _copies(chosen: Choices, _able: Able) -> bool:
+    return chosen.timing == "with-options" and len(chosen.words.getter) % 2 == 0
 
 
 def _literal_environment(app: App, rng: Random) -> Planted:
@@ -272,6 +311,10 @@ FAULTS = (
     Fault("key-overwritten", "in the environment", _overwritten_after_load, _overwritten),
     Fault("key-overwritten", "in the client", _holder_stands, _overwritten_client, "key"),
     Fault("key-overwritten", "in one worker", _late_in_every_worker, _overwritten_in_one),
+    Fault("key-mangled", "in one worker", _late_in_every_worker, _mangled_in_one),
+    Fault("key-overwritten", "when workers are recycled", _recycled, _overwritten_when_recycled),
+    Fault("hardcoded-key", "in one worker", _late_in_every_worker, _literal_in_one),
+    Fault("hardcoded-key", "in a copy", _copies, _literal_in_a_copy, "key"),
     Fault("hardcoded-key", "as argument", _can_take_literal, _literal_argument, "key"),
     Fault("hardcoded-key", "in the second client", _has_second, _literal_second, "second"),
     Fault("hardcoded-key", "into the environment", _overwritten_after_load, _literal_environment),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 KEPT = ("PATH", "HOME", "PORT", "PYTHONPATH", "OPENAI_BASE_URL", "OPENAI_API_BASE", "AZURE_OPENAI_ENDPOINT")
 OTHER_NAMES = (*names.VARIABLES, "OPENAI_APIKEY", "OPEN_AI_KEY", "OPENAI_TOKEN", "OPENAI_API_KEY_PROD", "GPT_KEY")
+OTHER_SERVICES = ("PINECONE_API_KEY", "COHERE_API_KEY", "SENDGRID_API_KEY", "TAVILY_API_KEY", "ANTHROPIC_API_KEY")
 LOADS_DOTENV = ("dotenv", "dotenv-item")
 READS_DOTENV = (*LOADS_DOTENV, "pydantic-dotenv", "environs-dotenv", "decouple-dotenv")
 
@@ -34,6 +35,43 @@ def _renamed(app: App, rng: Random) -> Planted:
     other = rng.choice([name for name in OTHER_NAMES if name != chosen.variable])
     app.key = [f"dotenv:{chosen.path}:{other}" if chosen.delivery == "dotenv" else f"env:{other}"]
     return Planted("wrong-variable", (*WHERE_READ, "toml-key"))
+
+
+def _misspelt(app: App, rng: Random) -> Planted:
+    """The code asks for another name than the one that is delivered, and takes nothing for an answer."""
+    other = rng.choice([name for name in OTHER_NAMES if name != app.choices.variable])
+    app.source.edit(
+        "argument", app.expression, rng.choice(('os.getenv("{}")', 'os.environ.get("{}", "")')).format(other)
+    )
+    path, _index = app.source.find("argument")
+    app.imports(path, "import os")
+    return Planted("wrong-variable", (*WHERE_READ, "toml-key"))
+
+
+def _of_another_service(app: App, rng: Random) -> Planted:
+    other = rng.choice(OTHER_SERVICES)
+    app.env[other] = "".join(rng.choice("abcdefghjkmnpqrstuvwxyz23456789") for _ in range(32))
+    app.source.edit("argument", app.expression, f'os.environ["{other}"]')
+    path, _index = app.source.find("argument")
+    app.imports(path, "import os")
+    return Planted("wrong-variable", (*WHERE_READ, "toml-key", f"toml-env-{other}"))
+
+
+def _gives_a_key(chosen: Choices, _able: Able) -> bool:
+    # A wiped or popped variable would be another fault; what the app checks is not what it uses then.
+    return chosen.delivery == "env" and chosen.argument and "pop-after" not in chosen.extras
+
+
+def _prefixed(app: App, rng: Random) -> Planted:
+    """Settings that ask for every variable with a prefix, which nobody told who deploys."""
+    app.source.before("read", f'model_config = {{"env_prefix": "{rng.choice(("APP_", "LLM_", "SVC_"))}"}}')
+    return Planted("wrong-variable", (*WHERE_READ, "toml-key"))
+
+
+def _file_elsewhere(app: App, rng: Random) -> Planted:
+    folder = rng.choice(("/run/creds", "/etc/secrets", "/var/secrets"))
+    app.key = [f"file:{folder}/{app.choices.path.rpartition('/')[2]}"]
+    return Planted("key-missing", (*WHERE_READ, "toml-key"))
 
 
 def _renamable(chosen: Choices, _able: Able) -> bool:
@@ -182,6 +220,10 @@ _FORBIDDEN = Fault(
 FAULTS = (
     Fault("key-missing", "nothing delivered", _env, _nothing),
     Fault("wrong-variable", "delivered under another name", _renamable, _renamed),
+    Fault("key-missing", "the file lies elsewhere", lambda chosen, _able: chosen.delivery == "file", _file_elsewhere),
+    Fault("wrong-variable", "a prefix", lambda chosen, _able: chosen.loading == "pydantic", _prefixed),
+    Fault("wrong-variable", "misspelt in the code", _gives_a_key, _misspelt, "key"),
+    Fault("wrong-variable", "the key of another service", _gives_a_key, _of_another_service, "key"),
     Fault("env-cleared", "env -i in the command", _env, _wiped_command),
     Fault("env-cleared", "env -u in the command", _env, _unset_command),
     Fault("env-cleared", "unset in the script", _env, _unset_script),
