@@ -21,7 +21,8 @@ from pytest_llamakey.causes.recorded import (
     worker,
 )
 from pytest_llamakey.causes.trail import given, launched_by
-from pytest_llamakey.facts import KeySight, Place
+from pytest_llamakey.facts import CallError, Drive, KeySight, Place
+from pytest_llamakey.symptoms.base import about_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,6 +56,19 @@ class KeyMangled(Cause):
     explains = KEY_SYMPTOMS | {"exposed-output"}
 
     EXAMPLES = (
+        Example(
+            "a client of one request, which is gone, altered it and could not send it",
+            app(
+                worker(
+                    clients=(client(key=NEWLINE),),
+                    calls=(),
+                    rollcall=(),
+                    errors=(CallError(1.3, "httpx.LocalProtocolError", "Illegal header value b'Bearer <key>'"),),
+                    drive=Drive("answered", answer=500, requests=1),
+                )
+            ),
+            True,
+        ),
         Example(
             "a newline at the end of the variable",
             app(keyless(**{**_HELD, "environment": {"OPENAI_API_KEY": NEWLINE}})),
@@ -100,6 +114,8 @@ class KeyMangled(Cause):
         groups: dict[tuple[str, str], list[tuple[Trouble, _Source]]] = {}
         for trouble in self.troubled(facts):
             held = [symptom.sight for symptom in trouble.symptoms if symptom.sight]
+            # A client that is gone shows its key no more, but the error that it ended in.
+            held += [made.key for made in trouble.process.clients if any(map(about_keys, trouble.process.errors))]
             if any(sight.state == "mangled" for sight in held):
                 source = next(_sources(facts, trouble, names))
                 groups.setdefault((source.holder, source.shown), []).append((trouble, source))

@@ -109,7 +109,8 @@ def uses(facts: Facts, trouble: Trouble, names: Collection[str]) -> tuple[Use, .
             known.add(_look(sight))
             found.append(_of_object(facts, trouble, sight, names))
     # Where nothing shows a key at all, an error that speaks of one does.
-    if not found and not sights:
+    altered = any(client.key.state == "mangled" for client in process.clients)
+    if not found and not sights and not altered:
         found += [Use(e.at, _NOTHING, e.where, raised(e)) for e in process.errors if about_keys(e)][:1]
     return tuple(found)
 

@@ -36,7 +36,7 @@ def uncalled(facts: Facts) -> Iterator[tuple[Replica, Process, Client]]:
             stuck = not called(process) and not any(call.via != "rollcall" for call in process.calls)
             only = not any(client.host and not _elsewhere(facts, client) for client in process.clients)
             for client in process.clients:
-                ours = client.key.state == "match" and (stuck or client.where[:1] in alive)
+                ours = client.key.state in {"match", "mangled"} and (stuck or client.where[:1] in alive)
                 keyless = client.key.state in {"missing", "empty"} and stuck and only
                 if (ours or keyless) and client.host not in reached and _elsewhere(facts, client):
                     yield replica, process, client

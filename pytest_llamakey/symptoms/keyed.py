@@ -19,7 +19,7 @@ from pytest_llamakey.symptoms.lookups import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_llamakey.facts import Facts, Process
+    from pytest_llamakey.facts import Facts, Process, Replica
 
 
 def keyed(facts: Facts) -> Iterator[Symptom]:
@@ -52,20 +52,22 @@ def _never_served(facts: Facts) -> Iterator[Symptom]:
                 sight = failed[-1].key
                 what = f"pid {process.pid} could not use its client with {key_words(sight)}, and nothing serves"
                 yield Symptom("keyed", "key", what, replica.id, process.pid, sight)
-            elif sought := _in_vain(facts, process):
+            elif sought := _in_vain(facts, replica, process):
                 held = None if process.key.state == "match" else process.key
                 what = f"pid {process.pid} could not read {sought}, and nothing serves"
                 yield Symptom("keyed", "key", what, replica.id, process.pid, held)
 
 
-def _in_vain(facts: Facts, process: Process) -> str:
+def _in_vain(facts: Facts, replica: Replica, process: Process) -> str:
     """The variable or file that the process ended for, by its last words, which name it or speak of a key."""
     delivered = delivered_names(facts)
     if any(client.key.state == "match" and not client.error for client in process.clients):
         return ""
     missed = [miss.name for miss in reversed(lookups(process)) if _says(process, miss.name)]
     names = [name for name in missed if name in delivered or names_model_key(name)]
-    if not names and process.ended is not None and process.key.state in {"missing", "empty"} and speaks_of_key(process):
+    spoke = process.failures or not any(each.failures or each.errors for each in replica.processes)
+    lacks = process.ended is not None and process.key.state in {"missing", "empty"}
+    if not names and lacks and spoke and speaks_of_key(process):
         # The app's own words for it: "no key for the model".
         sought = [miss.name for miss in lookups(process) if miss.where]
         names = [name for name in sought if name in delivered or name == OPENAI_KEY][-1:] or ["its key"]

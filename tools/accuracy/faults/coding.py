@@ -115,9 +115,9 @@ def _literal_in_one(app: App, rng: Random) -> Planted:
     return Planted("hardcoded-key", ("literal",), "some")
 
 
-def _overwritten_when_recycled(app: App, rng: Random) -> Planted:
+def _overwritten_when_recycled(app: App, _rng: Random) -> Planted:
     """The workers that the server starts in the place of the first ones go without."""
-    app.command += ["--max-requests", str(rng.choice((1, 2)))]
+    app.command += ["--max-requests", "1"]
     line = f'    os.environ.pop("{app.choices.variable}", None)  #@blame'
     app.hook("post_fork(server, worker)", f"if worker.age > {app.workers}:", line)
     app.imports(HOOKS, "import os")
