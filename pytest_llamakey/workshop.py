@@ -107,7 +107,8 @@ class Workshop:
                 f'{deployment.id} has no command, so it cannot run as a plain process: add command = ["…"] to '
                 f"{deployment.origin('name') or 'its llamakey.toml'}, or leave out --llamakey-runtime process"
             )
-        if wanted in ("auto", deployment.runtime):
+        # `docker` asks for containers: deployments that bring their own way of starting them stay as they are.
+        if wanted in ("auto", "docker", deployment.runtime):
             return self._choice(deployment)
         return self._choice(keywords.apply(deployment, self.root, runtime=wanted))
 
@@ -188,10 +189,11 @@ class Workshop:
 
     def engine_version(self) -> str:
         """The container engine's version, or empty where none was used."""
-        runtime: Any = self._runtimes.get("docker")
-        if runtime is not None:
-            with contextlib.suppress(RuntimeFault):  # it does not answer (any more)
-                return str(runtime.engine_version())
+        for runtime in self._runtimes.values():
+            asked: Any = getattr(runtime, "engine_version", None)
+            if asked is not None:
+                with contextlib.suppress(RuntimeFault):  # it does not answer (any more)
+                    return str(asked())
         return ""
 
     def image(self, folder: str | Path, **fields: Any) -> str:
