@@ -1,7 +1,7 @@
 """Whatever happens to this process, what it started ends.
 
 A :class:`Reaper` starts one small child (``reaper_child.py``) and tells it through a pipe what is there to be ended:
-process groups, folders, containers, networks, images. When the pipe closes, be it at a normal end, a crash or
+process groups, folders, containers, networks, volumes, images. When the pipe closes, be it at a normal end, a crash or
 ``kill -9``, the child ends what remains and goes.
 """
 
@@ -16,7 +16,7 @@ import threading
 from pathlib import Path
 from typing import Literal
 
-Kind = Literal["container", "network", "image", "processes", "folder", "lock"]
+Kind = Literal["container", "network", "volume", "image", "processes", "folder", "lock"]
 
 CLOSING = 10.0
 """Seconds that :meth:`Reaper.close` waits for the child to end what remains."""
@@ -38,9 +38,9 @@ class Reaper:
     reaper all methods do nothing.
 
     Args:
-        run_id: value of the label ``org.pytest-llamakey.run`` of this process's containers, networks and images. After
-            a crash all that bear it are removed, if :meth:`engine`, :meth:`container`, :meth:`network` or :meth:`image`
-            was ever called; so two processes must not share it.
+        run_id: value of the label ``org.pytest-llamakey.run`` of this process's containers, networks, volumes and
+            images. After a crash all that bear it are removed, if :meth:`engine` or a method that calls it was ever
+            called; so two processes must not share it.
     """
 
     def __init__(self, run_id: str) -> None:
@@ -67,6 +67,11 @@ class Reaper:
         """Remove this network at the end."""
         self.engine()
         self._announce("network", network_id)
+
+    def volume(self, name: str) -> None:
+        """Remove this named volume at the end."""
+        self.engine()
+        self._announce("volume", name)
 
     def image(self, image_id: str) -> None:
         """Remove this image at the end, and none of those that it was made of."""

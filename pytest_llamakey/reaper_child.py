@@ -25,16 +25,18 @@ PAUSE = 0.05
 """Processes are killed and folders removed again until nothing is left, at most ``TRIES`` times, seconds apart."""
 ENGINE_TIMEOUT = 20.0
 # In this order: a network goes only when nobody is left in it, an image only when no container is made of it.
-KINDS = ("container", "network", "image")
+KINDS = ("container", "network", "volume", "image")
 # Without its parents: they may be images that the next run takes as they are.
 REMOVALS = {
     "container": (("rm", "-f", "-v"), "?force=1&v=1"),
     "network": (("network", "rm"), ""),
+    "volume": (("volume", "rm", "-f"), "?force=1"),
     "image": (("image", "rm", "-f", "--no-prune"), "?force=1&noprune=1"),
 }
 LISTINGS = {
     "container": (("ps", "-a"), "/containers/json?all=1&"),
     "network": (("network", "ls"), "/networks?"),
+    "volume": (("volume", "ls"), "/volumes?"),
     "image": (("image", "ls"), "/images/json?"),
 }
 """By kind: the command-line client's words, and what stands for them in a request to the engine."""
@@ -182,7 +184,7 @@ class Engine:
         self._path = host[len("unix://") :] if host.startswith("unix://") else ""
 
     def remove(self, kind: str, name: str) -> None:
-        """Remove a container with its volumes, a network, or an image; nothing happens where it is gone."""
+        """Remove a container with its volumes, a network, a volume, or an image; nothing happens where it is gone."""
         command, options = REMOVALS[kind]
         if not self._path:
             self._client(*command, name)
@@ -192,9 +194,12 @@ class Engine:
     def labelled(self, kind: str, label: str) -> list[str]:
         """The ids of all that bear ``label`` (``NAME=VALUE``)."""
         if not self._path:
-            return self._client(*LISTINGS[kind][0], "-q", "--no-trunc", "--filter", f"label={label}").split()
+            whole = () if kind == "volume" else ("--no-trunc",)
+            return self._client(*LISTINGS[kind][0], "-q", *whole, "--filter", f"label={label}").split()
         body = self._request("GET", f"{LISTINGS[kind][1]}filters={quote(json.dumps({'label': [label]}))}")
         rows = json.loads(body or b"[]")
+        if kind == "volume":  # has a name and no id
+            return [row["Name"] for row in (rows or {}).get("Volumes") or ()]
         return [row["Id"] for row in rows] if isinstance(rows, list) else []
 
     def _request(self, method: str, target: str) -> bytes:

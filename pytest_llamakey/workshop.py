@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 RUNTIMES: Mapping[str, str] = {
     "docker": "pytest_llamakey.runtimes.docker:DockerRuntime",
     "process": "pytest_llamakey.runtimes.process:ProcessRuntime",
+    "compose": "pytest_llamakey.runtimes.compose:ComposeRuntime",
 }
 """The runtimes by name: module and class, imported when a deployment wants it; each is made with the reaper."""
 
@@ -169,6 +170,7 @@ class Workshop:
             progress=progress,
             build_args={**self.defaults.build_args, **deployment.build_args},
             after=after.running if after else None,
+            boot=self.options.timeout,
         )
         read = sources(deployment, self.root, station.secrets, plan.build_args)
         running = choice.runtime.start(plan)

@@ -86,7 +86,8 @@ class Plan:
     and the app's folder as its processes know it; ``None`` where nothing is to be injected. ``hosts`` are provider
     host names that must not resolve to the provider. ``may_keep``: it may be left running at the end. ``ca_pem`` is the
     throwaway authority that the mock's TLS certificates are signed by. ``after`` is the halted deployment that this one
-    takes the place of: what outlives a redeploy in its runtime is carried over.
+    takes the place of: what outlives a redeploy in its runtime is carried over. ``boot`` is how many seconds the start
+    may take.
     """
 
     run_id: str
@@ -102,6 +103,7 @@ class Plan:
     progress: Progress = lambda _line: None
     build_args: Mapping[str, str] = field(default_factory=dict)
     after: Running | None = None
+    boot: float = 120.0
 
 
 class RunningReplica(Protocol):

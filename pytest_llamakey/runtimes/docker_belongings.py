@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Belongings:
-    """The containers, networks and images of one deployment; the reaper knows of each from its creation on.
+    """The containers, networks, volumes and images of one deployment; the reaper knows of each from its creation on.
 
     Thread-safe: the containers of a deployment are made side by side.
     """
@@ -32,6 +32,7 @@ class Belongings:
         self._reaper = reaper
         self._containers: dict[str, Container] = {}
         self._networks: dict[str, None] = {}
+        self._volumes: dict[str, None] = {}
         self._images: dict[str, None] = {}
 
     def container(self, container: Container) -> None:
@@ -43,6 +44,11 @@ class Belongings:
         """From here on the network is ours to remove."""
         self._networks[network_id] = None
         self._reaper.network(network_id)
+
+    def volume(self, name: str) -> None:
+        """From here on the named volume is ours to remove."""
+        self._volumes[name] = None
+        self._reaper.volume(name)
 
     def image(self, image_id: str) -> None:
         """From here on the image is ours to remove."""
@@ -68,6 +74,8 @@ class Belongings:
             thread.join(ANSWER_SECONDS)
         for network in tuple(self._networks):
             self._remove("network", network)
+        for volume in tuple(self._volumes):
+            self._remove("volume", volume)
         for image in tuple(self._images):
             self._remove("image", image)
 
@@ -78,6 +86,7 @@ class Belongings:
         open_: Mapping[Kind, Iterable[str]] = {
             "container": self._containers,
             "network": self._networks,
+            "volume": self._volumes,
             "image": self._images,
         }
         for kind, names in open_.items():
@@ -85,6 +94,7 @@ class Belongings:
                 self._reaper.settled(kind, name)
         commands = ["docker rm -fv " + " ".join(str(one.short_id) for one in self._containers.values())]
         commands += [f"docker network rm {name[:12]}" for name in self._networks]
+        commands += [f"docker volume rm {name}" for name in self._volumes]
         commands += [f"docker image rm --no-prune {name.removeprefix('sha256:')[:12]}" for name in self._images]
         return " && ".join(commands)
 
@@ -99,6 +109,8 @@ class Belongings:
         try:
             if kind == "network":
                 self._client.api.remove_network(name)
+            elif kind == "volume":
+                self._client.api.remove_volume(name, force=True)
             else:
                 # Without its parents: the next run may take the image that it was made of.
                 self._client.api.remove_image(name, force=True, noprune=True)

@@ -51,15 +51,15 @@ class Images:
         self._guard = threading.Lock()
         self._tool: BuildTool | None = None
 
-    def image(self, plan: Plan) -> str:
-        """The id (``sha256:…``) of the image that ``plan`` is to run.
+    def image(self, plan: Plan, target: str = "") -> str:
+        """The id (``sha256:…``) of the image that ``plan`` is to run; ``target`` is the stage, empty for the last.
 
         Raises:
             RuntimeFault: there is no such image, or the build failed (with its last lines and the step).
         """
         if plan.deployment.image is not None:
             return self._ready_image(plan.deployment.image, plan)
-        context = pack(plan.deployment, {**plan.deployment.build_args, **plan.build_args})
+        context = pack(plan.deployment, {**plan.deployment.build_args, **plan.build_args}, target)
         with contextlib.closing(context.tar):
             return self._build_once(context, plan)
 
@@ -122,7 +122,7 @@ class Images:
         if self._tool is None:
             self._tool = find_buildkit(self._reaper, SILENCE_SECONDS) or EngineBuild(self._client)
         plan.progress(f"Building {context.path}")
-        label = hashlib.sha256(str(context.path).encode()).hexdigest()[:32]
+        label = hashlib.sha256(f"{context.path}{context.target}".encode()).hexdigest()[:32]
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         step = ""
         image = ""
@@ -165,6 +165,7 @@ class EngineBuild:
                 dockerfile=context.dockerfile,
                 buildargs=dict(context.build_args),
                 labels=labels,
+                target=context.target or None,
                 rm=True,
                 forcerm=True,
                 decode=True,

@@ -81,6 +81,7 @@ class BuildKit:
     def _command(self, context: Context, labels: dict[str, str], result: Path) -> list[str]:
         pairs = [("--label", f"{name}={value}") for name, value in labels.items()]
         pairs += [("--build-arg", f"{name}={value}") for name, value in context.build_args.items()]
+        pairs += [("--target", context.target)] if context.target else []
         words = [word for pair in pairs for word in pair]
         fixed = ["--progress", "plain", "--iidfile", str(result), "--file", context.dockerfile]
         return [str(self.program), "build", *fixed, *self.options, *words, "-"]

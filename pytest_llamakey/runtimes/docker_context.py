@@ -43,10 +43,13 @@ class Context:
     path: Path
     folder: Path
     build_args: Mapping[str, str]
+    target: str = ""
 
 
-def pack(deployment: Deployment, build_args: Mapping[str, str]) -> Context:
+def pack(deployment: Deployment, build_args: Mapping[str, str], target: str = "") -> Context:
     """The build context of ``deployment``; of ``build_args`` only those that its Dockerfile declares are taken.
+
+    ``target`` is the stage that is built, empty for the last one.
 
     Raises:
         RuntimeFault: the folder or the Dockerfile is not there, or a file cannot be read.
@@ -63,7 +66,7 @@ def pack(deployment: Deployment, build_args: Mapping[str, str]) -> Context:
     taken = {name: value for name, value in build_args.items() if name in declared_args(source) or _predefined(name)}
     inside = path.resolve().is_relative_to(folder)
     name = path.resolve().relative_to(folder).as_posix() if inside else _OUTSIDE
-    digest = hashlib.sha256(json.dumps([name, sorted(taken.items())]).encode())
+    digest = hashlib.sha256(json.dumps([name, sorted(taken.items()), target]).encode())
     stream = tempfile.TemporaryFile(prefix="llamakey-")  # noqa: SIM115 - the caller sends it and closes it
     try:
         with tarfile.open(fileobj=stream, mode="w") as tar:
@@ -82,7 +85,7 @@ def pack(deployment: Deployment, build_args: Mapping[str, str]) -> Context:
             f"The build context {folder} cannot be read: {error}. Mend it or name it in .dockerignore."
         ) from error
     stream.seek(0)
-    return Context(stream, digest.hexdigest(), name, path, folder, taken)
+    return Context(stream, digest.hexdigest(), name, path, folder, taken, target)
 
 
 def declared_args(dockerfile: bytes) -> frozenset[str]:

@@ -68,6 +68,24 @@ def delivered_entries(
     return entries
 
 
+def lay_into_volumes(container: Container, entries: Iterable[Entry]) -> None:
+    """Put ``entries`` into folders of a read-only ``container`` that are volumes: there alone the engine writes.
+
+    Raises:
+        RuntimeFault: the engine refuses.
+    """
+    by_folder: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_folder.setdefault(posixpath.dirname(entry.path), []).append(entry)
+    for folder, inside in by_folder.items():
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            for entry in inside:
+                _add(tar, entry, posixpath.basename(entry.path))
+        with engine_words(f"Laying files into {folder} of the container"):
+            container.put_archive(folder, buffer.getvalue())
+
+
 def lay(client: docker.DockerClient, container: Container, entries: Iterable[Entry]) -> None:
     """Put ``entries`` into ``container`` at once.
 
@@ -85,11 +103,15 @@ def lay(client: docker.DockerClient, container: Container, entries: Iterable[Ent
             info.type, info.mode = tarfile.DIRTYPE, _FOLDER_MODE
             tar.addfile(info)
         for entry in entries:
-            info = tarfile.TarInfo(entry.path.lstrip("/"))
-            info.size, info.mode, info.uid, info.gid = len(entry.content), entry.mode, entry.uid, entry.gid
-            tar.addfile(info, io.BytesIO(entry.content))
+            _add(tar, entry, entry.path.lstrip("/"))
     with engine_words("Laying files into the container"):
         container.put_archive("/", buffer.getvalue())
+
+
+def _add(tar: tarfile.TarFile, entry: Entry, name: str) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode, info.uid, info.gid = len(entry.content), entry.mode, entry.uid, entry.gid
+    tar.addfile(info, io.BytesIO(entry.content))
 
 
 def _missing_folders(client: docker.DockerClient, container: Container, entries: Iterable[Entry]) -> list[str]:

@@ -156,8 +156,8 @@ class _Copier:
         self._bytes += real.stat().st_size
         if self._bytes > SIZE_LIMIT:
             raise RuntimeFault(
-                f"{self._folder} holds more than {SIZE_LIMIT >> 20} MiB, and the process runtime runs the app in "
-                f"a copy of it (the limit was reached at {real}). Keep data outside of the app's folder, or put "
+                f"{self._folder} holds more than {SIZE_LIMIT >> 20} MiB, and the app runs in a copy "
+                f"of it (the limit was reached at {real}). Keep data outside of the app's folder, or put "
                 "llamakey.toml into a folder that holds the app alone."
             )
         if is_dotenv(name) or is_dotenv(real.name):

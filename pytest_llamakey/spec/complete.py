@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_llamakey.spec import dockerfile_facts
+from pytest_llamakey.spec import compose, dockerfile_facts
 from pytest_llamakey.spec.model import (
     DEFAULT_CHECKS,
     OPENAI_KEY,
@@ -23,12 +23,19 @@ from pytest_llamakey.spec.model import (
 from pytest_llamakey.spec.placeholders import uses_port_placeholder, uses_url_placeholder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pytest_llamakey.spec.dockerfile_facts import DockerfileFacts
 
 COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 """What ``docker compose`` itself looks for, in its order (docs.docker.com/compose/intro/compose-application-model)."""
+COMPOSE_OVERRIDES = (
+    "compose.override.yml",
+    "compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+)
+"""The first of these goes over it (docs.docker.com/compose/how-tos/multiple-compose-files/merge)."""
 
 RUNTIMES_OF: Mapping[str, tuple[RuntimeName, ...]] = {
     "build": ("docker", "systemd"),
@@ -36,6 +43,7 @@ RUNTIMES_OF: Mapping[str, tuple[RuntimeName, ...]] = {
     "image": ("docker", "systemd"),
     "compose": ("compose",),
     "service": ("compose",),
+    "services": ("docker", "process", "systemd"),
     "manifests": ("kubernetes",),
     "workload": ("kubernetes",),
     "unit": ("systemd",),
@@ -97,6 +105,7 @@ class _Completion:
             )
         dockerfile = self._dockerfile(runtime)
         self._files(runtime)
+        service = self._composed() if runtime == "compose" else None
         self._deliveries(runtime)
         name = self.values.pop("name", None) or folder_name(self.folder)
         source = self.given.source or self.folder
@@ -115,7 +124,7 @@ class _Completion:
             origins=self.given.origins,
             **self.values,
         )
-        port = self._port(bare, dockerfile)
+        port = self._port(bare, dockerfile) if service is None else self._published(bare, service)
         return bare if port == bare.port else Deployment(**{**vars(bare), "port": port})
 
     def _mistake(self, message: str, *fields: str) -> SpecError:
@@ -127,7 +136,7 @@ class _Completion:
         explicit: RuntimeName | None = values.pop("runtime", None)
         if explicit:
             return explicit
-        if values.get("compose") or (values.get("service") and compose_file(folder)):
+        if values.get("compose") or (values.get("service") and compose_files(folder)):
             return "compose"
         if values.get("manifests"):
             return "kubernetes"
@@ -137,8 +146,8 @@ class _Completion:
             return "docker"
         if values.get("command"):
             return "process"
-        beside = compose_file(folder)
-        also = f' (or service = "…" to test a service of {beside})' if beside else ""
+        beside = compose_files(folder)
+        also = f' (or service = "…" to test a service of {beside[0]})' if beside else ""
         raise self._mistake(
             f"nothing says how to run this: {shown(folder, self.given.root)} holds no Dockerfile; add "
             f'command = ["gunicorn", "app:app"], image = "registry/app:1" or build = "folder"{also}'
@@ -192,10 +201,12 @@ class _Completion:
 
     def _files(self, runtime: RuntimeName) -> None:
         if runtime == "compose":
-            self.values.setdefault("compose", compose_file(self.folder))
-            if self.values["compose"] is None:
+            if not self.values.get("compose"):
+                self.values["compose"] = compose_files(self.folder)
+            if not self.values["compose"]:
                 raise self._mistake('the folder holds no compose file; add compose = "compose.yaml"', "runtime")
-            self._exists("compose", self.values["compose"])
+            for one in self.values["compose"]:
+                self._exists("compose", one)
         elif runtime == "kubernetes":
             if not self.values.get("manifests"):
                 raise self._mistake('runtime "kubernetes" needs its files; add manifests = ["deploy.yaml"]', "runtime")
@@ -207,6 +218,29 @@ class _Completion:
     def _exists(self, name: str, path: str) -> None:
         if not (self.folder / path).is_file():
             raise self._mistake(f"{name}: there is no file at {shown(self.folder / path, self.given.root)}", name)
+
+    def _composed(self) -> compose.Service:
+        """The service under test; its number of replicas is what the compose file says, unless the user does."""
+        facts = read_compose(self.folder, self.values["compose"], self.given.root)
+        place = self.given.origins.get("service") or self.given.here
+        service = compose.under_test(facts, self.values.get("service"), place)
+        self.values["service"] = service.name
+        if service.replicas:
+            self.values.setdefault("replicas", service.replicas)
+        return service
+
+    def _published(self, bare: Deployment, service: compose.Service) -> int | None:
+        """The port that the service publishes; what its image EXPOSEs is looked up once the image is there."""
+        numbers = service.ports
+        if bare.port is not None or not numbers:
+            return bare.port
+        if len(numbers) > 1 and (uses_port_placeholder(bare) or _dialled(bare)):
+            listed = f"{', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
+            raise self._mistake(
+                f"which port does the app listen on? add port = {numbers[0]} "
+                f"({service.origin}: {service.name} publishes {listed})"
+            )
+        return numbers[0] if len(numbers) == 1 else None
 
     def _deliveries(self, runtime: RuntimeName) -> None:
         ways = self.values.get("key", (KeyDelivery("env", OPENAI_KEY),))
@@ -255,6 +289,18 @@ def _dialled(deployment: Deployment) -> bool:
     return by_path or requests or uses_url_placeholder(deployment)
 
 
-def compose_file(folder: Path) -> str | None:
-    """The compose file that ``docker compose`` would take in ``folder``."""
-    return next((name for name in COMPOSE_FILES if (folder / name).is_file()), None)
+def compose_files(folder: Path) -> tuple[str, ...]:
+    """The compose files that ``docker compose`` would take in ``folder``: the first it knows, and its override."""
+    first = [name for name in COMPOSE_FILES if (folder / name).is_file()][:1]
+    over = [name for name in COMPOSE_OVERRIDES if (folder / name).is_file()][:1]
+    return tuple(first and first + over)
+
+
+def read_compose(folder: Path, names: Iterable[str], root: Path) -> compose.ComposeFacts:
+    """What the compose files ``names`` in ``folder`` say together.
+
+    Raises:
+        SpecError: one of them cannot be read.
+    """
+    paths = [folder / name for name in names]
+    return compose.read(paths, {path: shown(path, root) for path in paths})

@@ -18,7 +18,7 @@ from pytest_llamakey.spec.nearest import hint, nearest
 from pytest_llamakey.spec.schema import DeploymentTable
 
 # Fields that the folder may have filled in; without an origin they are found anew.
-_INFERRED = ("runtime", "build", "port", "workdir")
+_INFERRED = ("runtime", "build", "port", "workdir", "service", "replicas")
 # Not fields that a user gives, or given to every deployment by the defaults.
 _APART = ("id", "folder", "source", "origins")
 # distribution/reference: [domain/]name[:tag][@digest], and image ids.
@@ -79,7 +79,7 @@ def target(text_or_path: str | Path, root: Path, defaults: Defaults, **fields: A
     if path.is_dir():
         return _folder(path, root, defaults, fields)
     if path.is_file():
-        return apply(_file(path, root, defaults), root, **fields)
+        return apply(_file(path, root, defaults, fields.get("service")), root, **fields)
     if isinstance(text_or_path, Path) or _meant_as_path(text, root) or not _IMAGE.fullmatch(text):
         raise SpecError(f"there is neither a folder nor a deployment file at {text}{_sibling(path)}")
     given = Given(root, root, None, {"image": text}, {}, None, f"{text}::{text}")
@@ -129,7 +129,7 @@ def _folder(path: Path, root: Path, defaults: Defaults, fields: dict[str, Any]) 
     return dataclasses.replace(made, origins=origins)
 
 
-def _file(path: Path, root: Path, defaults: Defaults) -> Deployment:
+def _file(path: Path, root: Path, defaults: Defaults, service: str | None = None) -> Deployment:
     if path.suffix == ".toml":
         found = toml.read_deployments(path, root, defaults)
         if len(found) != 1:
@@ -138,7 +138,7 @@ def _file(path: Path, root: Path, defaults: Defaults) -> Deployment:
         return found[0]
     if "dockerfile" in path.name.lower():
         return dockerfile.deployment_of(path, root, defaults)
-    return other.deployment_of(path, root, defaults)
+    return other.deployment_of(path, root, defaults, service)
 
 
 def _by_name(path: Path, name: str, root: Path, defaults: Defaults) -> Deployment:

@@ -6,6 +6,7 @@ Dockerfile, keyword arguments of the ``llamakey_deploy`` fixture) ends in a :cla
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -177,7 +178,7 @@ class Deployment:
     build: str | None = None
     dockerfile: str = "Dockerfile"
     image: str | None = None
-    compose: str | None = None
+    compose: tuple[str, ...] = ()
     service: str | None = None
     manifests: tuple[str, ...] = ()
     workload: str | None = None
@@ -204,6 +205,12 @@ class Deployment:
     expect: tuple[str, ...] = ()
     build_args: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict)
+
+    def shown(self, name: str) -> str:
+        """How people know the file ``name`` of the deployment's folder: as in its id."""
+        path = self.id.partition("::")[0]
+        folder = path if self.source is None else posixpath.dirname(path)
+        return posixpath.normpath(posixpath.join(folder, name))
 
     def origin(self, field_name: str) -> Origin | None:
         """Where the user wrote ``field_name``, or the deployment as a whole, or ``None`` without a file."""

@@ -261,7 +261,7 @@ class DeploymentTable(Table):
     build: Text | None = None
     dockerfile: Text | None = None
     image: Text | None = None
-    compose: Text | None = None
+    compose: Annotated[list[Text], Field(min_length=1), BeforeValidator(_as_list)] | None = None
     service: Text | None = None
     manifests: Annotated[list[Text], Field(min_length=1)] | None = None
     workload: Text | None = None
@@ -292,7 +292,7 @@ class DeploymentTable(Table):
     def values(self) -> dict[str, Any]:
         """The given fields under the names and in the types of the model."""
         given = {name: getattr(self, name) for name in self.model_fields_set if getattr(self, name) is not None}
-        for name in ("manifests", "command", "key", "tmpfs"):
+        for name in ("compose", "manifests", "command", "key", "tmpfs"):
             if name in given:
                 given[name] = tuple(given[name])
         for name in ("ready", "task"):

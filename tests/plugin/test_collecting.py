@@ -168,8 +168,6 @@ def test_a_dockerfile_stands_for_the_deployments_that_build_from_it(bench: Bench
 @pytest.mark.parametrize(
     ("name", "runtime"),
     [
-        ("compose.yaml", "compose"),
-        ("docker-compose.yml", "compose"),
         ("deploy.yaml", "kubernetes"),
         ("app.service", "systemd"),
     ],

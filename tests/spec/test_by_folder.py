@@ -24,7 +24,8 @@ def read(root: Path, fields: str, files: dict[str, str], build_args: dict[str, s
 
 
 DOCKERFILE = {"Dockerfile": "FROM x\n"}
-COMPOSE = {"docker-compose.yml": "services: {}\n"}
+WEB = "services: {web: {build: .}}\n"
+COMPOSE = {"docker-compose.yml": WEB}
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ COMPOSE = {"docker-compose.yml": "services: {}\n"}
         ("dockerfile = 'web.Dockerfile'", {"web.Dockerfile": "FROM x\n"}, "docker"),
         ("service = 'web'", COMPOSE, "compose"),
         ("service = 'web'", DOCKERFILE | COMPOSE, "compose"),
-        ("compose = 'my.yaml'", DOCKERFILE | {"my.yaml": ""}, "compose"),
+        ("compose = 'my.yaml'", DOCKERFILE | {"my.yaml": WEB}, "compose"),
         ("manifests = ['a.yaml']", DOCKERFILE | {"a.yaml": ""}, "kubernetes"),
         ("unit = 'app.service'", DOCKERFILE, "systemd"),
         ("unit = 'app.service'\nimage = 'x'", {}, "systemd"),
@@ -67,8 +68,13 @@ def test_build(tmp_path: Path, fields: str, files: dict[str, str], build: str | 
 
 
 def test_compose_file_is_the_one_that_compose_takes(tmp_path: Path) -> None:
-    found = read(tmp_path, "service = 'web'", {"compose.yml": "", "docker-compose.yaml": ""})
-    assert found.compose == "compose.yml"
+    found = read(tmp_path, "service = 'web'", {"compose.yml": WEB, "docker-compose.yaml": WEB})
+    assert found.compose == ("compose.yml",)
+
+
+def test_an_override_file_beside_it_goes_along(tmp_path: Path) -> None:
+    found = read(tmp_path, "service = 'web'", {"compose.yaml": WEB, "compose.override.yaml": WEB})
+    assert found.compose == ("compose.yaml", "compose.override.yaml")
 
 
 def test_other_dockerfiles_of_the_folder_are_named(tmp_path: Path) -> None:

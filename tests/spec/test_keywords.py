@@ -136,8 +136,9 @@ class TestTarget:
         assert (found.runtime, found.image, found.build, found.folder, found.port) == ("docker", image, None, root, 80)
 
     def test_a_compose_file(self, root: Path) -> None:
-        (root / "app/compose.yaml").write_text("")
-        assert target("app/compose.yaml", root, Defaults(), service="web").service == "web"
+        (root / "app/compose.yaml").write_text("services: {web: {build: .}, api: {build: ., scale: 3}}\n")
+        found = target("app/compose.yaml", root, Defaults(), service="api")
+        assert (found.service, found.replicas) == ("api", 3)
 
     def test_several_deployments_ask_for_a_name(self, root: Path) -> None:
         (root / "app/llamakey.toml").write_text(f'{TOML}\n[[deployment]]\nname = "worker"\n')

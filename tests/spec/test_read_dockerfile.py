@@ -175,14 +175,14 @@ class TestNamedOnTheCommandLine:
     @pytest.mark.parametrize(
         ("name", "runtime", "field", "value"),
         [
-            ("compose.yaml", "compose", "compose", "compose.yaml"),
-            ("docker-compose.prod.yml", "compose", "compose", "docker-compose.prod.yml"),
+            ("compose.yaml", "compose", "compose", ("compose.yaml",)),
+            ("docker-compose.prod.yml", "compose", "compose", ("docker-compose.prod.yml",)),
             ("deploy.yaml", "kubernetes", "manifests", ("deploy.yaml",)),
             ("app.service", "systemd", "unit", "app.service"),
         ],
     )
     def test_other_files(self, tmp_path: Path, name: str, runtime: str, field: str, value: object) -> None:
-        (tmp_path / name).write_text("")
+        (tmp_path / name).write_text("services: {web: {build: .}}\n")
         found = other.deployment_of(tmp_path / name, tmp_path, Defaults())
         assert (found.runtime, getattr(found, field)) == (runtime, value)
         assert found.id == f"{name}::{tmp_path.name}"

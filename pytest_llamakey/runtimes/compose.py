@@ -1,0 +1,319 @@
+"""The compose runtime: the user's compose file as it is, run by ``docker compose`` in a project of this run's own.
+
+An override file, which nobody else sees, gives the services of the app the mocked endpoint, and takes away what would
+meet the user's own stack: container names, host ports, fixed names of networks and volumes. Between the creation of
+the containers and their start the probe is laid into those that run the app.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_llamakey.runtimes.base import Plan, Reach, RuntimeFault
+from pytest_llamakey.runtimes.compose_folder import ProjectFolder, deliver_again, make_folder, on_disk
+from pytest_llamakey.runtimes.compose_images import image_of
+from pytest_llamakey.runtimes.compose_project import Changes, Project, override
+from pytest_llamakey.runtimes.compose_stack import Stack, service_of
+from pytest_llamakey.runtimes.compose_tool import ComposeTool, find_compose
+from pytest_llamakey.runtimes.docker_belongings import Belongings
+from pytest_llamakey.runtimes.docker_build import Images
+from pytest_llamakey.runtimes.docker_container import labels
+from pytest_llamakey.runtimes.docker_contents import Contents
+from pytest_llamakey.runtimes.docker_engine import connect, engine_words, host_entries, reach
+from pytest_llamakey.runtimes.docker_inject import delivered_entries, lay, lay_into_volumes, probe_entries
+from pytest_llamakey.runtimes.docker_replica import DockerReplica
+from pytest_llamakey.runtimes.docker_scout import Findings, Scout
+from pytest_llamakey.runtimes.docker_warden import Warden, Ways
+from pytest_llamakey.spec.complete import read_compose
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import docker
+    from docker.models.containers import Container
+
+    from pytest_llamakey.facts import ImageFacts
+    from pytest_llamakey.keys import Secrets
+    from pytest_llamakey.reaper import Reaper
+
+_AT_ONCE = 8
+# Variables that steer compose itself are for its call, not for the app.
+_FOR_COMPOSE = ("COMPOSE_", "DOCKER_", "BUILDKIT_")
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What all deployments of the session share."""
+
+    client: docker.DockerClient
+    images: Images
+    scout: Scout
+    tool: ComposeTool
+
+
+@dataclass(frozen=True)
+class _App:
+    """An image that the app runs from, and what a service of it needs to know."""
+
+    image: str
+    workdir: str
+    findings: Findings
+    read_only: bool
+
+
+class ComposeRunning:
+    """A :class:`~pytest_llamakey.runtimes.base.Running` of a compose project; the replicas are those of one service."""
+
+    def __init__(self, stack: Stack, image: str, belongings: Belongings, contents: Contents, reaper: Reaper) -> None:
+        self.stack = stack
+        self.image = image
+        self.timings: Mapping[str, float] = {}
+        self._belongings, self._contents, self._reaper = belongings, contents, reaper
+        self._replicas: list[DockerReplica] = []
+        self._stopped = False
+
+    @property
+    def replicas(self) -> tuple[DockerReplica, ...]:
+        """The replicas of the service under test, in a stable order."""
+        return tuple(self._replicas)
+
+    def contents(self, secrets: Secrets) -> ImageFacts:
+        """See :class:`~pytest_llamakey.runtimes.base.Running`."""
+        return self._contents.facts(secrets)
+
+    def halt(self) -> None:
+        """See :class:`~pytest_llamakey.runtimes.base.Running`; volumes and the other services go on."""
+        with ThreadPoolExecutor(_AT_ONCE, "llamakey-halt") as pool:
+            jobs = [pool.submit(replica.halt) for replica in self._replicas]
+        for job in jobs:
+            job.result()
+
+    def stop(self) -> None:
+        """See :class:`~pytest_llamakey.runtimes.base.Running`."""
+        if not self._stopped:
+            self._stopped = True
+            self._belongings.remove(self._replicas)
+            _discard(self.stack.overrides.parent, self._reaper)
+
+    def keep(self) -> str:
+        """See :class:`~pytest_llamakey.runtimes.base.Running`."""
+        self._stopped = True
+        removal = self._belongings.leave(self._replicas)
+        self._reaper.settled("folder", str(self.stack.overrides.parent))
+        enter = "; ".join(f"docker exec -it {replica.id} sh" for replica in self._replicas)
+        folder = f"rm -r {self.stack.overrides.parent}"
+        return f"{self.stack.deployment.id} is kept: enter with {enter}; remove with {removal} && {folder}"
+
+    def started(self, replicas: list[DockerReplica]) -> None:
+        """Take up the replicas that run."""
+        self._replicas = replicas
+
+
+class ComposeRuntime:
+    """A :class:`~pytest_llamakey.runtimes.base.Runtime` on ``docker compose``; one serves a whole session.
+
+    Args:
+        reaper: is told of everything that is started.
+    """
+
+    name = "compose"
+
+    def __init__(self, reaper: Reaper) -> None:
+        self._reaper = reaper
+        self._lock = threading.Lock()
+        self._known: _Parts | None = None
+        self._ways = Ways()
+
+    def reach(self) -> Reach:
+        """See :class:`~pytest_llamakey.runtimes.base.Runtime`."""
+        return reach(self._parts().client)
+
+    def engine_version(self) -> str:
+        """The engine's version, for the report."""
+        with engine_words("Asking for the engine's version"):
+            return str(self._parts().client.version()["Version"])
+
+    def start(self, plan: Plan) -> ComposeRunning:
+        """See :class:`~pytest_llamakey.runtimes.base.Runtime`."""
+        parts = self._parts()
+        begun = time.monotonic()
+        before = plan.after if isinstance(plan.after, ComposeRunning) else None
+        stack = self._stack(plan, before.stack if before else None)
+        try:
+            project = Project(stack.config(), plan.deployment.service or "")
+            plan.progress("building the images of the compose file")
+            apps = self._apps(plan, project, stack.folder)
+            built = time.monotonic()
+            port = plan.deployment.port or self._port(project, apps)
+            stack.overrides.write_text(override(project, _changes(plan, stack, apps, port)), encoding="utf-8")
+        except BaseException:
+            if before is None:
+                _discard(stack.overrides.parent, self._reaper)
+            raise
+        belongings = Belongings(parts.client, self._reaper)
+        image = apps[project.service].image
+        running = ComposeRunning(stack, image, belongings, self._contents(plan, apps[project.service]), self._reaper)
+        # In a thread: an interrupt then never cuts off compose in the middle of its answer.
+        with ThreadPoolExecutor(1, "llamakey-start") as pool:
+            try:
+                running.started(
+                    pool.submit(
+                        self._raise, plan, project, running, apps, port, belongings, before is not None
+                    ).result()
+                )
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                stack.take(parts.client, belongings)
+                running.stop()
+                raise
+        running.timings = {"build": built - begun, "start": time.monotonic() - built}
+        return running
+
+    def _parts(self) -> _Parts:
+        with self._lock:
+            if self._known is None:
+                client = connect()
+                self._reaper.engine()
+                self._known = _Parts(
+                    client, Images(client, self._reaper), Scout(client, self._reaper), find_compose(self._reaper)
+                )
+            return self._known
+
+    def _stack(self, plan: Plan, before: Stack | None) -> Stack:
+        """The project of ``plan``, in the place of the one before where it is redeployed."""
+        if before is not None:
+            deliver_again(before.folder, plan)
+            return replace(before, environment=plan.environment)
+        deployment = plan.deployment
+        facts = read_compose(deployment.folder, deployment.compose, deployment.folder)
+        profiles = facts.services[deployment.service or ""].profiles[:1]
+        root = Path(tempfile.mkdtemp(prefix="llamakey-compose-"))
+        self._reaper.folder(root)
+        try:
+            world = root / "world"
+            world.mkdir()
+            folder = make_folder(world, plan)
+        except BaseException:
+            _discard(root, self._reaper)
+            raise
+        name = f"llamakey-{plan.run_id}-{secrets.token_hex(4)}".lower()
+        tool = self._parts().tool
+        return Stack(name, deployment, folder, root / "override.yaml", profiles, plan.environment, tool)
+
+    def _apps(self, plan: Plan, project: Project, folder: ProjectFolder) -> dict[str, _App]:
+        """The services that run the app; those with a build of their own are built first."""
+        parts = self._parts()
+        found: dict[str, _App] = {}
+        kin = project.kin()
+        for name, service in project.services.items():
+            if name not in kin:
+                continue
+            image = image_of(parts.images, plan, name, service, folder)
+            with engine_words("Looking at the image"):
+                config: dict[str, Any] = parts.client.images.get(image).attrs.get("Config") or {}
+            workdir = service.get("working_dir") or plan.deployment.workdir or config.get("WorkingDir") or "/"
+            findings = parts.scout.look(image, plan.run_id, workdir)
+            if plan.agent is not None and not findings.python and name == project.service:
+                raise RuntimeFault(
+                    f"No Python was found in the image of the service {name}, so no probe can be put into it. "
+                    "With `probe = false` it is tested from outside."
+                )
+            found[name] = _App(image, workdir, findings, bool(service.get("read_only")))
+        return found
+
+    def _port(self, project: Project, apps: Mapping[str, _App]) -> int | None:
+        """The port that the service publishes, or the only one that its image EXPOSEs."""
+        ports = project.ports()
+        if not ports:
+            with engine_words("Looking at the image"):
+                image = self._parts().client.images.get(apps[project.service].image)
+            exposed = ((image.attrs.get("Config") or {}).get("ExposedPorts") or {}).keys()
+            ports = tuple(int(name.partition("/")[0]) for name in exposed if not name.endswith("/udp"))
+        return ports[0] if len(ports) == 1 else None
+
+    def _contents(self, plan: Plan, app: _App) -> Contents:
+        names = {way.target if way.scheme == "env" else way.variable for way in plan.deployment.key}
+        parts = self._parts()
+        return Contents(parts.client, self._reaper, app.image, plan.run_id, app.findings.keyed, names)
+
+    def _raise(
+        self,
+        plan: Plan,
+        project: Project,
+        running: ComposeRunning,
+        apps: Mapping[str, _App],
+        port: int | None,
+        belongings: Belongings,
+        again: bool,
+    ) -> list[DockerReplica]:
+        """Create the containers, lay the probe into them, and start them."""
+        client, stack, scale = self._parts().client, running.stack, plan.deployment.replicas
+        # On a redeploy the other services go on as they are.
+        named = ("--no-deps", *apps) if again else ()
+        plan.progress("creating the containers")
+        stack.create(*(("--force-recreate", *named) if again else ()), scale=scale)
+        stack.take(client, belongings)
+        for container in stack.containers(client):
+            app = apps.get(service_of(container))
+            if app is not None:
+                self._fill(client, plan, container, app, under_test=service_of(container) == project.service)
+        plan.progress("starting the services")
+        wrong = stack.up(*named, scale=scale, seconds=plan.boot)
+        ours = [one for one in stack.containers(client) if service_of(one) == project.service]
+        if wrong and not any(one.status in {"running", "exited"} for one in ours):
+            raise RuntimeFault(wrong)
+        return [self._replica(client, one, port, apps[project.service]) for one in ours]
+
+    def _fill(
+        self, client: docker.DockerClient, plan: Plan, container: Container, app: _App, *, under_test: bool
+    ) -> None:
+        entries = []
+        if under_test:
+            inside = [file for file in plan.files if file not in on_disk(plan.files)]
+            entries = delivered_entries(client, container, inside, app.workdir)
+        if plan.agent is not None:
+            entries += probe_entries(plan.agent(container.short_id, app.workdir), app.findings.folders)
+        if app.read_only:
+            lay_into_volumes(container, entries)
+        else:
+            lay(client, container, entries)
+
+    def _replica(self, client: docker.DockerClient, container: Container, port: int | None, app: _App) -> DockerReplica:
+        warden = Warden(client, str(container.id), app.findings.python, self._ways) if app.findings.python else None
+        return DockerReplica(client, container, port, warden)
+
+
+def _changes(plan: Plan, stack: Stack, apps: Mapping[str, _App], port: int | None) -> Changes:
+    keys = {way.target for way in plan.deployment.key if way.scheme == "env"}
+    own = {
+        name: value
+        for name, value in plan.environment.items()
+        if name not in keys and not name.startswith(_FOR_COMPOSE)
+    }
+    frozen = {name: app.findings.folders for name, app in apps.items() if app.read_only and plan.agent is not None}
+    return Changes(
+        name=stack.name,
+        labels=labels(plan),
+        images={name: app.image for name, app in apps.items()},
+        environment=own,
+        hosts=host_entries(plan.hosts, plan.dial),
+        port=port,
+        command=plan.deployment.command,
+        kin=tuple(apps),
+        volumes=frozen,
+    )
+
+
+def _discard(root: Path, reaper: Reaper) -> None:
+    """Remove a project's folder; what cannot be removed now stays the reaper's."""
+    shutil.rmtree(root, ignore_errors=True)
+    if not root.exists():
+        reaper.settled("folder", str(root))

@@ -1,0 +1,117 @@
+"""The copy of a compose project's folder: what containers mount and compose reads, with nobody's real credentials.
+
+``.env`` files in it are defused and the delivered files laid into it, so the user's own are neither used nor changed.
+What the compose files reach by ``..`` is there as well: the folders beside it as links, their ``.env`` files defused.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.dotenv_guard import defuse_bytes, is_dotenv
+from pytest_llamakey.keys import DECOY
+from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.runtimes.process_copy import SKIPPED, World, lay, make_world
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_llamakey.runtimes.base import DeliveredFile, Plan
+
+_UPWARDS = re.compile(r"(?<![\w.])(?:\.\./)+|(?<![\w./])\.\.(?![\w./])")
+
+
+@dataclass(frozen=True)
+class ProjectFolder:
+    """``own`` is the user's folder, ``world`` the copy; ``files`` are the compose files in the copy."""
+
+    own: Path
+    world: World
+    files: tuple[Path, ...]
+
+    @property
+    def copy(self) -> Path:
+        """The copy: compose's project directory."""
+        return self.world.app
+
+    def users(self, path: str) -> Path:
+        """A path in the copy as the same place in the user's folders."""
+        real = Path(path)
+        if not real.is_relative_to(self.world.root):
+            return real
+        return Path(os.path.normpath(self.own / os.path.relpath(real, self.copy)))
+
+    def in_users_words(self, text: str) -> str:
+        """``text`` with each path of the copy as the user knows it."""
+        pattern = re.escape(str(self.world.root)) + r"[^\s\"':,]*"
+        return re.sub(pattern, lambda match: str(self.users(match[0])), text)
+
+
+def make_folder(root: Path, plan: Plan) -> ProjectFolder:
+    """Copy the project of ``plan`` to ``root``, an empty folder.
+
+    Raises:
+        RuntimeFault: it cannot be read, or is too large.
+    """
+    deployment = plan.deployment
+    paths = [(deployment.folder / name).resolve() for name in deployment.compose]
+    own = paths[0].parent
+    depth = max(0, *map(_upwards, paths), *(_depth(os.path.relpath(path, own)) for path in paths))
+    base = own.parents[min(depth, len(own.parents)) - 1] if depth else own
+    workdir = PurePosixPath("/", "project", *own.relative_to(base).parts)
+    world = make_world(root, own, str(workdir), on_disk(plan.files), plan.progress)
+    try:
+        _link_around(own, base, world)
+    except OSError as error:
+        raise RuntimeFault(f"The copy of {own} that compose runs in could not be made: {error}.") from error
+    copies = tuple(world.app / os.path.relpath(path, own) for path in paths)
+    return ProjectFolder(own, world, copies)
+
+
+def deliver_again(folder: ProjectFolder, plan: Plan) -> None:
+    """Lay the files of ``plan``, in the place of those of the deployment before.
+
+    Raises:
+        RuntimeFault: they cannot be written.
+    """
+    try:
+        lay(folder.world, on_disk(plan.files))
+    except OSError as error:
+        raise RuntimeFault(f"The key cannot be written into the copy of {folder.own}: {error}.") from error
+
+
+def on_disk(files: Iterable[DeliveredFile]) -> tuple[DeliveredFile, ...]:
+    """The delivered files that belong beside the compose file: those with a relative path."""
+    return tuple(file for file in files if not PurePosixPath(file.path).is_absolute())
+
+
+def _upwards(path: Path) -> int:
+    """How many folders up the file's own paths lead at most."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0
+    return max((_depth(match[0]) for match in _UPWARDS.finditer(text)), default=0)
+
+
+def _depth(path: str) -> int:
+    return path.split("/").count("..")
+
+
+def _link_around(own: Path, base: Path, world: World) -> None:
+    """Everything beside the folders between ``base`` and ``own``, at the same places around the copy."""
+    inside, copy = own, world.app
+    while inside != base:
+        inside, below, copy = inside.parent, inside.name, copy.parent
+        for entry in inside.iterdir():
+            if entry.name in SKIPPED or entry.name == below:
+                continue
+            target = copy / entry.name
+            if entry.is_file() and is_dotenv(entry.name):
+                target.write_bytes(defuse_bytes(entry.read_bytes(), DECOY))
+            else:
+                target.symlink_to(entry)

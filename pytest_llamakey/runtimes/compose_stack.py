@@ -1,0 +1,143 @@
+"""One compose project of this run's own: its calls of ``docker compose``, and what the engine made for it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.runtimes.compose_tool import ComposeTimeout
+from pytest_llamakey.runtimes.docker_engine import engine_words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import docker
+    from docker.models.containers import Container
+
+    from pytest_llamakey.runtimes.compose_folder import ProjectFolder
+    from pytest_llamakey.runtimes.compose_tool import ComposeTool, Said
+    from pytest_llamakey.runtimes.docker_belongings import Belongings
+    from pytest_llamakey.spec.model import Deployment
+
+PROJECT_LABEL = "com.docker.compose.project"
+SERVICE_LABEL = "com.docker.compose.service"
+NUMBER_LABEL = "com.docker.compose.container-number"
+CONFIG_SECONDS = 60
+CREATE_SECONDS = 1800
+"""Creating containers pulls the images that are not there yet."""
+_REQUIRED = re.compile(r"required variable (\w+) is missing a value")
+_WARNING = re.compile(r'^time="[^"]*" level=\w+ msg="?|^level=\w+ msg=')
+_NOISE = re.compile(r"^\s*(?:Container|Network|Volume|Image) \S+\s+\w+\s*$")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A project: its name, its folder, the override file, and the environment of the calls."""
+
+    name: str
+    deployment: Deployment
+    folder: ProjectFolder
+    overrides: Path
+    profiles: tuple[str, ...]
+    environment: Mapping[str, str]
+    tool: ComposeTool
+
+    def config(self) -> Mapping[str, Any]:
+        """The user's own files resolved, as compose understands them.
+
+        Raises:
+            RuntimeFault: compose does not; with its words and, for a variable that must be set, the line.
+        """
+        said = self._call(["config", "--format", "json"], CONFIG_SECONDS, "resolve the compose file", own=True)
+        if said.code:
+            raise RuntimeFault(self._refused(said))
+        found: Mapping[str, Any] = json.loads(said.output)
+        return found
+
+    def create(self, *arguments: str, scale: int) -> None:
+        """Create the containers and start none of them.
+
+        Raises:
+            RuntimeFault: compose does not.
+        """
+        service = self.deployment.service
+        words = ["up", "--no-start", "--no-build", "--scale", f"{service}={scale}", *arguments]
+        said = self._call(words, CREATE_SECONDS, "create the containers")
+        if said.code:
+            raise RuntimeFault(self._refused(said))
+
+    def up(self, *arguments: str, scale: int, seconds: float) -> str:
+        """Start what has been created, in the order of ``depends_on``; what went wrong, or an empty string.
+
+        Raises:
+            RuntimeFault: it was not done in time.
+        """
+        service = self.deployment.service
+        words = ["up", "--detach", "--no-recreate", "--no-build", "--scale", f"{service}={scale}", *arguments]
+        said = self._call(words, seconds, "start the services that the app depends on, and the app")
+        return self._refused(said) if said.code else ""
+
+    def containers(self, client: docker.DockerClient) -> list[Container]:
+        """The project's containers, in the order of their services' names and numbers."""
+        with engine_words("Looking for the containers of the project"):
+            found = client.containers.list(
+                all=True, filters={"label": f"{PROJECT_LABEL}={self.name}"}, ignore_removed=True
+            )
+        return sorted(found, key=lambda one: (service_of(one), int(one.labels.get(NUMBER_LABEL) or 0)))
+
+    def take(self, client: docker.DockerClient, belongings: Belongings) -> None:
+        """Everything that compose has made for the project belongs to the deployment from here on."""
+        mark = {"label": f"{PROJECT_LABEL}={self.name}"}
+        for container in self.containers(client):
+            belongings.container(container)
+        with engine_words("Looking for what compose has made"):
+            for network in client.networks.list(filters=mark):
+                belongings.network(str(network.id))
+            for volume in client.volumes.list(filters=mark):
+                belongings.volume(str(volume.name))
+
+    def _call(self, words: list[str], seconds: float, doing: str, *, own: bool = False) -> Said:
+        files = [*map(str, self.folder.files), *([] if own else [str(self.overrides)])]
+        command = ["--project-name", self.name, "--project-directory", str(self.folder.copy), "--progress", "quiet"]
+        command += [word for file in files for word in ("--file", file)]
+        command += [word for profile in self.profiles for word in ("--profile", profile)]
+        try:
+            return self.tool.run([*command, *words], self.folder.copy, self.environment, seconds)
+        except ComposeTimeout as late:
+            last = f" It said last: {self.folder.in_users_words(str(late))}" if str(late) else ""
+            raise RuntimeFault(f"docker compose did not {doing} within {seconds:.0f} s.{last}") from None
+
+    def _refused(self, said: Said) -> str:
+        lines = [line for line in said.errors.splitlines() if line.strip() and not _NOISE.match(line)]
+        errors = [line for line in lines if not _WARNING.match(line)] or lines
+        words = self.folder.in_users_words("\n".join(errors)).strip()
+        required = _REQUIRED.search(words)
+        place = self._line_with(required[1]) if required else self._files()
+        advice = ""
+        if required:
+            advice = f'\nSet it where it comes from: key = "env:{required[1]}", or env = {{ {required[1]} = "…" }}.'
+        elif "env file" in words and "not found" in words:
+            advice = '\nIf the key is to be in that file, deliver it there: key = "dotenv:PATH".'
+        return f"{place}: docker compose says: {words}{advice}"
+
+    def _files(self) -> str:
+        return ", ".join(map(self.deployment.shown, self.deployment.compose))
+
+    def _line_with(self, variable: str) -> str:
+        """The line that requires a variable to be set."""
+        wanted = re.compile(rf"\$\{{{variable}:?\?")
+        for name in self.deployment.compose:
+            path = self.deployment.folder / name
+            for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+                if wanted.search(line):
+                    return f"{self.deployment.shown(name)}:{number}"
+        return self._files()
+
+
+def service_of(container: Container) -> str:
+    """The service that a container belongs to."""
+    return str(container.labels.get(SERVICE_LABEL, ""))
