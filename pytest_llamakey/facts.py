@@ -19,7 +19,7 @@ KeyState = Literal["match", "missing", "empty", "mangled", "different"]
 Role = Literal["main", "worker", "helper"]
 Via = Literal["startup", "request", "task", "rollcall"]
 FileState = Literal["readable", "unreadable", "absent"]
-Instruction = Literal["env", "arg", "copy", "run", "secret-mount", "ignored", "user", "command", "script"]
+Instruction = Literal["env", "arg", "copy", "run", "secret-mount", "ignored", "user", "command", "script", "service"]
 DriveOutcome = Literal["called", "answered", "silent", "died", "skipped"]
 
 
@@ -257,7 +257,8 @@ class SourceLine:
     ``env`` and ``arg``: ``name`` is the variable, ``interpolates`` the variables its value is made of, ``key`` its
     value where it is a literal. ``copy``, ``ignored`` and ``secret-mount``: ``name`` is the path, pattern or id.
     ``script`` is a line of a shell script that starts the app: ``name`` is the variable it sets or removes, empty for
-    a launcher. ``run`` is a build step in which ``key`` stands word for word. Keys in the place's text are masked.
+    a launcher. ``run`` is a build step in which ``key`` stands word for word. ``service`` is where a compose file
+    defines the service ``name``. Keys in the place's text are masked.
     """
 
     kind: Instruction

@@ -1,4 +1,4 @@
-"""The lines of a Dockerfile, and of the ``.dockerignore`` beside it, that have to do with the key."""
+"""The lines of the files that a deployment is made of, a Dockerfile first of all, that have to do with the key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pytest_llamakey.spec.dockerfile_facts import default_of, interpolated, lite
 from pytest_llamakey.spec.model import OPENAI_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pytest_llamakey.facts import Instruction, KeySight
     from pytest_llamakey.keys import Secrets
@@ -47,20 +47,47 @@ class Sources:
 
 
 def sources(deployment: Deployment, root: Path, secrets: Secrets, build_args: Mapping[str, str]) -> Sources:
-    """The lines for ``deployment``: of the Dockerfile that it is built from, and of the scripts that start it.
+    """The lines for ``deployment``: of its compose file, the Dockerfile it is built from, the scripts that start it.
 
     A Dockerfile is shown relative to ``root``, a script relative to the folder that it lies in, as the app knows it.
 
     Raises:
         SpecError: a line of the Dockerfile cannot be understood.
     """
-    scripts = partial(script_lines, workdir=deployment.workdir, names=_names(deployment), secrets=secrets)
-    if deployment.runtime == "process":
-        return Sources(tuple(scripts(deployment.command or (), deployment.folder)))
-    if deployment.runtime != "docker" or deployment.image is not None or deployment.build is None:
+    read = _READERS.get(deployment.runtime)
+    return read(deployment, root, secrets, build_args) if read is not None else Sources()
+
+
+def _of_process(deployment: Deployment, _root: Path, secrets: Secrets, _build_args: Mapping[str, str]) -> Sources:
+    return Sources(tuple(_scripts(deployment, secrets)(deployment.command or (), deployment.folder)))
+
+
+def _of_image(deployment: Deployment, root: Path, secrets: Secrets, build_args: Mapping[str, str]) -> Sources:
+    if deployment.image is not None or deployment.build is None:
         return Sources()
     reader = _Reader(deployment, root, secrets, build_args)
-    return Sources((*reader.lines(), *scripts(reader.started_by(), reader.folder)), reader.given)
+    scripts = _scripts(deployment, secrets)(reader.started_by(), reader.folder)
+    return Sources((*reader.lines(), *scripts), reader.given)
+
+
+def _of_compose(deployment: Deployment, root: Path, secrets: Secrets, build_args: Mapping[str, str]) -> Sources:
+    from pytest_llamakey.compose_sources import built_from, compose_lines
+
+    own = tuple(compose_lines(deployment, root, secrets, _names(deployment)))
+    built = built_from(deployment)
+    below = _of_image(built, root, secrets, {**built.build_args, **build_args}) if built is not None else Sources()
+    return Sources((*below.lines, *own), below.build_args)
+
+
+_READERS: Mapping[str, Callable[[Deployment, Path, Secrets, Mapping[str, str]], Sources]] = {
+    "docker": _of_image,
+    "process": _of_process,
+    "compose": _of_compose,
+}
+
+
+def _scripts(deployment: Deployment, secrets: Secrets) -> Callable[[Iterable[str], Path], Iterator[SourceLine]]:
+    return partial(script_lines, workdir=deployment.workdir, names=_names(deployment), secrets=secrets)
 
 
 def _names(deployment: Deployment) -> frozenset[str]:

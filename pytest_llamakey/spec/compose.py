@@ -10,16 +10,16 @@ import posixpath
 import re
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pytest_llamakey.spec import yaml_lines as lines
 from pytest_llamakey.spec.model import Origin, SpecError
+from pytest_llamakey.spec.yaml_lines import YamlDocument, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from yaml.nodes import Node
+    from pytest_llamakey.spec.yaml_lines import YamlPath
 
 # $NAME, ${NAME}, ${NAME:-default}, ${NAME:?error}, $$ (docs.docker.com/reference/compose-file/interpolation).
 _INTERPOLATION = re.compile(r"\$(?:\$|\{(\w+)(?:(:?[-+?])([^}]*))?\}|(\w+))")
@@ -180,23 +180,29 @@ class _Reader:
     def __init__(self, path: Path, shown: str, above: frozenset[Path] = frozenset()) -> None:
         self.path, self.shown = path, shown
         self.above = above | {path.resolve()}
-        documents = lines.read(path, shown)
-        self.root = documents[0] if documents else None
+        try:
+            text = path.read_bytes().decode("utf-8-sig")
+        except OSError as error:
+            raise SpecError(f"cannot read the file: {error.strerror or error}", Origin(shown, 0)) from error
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise SpecError("YAML is UTF-8 text, and this line is not", Origin(shown, line)) from error
+        self.document = next(iter(read_yaml(text, shown)), YamlDocument({}, {}))
 
     def facts(self) -> ComposeFacts:
         found = [other.facts() for other in self._included()]
-        own = {name: self.service(name) for name, _key, _value in lines.items(lines.get(self.root, "services"))}
-        secrets = {
-            name: Named(text, self.at(value))
+        own = {name: self.service(name) for name in _table(self._top("services"))}
+        files = {
+            name: Named(one["file"], self.at(kind, name, "file"))
             for kind in ("secrets", "configs")
-            for name, _key, value in lines.items(lines.get(self.root, kind))
-            if (text := lines.text(lines.get(value, "file"))) is not None
+            for name, one in _table(self._top(kind)).items()
+            if isinstance(_table(one).get("file"), str)
         }
-        both = reduce(_over, [*found, ComposeFacts((self.shown,), own, secrets)])
+        both = reduce(_over, [*found, ComposeFacts((self.shown,), own, files)])
         return replace(both, files=(self.shown,))
 
-    def at(self, node: Node) -> Origin:
-        return Origin(self.shown, lines.line(node))
+    def at(self, *path: str | int) -> Origin:
+        return Origin(self.shown, self.document.line(*path))
 
     def beside(self, name: str) -> _Reader | None:
         """The reader of another file, known relative to this one; ``None`` where it is not there, or leads back."""
@@ -205,87 +211,99 @@ class _Reader:
             return None
         return _Reader(path, posixpath.normpath(posixpath.join(posixpath.dirname(self.shown), name)), self.above)
 
+    def service(self, name: str) -> Service:
+        here, given = ("services", name), _table(_table(self._top("services")).get(name))
+        ports = _list(given.get("ports"))
+        own = Service(
+            name,
+            self.at(*here),
+            build=self._build(given.get("build"), here),
+            image=_text(given.get("image")),
+            ports=tuple(port for port in map(_target, ports) if port is not None),
+            has_ports=bool(ports),
+            environment={one.name: one for one in self._environment(given.get("environment"), here)},
+            env_files=tuple(self._env_files(given.get("env_file"), here)),
+            secrets=tuple(self._granted(given, here)),
+            replicas=_number(_table(given.get("deploy")).get("replicas") or given.get("scale")),
+            profiles=tuple(map(str, _list(given.get("profiles")))),
+            command=self._command(given.get("command"), here),
+        )
+        base = self._extended(given.get("extends"))
+        return own if base is None else replace(merged(base, own), origin=own.origin)
+
+    def _top(self, name: str) -> Any:
+        return _table(self.document.value).get(name)
+
     def _included(self) -> Iterator[_Reader]:
-        for one in lines.elements(lines.get(self.root, "include")):
-            for name in lines.words(one) or lines.words(lines.get(one, "path")):
-                other = self.beside(name)
+        for one in _list(self._top("include")):
+            paths = _table(one).get("path") if isinstance(one, dict) else one
+            for name in _list(paths) or [paths]:
+                other = self.beside(str(name))
                 if other is not None:
                     yield other
 
-    def service(self, name: str) -> Service:
-        services = lines.get(self.root, "services")
-        key, node = next(((key, value) for each, key, value in lines.items(services) if each == name), (None, None))
-        if key is None or node is None:
-            raise SpecError(f'there is no service "{name}" to extend', Origin(self.shown, 0))
-        build = self._build(node)
-        ports = lines.elements(lines.get(node, "ports"))
-        own = Service(
-            name,
-            self.at(key),
-            build=build,
-            image=lines.text(lines.get(node, "image")),
-            ports=tuple(port for port in map(_target, ports) if port is not None),
-            has_ports=bool(ports),
-            environment={one.name: one for one in self._environment(lines.get(node, "environment"))},
-            env_files=tuple(self._env_files(lines.get(node, "env_file"))),
-            secrets=tuple(self._granted(node)),
-            replicas=_number(lines.get(node, "deploy", "replicas") or lines.get(node, "scale")),
-            profiles=lines.words(lines.get(node, "profiles")),
-            command=self._command(lines.get(node, "command")),
-        )
-        base = self._extended(lines.get(node, "extends"))
-        return own if base is None else replace(merged(base, own), origin=own.origin)
-
-    def _extended(self, node: Node | None) -> Service | None:
-        name = lines.text(node) or lines.text(lines.get(node, "service"))
-        if name is None:
-            return None
-        file = lines.text(lines.get(node, "file"))
+    def _extended(self, given: Any) -> Service | None:
+        name = _text(_table(given).get("service") if isinstance(given, dict) else given)
+        file = _text(_table(given).get("file"))
         reader = self.beside(file) if file is not None else self
-        return reader.service(name) if reader is not None else None
-
-    def _build(self, node: Node) -> Build | None:
-        build = lines.get(node, "build")
-        if build is None:
+        if name is None or reader is None or name not in _table(reader._top("services")):  # noqa: SLF001 - its own kind
             return None
-        short = lines.text(build)
-        context = short or lines.text(lines.get(build, "context")) or "."
-        return Build(context, lines.text(lines.get(build, "dockerfile")) or "Dockerfile", self.at(build))
+        return reader.service(name)
 
-    def _environment(self, node: Node | None) -> Iterator[Variable]:
-        for name, key, value in lines.items(node):
-            yield Variable(name, lines.text(value), self.at(key))
-        for one in lines.elements(node):
-            name, equals, written = (lines.text(one) or "").partition("=")
-            yield Variable(name, written if equals else None, self.at(one))
+    def _build(self, given: Any, here: YamlPath) -> Build | None:
+        if given is None:
+            return None
+        table = _table(given)
+        context = _text(table.get("context") if table else given) or "."
+        return Build(context, _text(table.get("dockerfile")) or "Dockerfile", self.at(*here, "build"))
 
-    def _env_files(self, node: Node | None) -> Iterator[Named]:
-        for one in lines.elements(node) or ((node,) if node is not None else ()):
-            name = lines.text(one) or lines.text(lines.get(one, "path"))
+    def _environment(self, given: Any, here: YamlPath) -> Iterator[Variable]:
+        for name, value in _table(given).items():
+            yield Variable(str(name), _text(value), self.at(*here, "environment", name))
+        for index, one in enumerate(_list(given)):
+            name, equals, written = str(one).partition("=")
+            yield Variable(name, written if equals else None, self.at(*here, "environment", index))
+
+    def _env_files(self, given: Any, here: YamlPath) -> Iterator[Named]:
+        for index, one in enumerate(_list(given) or ([given] if given else [])):
+            name = _text(_table(one).get("path") if isinstance(one, dict) else one)
             if name is not None:
-                yield Named(name, self.at(one))
+                yield Named(name, self.at(*here, "env_file", index))
 
-    def _granted(self, node: Node) -> Iterator[SecretUse]:
+    def _granted(self, given: Mapping[str, Any], here: YamlPath) -> Iterator[SecretUse]:
         for kind, folder in (("secrets", SECRETS_FOLDER), ("configs", "/")):
-            for one in lines.elements(lines.get(node, kind)):
-                source = lines.text(one) or lines.text(lines.get(one, "source"))
+            for index, one in enumerate(_list(given.get(kind))):
+                source = _text(_table(one).get("source") if isinstance(one, dict) else one)
                 if source is not None:
-                    target = lines.text(lines.get(one, "target")) or source
-                    yield SecretUse(source, posixpath.join(folder, target), self.at(one))
+                    target = _text(_table(one).get("target")) or source
+                    yield SecretUse(source, posixpath.join(folder, target), self.at(*here, kind, index))
 
-    def _command(self, node: Node | None) -> Named | None:
-        words = lines.words(node)
-        return Named(" ".join(words), self.at(node)) if words and node is not None else None
+    def _command(self, given: Any, here: YamlPath) -> Named | None:
+        words = " ".join(map(str, _list(given))) or _text(given)
+        return Named(words, self.at(*here, "command")) if words else None
 
 
-def _target(node: Node) -> int | None:
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str | None:
+    """A scalar as compose passes it on; ``None`` for anything else."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | int | float) else None
+
+
+def _target(port: Any) -> int | None:
     """The container's port in one of ``ports``, where a number is written."""
-    short = lines.text(node)
-    written = short if short is not None else lines.text(lines.get(node, "target"))
+    written = _text(_table(port).get("target") if isinstance(port, dict) else port)
     match = _TARGET_PORT.search(written or "")
     return int(match[1]) if match else None
 
 
-def _number(node: Node | None) -> int | None:
-    written = lines.text(node) or ""
-    return int(written) if written.isdigit() else None
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
