@@ -41,7 +41,7 @@ def deployment(sample: Path) -> dict:
 
 def test_every_folder_is_a_sample():
     folders = {path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))}
-    assert folders == {*SAMPLES, PAIRS}
+    assert folders == {*SAMPLES, PAIRS, ROOT / "runtimes"}
 
 
 @each

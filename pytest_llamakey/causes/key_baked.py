@@ -19,6 +19,7 @@ from pytest_llamakey.causes.recorded import (
     source,
     worker,
 )
+from pytest_llamakey.causes.trail import is_composed
 from pytest_llamakey.causes.uses import asked, once
 from pytest_llamakey.facts import ImageFacts, KeySight, Place, Sighting
 from pytest_llamakey.findings import Finding
@@ -39,6 +40,7 @@ _USER = worker(
     rollcall=(roll(FOREIGN),),
 )
 _LINE = source("env", "OPENAI_API_KEY", "Dockerfile:5", "ENV OPENAI_API_KEY=sk-…0a1b2c3d", key=FOREIGN)
+_COMPOSED = source("env", "OPENAI_API_KEY", "compose.yaml:6", "OPENAI_API_KEY: sk-…0a1b2c3d", key=FOREIGN)
 _MOST = 3
 
 
@@ -56,6 +58,8 @@ class KeyBaked(Cause):
     Keep the key out of the build, ``.env`` in ``.dockerignore``, and deliver it when the container starts:
 
         docker run -e OPENAI_API_KEY my-app
+
+    A compose file with the key under ``environment:`` is the same fault in another file: it is committed and copied.
     """
 
     name = "key-baked"
@@ -72,6 +76,11 @@ class KeyBaked(Cause):
                 contents=image(OPENAI_API_KEY=FOREIGN),
                 source=(_LINE,),
             ),
+            True,
+        ),
+        Example(
+            "a compose file with the key in it",
+            app(main_process(environment=_BAKED), _USER, runtime="compose", source=(_COMPOSED,)),
             True,
         ),
         Example(
@@ -137,11 +146,11 @@ class KeyBaked(Cause):
 
 
 def _holders(facts: Facts, key: KeySight) -> list[str]:
-    """What in the image holds this key, in words."""
-    contents = facts.deployment.contents
-    if contents is None:
-        return []
+    """What in the image, or in the compose file, holds this key, in words."""
+    contents = facts.deployment.contents or ImageFacts()
+    composed = [line for line in facts.deployment.source if line.key == key and is_composed(line.place)]
     return [
+        *(f"{line.place} sets {line.name}={key.shown}" for line in composed),
         *(f"the image sets {name}={sight.shown}" for name, sight in contents.environment.items() if sight == key),
         *(f"{path} in the image holds {sight.shown}" for path, sight in contents.files.items() if sight == key),
         *(f"the image's history shows {first_line(step)}" for step in contents.history if key.shown in step),

@@ -29,6 +29,7 @@ from pytest_llamakey.causes.recorded import (
     main_process,
     miss,
     roll,
+    source,
     worker,
 )
 from pytest_llamakey.causes.trail import given, is_key, key_like
@@ -73,7 +74,17 @@ class KeyMissing(Cause):
         ),
         Example(
             "the compose file does not pass it to the container",
-            app(main_process(environment={}), keyless(), runtime="compose"),
+            app(
+                main_process(environment={}),
+                keyless(),
+                runtime="compose",
+                source=(source("service", "web", "compose.yaml:2", "web:"),),
+            ),
+            True,
+        ),
+        Example(
+            "the compose file grants a secret to another service only",
+            app(main_process(environment={}), keyless(), runtime="compose", delivered=("file:secrets/openai_key",)),
             True,
         ),
         Example(
@@ -174,8 +185,14 @@ class KeyMissing(Cause):
         delivered = place_of(origins.get("key") or origins.get("env"))
         first, use = rows[0]
         lost = next(files_missed(facts, first.process), None)
+        services = [line for line in facts.deployment.source if line.kind == "service"]
         if lost is not None:
             fix = f"Deliver the key as {lost[0]}, where the app reads it, or let it read the file that is delivered."
+        elif services:
+            fix = (
+                f"Give the key to the service {services[0].name}: under its `environment:` "
+                f"`{variable}: ${{{variable}}}`, or under its `env_file:` or `secrets:`."
+            )
         elif facts.deployment.delivered == ("none",):
             fix = (
                 f'Deliver the key where the app is started, for instance as {variable} (key = "none" delivers nothing).'
@@ -186,7 +203,7 @@ class KeyMissing(Cause):
             )
         yield self.finding(
             once(trouble for trouble, _use in rows),
-            where=[delivered, _failing_line(first.process) or use.place],
+            where=[*(line.place for line in services), delivered, _failing_line(first.process) or use.place],
             evidence=_story(facts, first, use, variable),
             fix=fix,
         )
@@ -199,6 +216,8 @@ def _delivered_names(facts: Facts) -> set[str]:
 def _undelivered(facts: Facts, trouble: Trouble) -> bool:
     if facts.deployment.delivered == ("none",):
         return True
+    if facts.deployment.runtime == "compose":  # the compose file hands on whatever reaches the container
+        return not _ancestor_had_it(trouble.replica, trouble.process)
     if given(facts, "file"):
         # It lies where the app does not look.
         return any(files_missed(facts, trouble.process))

@@ -116,6 +116,11 @@ def launched_by(facts: Facts, name: str) -> list[Place]:
     return lines or ([origin] if origin else commands)
 
 
+def is_composed(place: Place) -> bool:
+    """Whether the line stands in a compose file."""
+    return place.file.endswith((".yaml", ".yml"))
+
+
 def delivery(facts: Facts) -> Place | None:
     """The line in which the user says how the key is delivered."""
     return place_of(facts.deployment.origins.get("key") or facts.deployment.origins.get("deployment"))

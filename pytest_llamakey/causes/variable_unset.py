@@ -16,7 +16,7 @@ from pytest_llamakey.causes.recorded import (
     source,
     worker,
 )
-from pytest_llamakey.causes.trail import ABSENT, arrived, key_like
+from pytest_llamakey.causes.trail import ABSENT, arrived, is_composed, key_like
 from pytest_llamakey.causes.uses import asked, grouped, once
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _EMPTY_ENV = {"OPENAI_API_KEY": EMPTY}
 _LINE = source("env", "OPENAI_API_KEY", text="ENV OPENAI_API_KEY=${OPENAI_API_KEY}", interpolates=("OPENAI_API_KEY",))
+_COMPOSED = source(
+    "env", "OPENAI_API_KEY", "compose.yaml:7", "OPENAI_API_KEY: ${OPENAI_KEY}", interpolates=("OPENAI_KEY",)
+)
 _KEYLESS = keyless(environment=_EMPTY_ENV, key=EMPTY, clients=(client(key=EMPTY),))
 
 
@@ -47,6 +50,12 @@ class VariableUnset(Cause):
     Leave the line out, and give the key to the container when it starts:
 
         docker run -e OPENAI_API_KEY my-app
+
+    A compose file is filled in from the shell that ``docker compose`` is typed in, and from the ``.env`` beside it.
+    Name the variable that is set there:
+
+        environment:
+          OPENAI_API_KEY: ${OPENAI_API_KEY}
     """
 
     name = "variable-unset"
@@ -81,6 +90,11 @@ class VariableUnset(Cause):
                 delivered=("none",),
                 source=(source("env", "LLM_API_KEY", interpolates=("OPENAI_API_KEY",)),),
             ),
+            True,
+        ),
+        Example(
+            "a compose file that interpolates a variable by another name than the one that is set",
+            app(main_process(environment=_EMPTY_ENV), _KEYLESS, runtime="compose", source=(_COMPOSED,)),
             True,
         ),
         Example("given to the container after all", app(source=(_LINE,)), False),
@@ -124,15 +138,20 @@ class VariableUnset(Cause):
         for group in grouped(rows):
             line, trouble, use = group[0]
             sources = " and ".join(line.interpolates)
+            composed = is_composed(line.place)
+            there = "where docker compose is run" if composed else "there"
             yield self.finding(
                 once(trouble for _line, trouble, _use in group),
                 where=[line.place],
                 evidence=[
-                    f"{line.place} {line.place.text}: nobody sets {sources} there",
+                    f"{line.place} {line.place.text}: nobody sets {sources} {there}",
                     begun(trouble, use.at, f"with {line.name} empty"),
                     use.line,
                 ],
-                fix=f"Take {line.place} out and deliver {line.name} when the app starts, or give {sources} a value.",
+                fix=f"Set {sources} {there} (the shell, or .env beside the compose file), or let {line.place} take the "
+                "variable that is set there."
+                if composed
+                else f"Take {line.place} out and deliver {line.name} when the app starts, or give {sources} a value.",
             )
 
 

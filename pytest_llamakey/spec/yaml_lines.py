@@ -44,6 +44,19 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+def _plain(loader: yaml.SafeLoader, _tag: str, node: yaml.Node) -> Any:
+    """What stands behind a tag of the file's own kind: compose's ``!reset`` and ``!override``, say."""
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    value = loader.construct_scalar(node) if isinstance(node, yaml.ScalarNode) else None
+    return None if value in {"", "null", "~"} else value
+
+
+_Loader.add_multi_constructor("!", _plain)
+
+
 def read_yaml(text: str, shown: str) -> tuple[YamlDocument, ...]:
     """The documents of ``text`` in their order, empty ones left out; ``shown`` is how people know the file.
 

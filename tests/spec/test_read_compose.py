@@ -1,0 +1,185 @@
+"""What is read of compose files, and on which lines it stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_llamakey.spec.complete import read_compose
+from pytest_llamakey.spec.compose import SecretUse, default_of, interpolated, literal_of, under_test
+from pytest_llamakey.spec.model import Defaults, Deployment, Origin, SpecError
+from pytest_llamakey.spec.other import deployment_of
+from pytest_llamakey.spec.toml import read_deployments
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_llamakey.spec.compose import ComposeFacts
+
+FILE = """\
+x-common: &common
+  LOG_LEVEL: info
+services:
+  web:
+    build:
+      context: ./web
+      dockerfile: Dockerfile.prod
+    ports: ["127.0.0.1:8080:8000", {target: 9000}]
+    environment:
+      <<: *common
+      OPENAI_API_KEY: ${OPENAI_KEY:-}
+    secrets:
+      - openai_key
+      - {source: other, target: /etc/other}
+    deploy: {replicas: 2}
+  worker:
+    image: app:1
+    profiles: [jobs]
+    env_file:
+      - .env
+      - {path: extra.env, required: false}
+    environment:
+      - OPENAI_API_KEY
+      - MODEL=gpt-4o
+secrets:
+  openai_key: {file: ./key.txt}
+"""
+
+
+def read(folder: Path, *texts: str) -> ComposeFacts:
+    names = ["compose.yaml", "compose.prod.yaml"][: len(texts)]
+    for name, text in zip(names, texts, strict=True):
+        (folder / name).write_text(text)
+    return read_compose(folder, names, folder)
+
+
+def at(line: int, file: str = "compose.yaml") -> Origin:
+    return Origin(file, line)
+
+
+def test_a_service_with_its_lines(tmp_path: Path) -> None:
+    web = read(tmp_path, FILE).services["web"]
+    assert web.origin == at(4)
+    assert web.build is not None
+    assert (web.build.context, web.build.dockerfile, web.build.origin) == ("./web", "Dockerfile.prod", at(5))
+    assert (web.ports, web.replicas) == ((8000, 9000), 2)
+    assert [(one.name, one.written, one.origin) for one in web.environment.values()] == [
+        ("LOG_LEVEL", "info", at(2)),
+        ("OPENAI_API_KEY", "${OPENAI_KEY:-}", at(11)),
+    ]
+    assert web.secrets == (
+        SecretUse("openai_key", "/run/secrets/openai_key", at(13)),
+        SecretUse("other", "/etc/other", at(14)),
+    )
+
+
+def test_the_list_forms(tmp_path: Path) -> None:
+    facts = read(tmp_path, FILE)
+    worker = facts.services["worker"]
+    assert [(one.name, one.written, one.origin) for one in worker.environment.values()] == [
+        ("OPENAI_API_KEY", None, at(23)),
+        ("MODEL", "gpt-4o", at(24)),
+    ]
+    assert [(one.text, one.origin) for one in worker.env_files] == [(".env", at(20)), ("extra.env", at(21))]
+    assert worker.profiles == ("jobs",)
+    assert facts.secrets["openai_key"].text == "./key.txt"
+
+
+def test_a_second_file_goes_over_the_first(tmp_path: Path) -> None:
+    over = "services:\n  web:\n    environment:\n      OPENAI_API_KEY: ${OPENAI_API_KEY}\n    ports: !reset []\n"
+    web = read(tmp_path, FILE, over).services["web"]
+    assert web.environment["OPENAI_API_KEY"].origin == at(4, "compose.prod.yaml")
+    assert web.environment["LOG_LEVEL"].origin == at(2)
+    assert web.origin == at(4)
+
+
+def test_extends_and_include(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("services:\n  base:\n    build: .\n    environment: {A: '1', B: x}\n")
+    (tmp_path / "more.yaml").write_text("services:\n  redis: {image: redis}\n")
+    facts = read(
+        tmp_path,
+        "include: [more.yaml]\nservices:\n  web:\n    extends: {file: base.yaml, service: base}\n"
+        "    environment: {B: y}\n  twin:\n    extends: web\n",
+    )
+    assert list(facts.services) == ["redis", "web", "twin"]
+    for name in ("web", "twin"):
+        found = facts.services[name]
+        assert found.build is not None
+        assert [(one.name, one.written, one.origin.file) for one in found.environment.values()] == [
+            ("A", "1", "base.yaml"),
+            ("B", "y", "compose.yaml"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("written", "names", "default", "literal"),
+    [
+        ("${A}", ("A",), "", None),
+        ("$A-${B:-sk-default}", ("A", "B"), "sk-default", None),
+        ("${A:?set A}", ("A",), "", None),
+        ("pa$$word", (), "", "pa$word"),
+        ("sk-plain", (), "", "sk-plain"),
+    ],
+)
+def test_interpolation(written: str, names: tuple[str, ...], default: str, literal: str | None) -> None:
+    assert (interpolated(written), default_of(written), literal_of(written)) == (names, default, literal)
+
+
+BUILT, PUBLISHED, BARE = "{build: .}", "{image: x, ports: ['80:80']}", "{image: x}"
+
+
+@pytest.mark.parametrize(
+    ("services", "wanted"),
+    [
+        ({"web": BARE}, "web"),
+        ({"web": BUILT, "db": PUBLISHED}, "web"),
+        ({"web": "{build: ., ports: ['80:80']}", "worker": BUILT}, "web"),
+        ({"web": PUBLISHED, "db": BARE}, "web"),
+    ],
+)
+def test_the_only_service_that_can_be_meant(tmp_path: Path, services: dict[str, str], wanted: str) -> None:
+    text = "services:\n" + "".join(f"  {name}: {given}\n" for name, given in services.items())
+    assert under_test(read(tmp_path, text), None, None).name == wanted
+
+
+def test_several_candidates_are_named(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {api: {build: a}, worker: {build: b}, db: {image: x}}\n")
+    told = r'^compose.yaml: which service is under test\? Add service = "api" \(candidates: api, worker\)'
+    with pytest.raises(SpecError, match=told):
+        deployment_of(tmp_path / "compose.yaml", tmp_path, Defaults())
+
+
+def toml(folder: Path, text: str) -> Deployment:
+    (folder / "compose.yaml").write_text(FILE)
+    (folder / "llamakey.toml").write_text(text)
+    (only,) = read_deployments(folder / "llamakey.toml", folder, Defaults())
+    return only
+
+
+def test_a_deployment_takes_what_the_file_says(tmp_path: Path) -> None:
+    found = toml(tmp_path, "[[deployment]]\ncompose = 'compose.yaml'\nport = 8000\n")
+    assert (found.runtime, found.compose, found.service, found.replicas) == ("compose", ("compose.yaml",), "web", 2)
+    assert toml(tmp_path, "[[deployment]]\nservice = 'worker'\nreplicas = 3\n").replicas == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("service = 'wbe'", r'llamakey.toml:2: compose.yaml has no service "wbe"; it has web, worker'),
+        (
+            "service = 'web'\nrequest = {path = '/ask'}",
+            r"add port = 8000 \(compose.yaml:4: web publishes 8000 and 9000",
+        ),
+        ("compose = ['compose.yaml', 'prod.yaml']", r"llamakey.toml:2: compose: there is no file at prod.yaml"),
+        ("service = 'web'\nservices = {redis = {image = 'redis'}}", r"llamakey.toml:3: services does not belong"),
+    ],
+)
+def test_mistakes(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(SpecError, match=told):
+        toml(tmp_path, f"[[deployment]]\n{text}\n")
+
+
+def test_no_yaml(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"^compose.yaml:3: not valid YAML"):
+        read(tmp_path, "services:\n  web: [\n")
