@@ -1,5 +1,9 @@
 # The app answers at once and asks the model afterwards, in a FastAPI background task.
 # A wrong key would never show in a response here: the call comes after it.
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from fastapi import BackgroundTasks, FastAPI
 from llama_index.core import Settings
 from llama_index.llms.openai import OpenAI
@@ -7,7 +11,17 @@ from pydantic import BaseModel
 
 Settings.llm = OpenAI(model="gpt-4o-mini")
 
-app = FastAPI()
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    if not os.environ.get("OPENAI_API_KEY"):
+        raise RuntimeError("OPENAI_API_KEY is not set: not starting without it")
+    await Settings.llm.acomplete("ping", max_tokens=1)
+    yield
+
+
+app = FastAPI(lifespan=lifespan)
+
 summaries: list[str] = []
 
 

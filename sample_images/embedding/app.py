@@ -1,5 +1,7 @@
 # Retrieval: the index is built, and its documents embedded, while the app starts (FastAPI's lifespan handler).
 # A question then costs two calls: one embedding of the question, one completion.
+# Embedding at start is the start-up check, too: without a key that works no index is built, and nothing is served.
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -20,6 +22,8 @@ DOCUMENTS = [
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    if not os.environ.get("OPENAI_API_KEY"):
+        raise RuntimeError("OPENAI_API_KEY is not set: not starting without it")
     app.state.engine = VectorStoreIndex.from_documents(DOCUMENTS).as_query_engine()
     yield
 

@@ -7,7 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from llama_index.core import Document, Settings, SummaryIndex
 from llama_index.llms.openai import OpenAI
 
+if not os.environ.get("OPENAI_API_KEY"):
+    raise RuntimeError("OPENAI_API_KEY is not set: not starting without it")
+
 Settings.llm = OpenAI(model="gpt-4o-mini")
+# Raises where the key does not work: the index never comes up, and the web workers never report ready.
+Settings.llm.complete("ping", max_tokens=1)
 
 index = SummaryIndex.from_documents(
     [

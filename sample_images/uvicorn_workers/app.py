@@ -1,6 +1,8 @@
 # A FastAPI app that streams its answer, served by uvicorn's own worker processes (spawned, not forked).
 # The tokens go to the browser as they come from the model.
+import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
@@ -10,7 +12,16 @@ from pydantic import BaseModel
 
 Settings.llm = OpenAI(model="gpt-4o-mini")
 
-app = FastAPI()
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    if not os.environ.get("OPENAI_API_KEY"):
+        raise RuntimeError("OPENAI_API_KEY is not set: not starting without it")
+    await Settings.llm.acomplete("ping", max_tokens=1)
+    yield
+
+
+app = FastAPI(lifespan=lifespan)
 
 
 class Question(BaseModel):
