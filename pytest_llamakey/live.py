@@ -18,7 +18,7 @@ from pytest_llamakey.sources import Sources
 from pytest_llamakey.tags import Tag
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pytest_llamakey.delivery import Delivery
     from pytest_llamakey.endpoint.server import ReceivedCall
@@ -73,18 +73,20 @@ class LiveDeployment:
         self._timings: dict[str, float] = dict(running.timings)
         self._spawned: set[tuple[str, int]] = set()
 
-    def wait_until_ready(self, seconds: float | None = None) -> None:
-        """Wait until every replica is ready, as long as it may take or at most ``seconds``.
+    def wait_until_ready(self, seconds: float | None = None, hopeless: Callable[[], str] = str) -> None:
+        """Wait until every replica is ready: as long as it may take, at most ``seconds``, or until it is ``hopeless``.
 
         Raises:
-            NotReady: a replica ended, or was not ready in time.
+            NotReady: a replica ended, was not ready in time, or never will be.
         """
         started = time.monotonic()
         boot = self._setting.boot if seconds is None else seconds
         try:
             for replica in self._running.replicas:
                 left = boot - (time.monotonic() - started)
-                wait_until_ready(replica, self._setting.deployment, max(left, 0.0), self._setting.progress)
+                wait_until_ready(
+                    replica, self._setting.deployment, max(left, 0.0), self._setting.progress, hopeless=hopeless
+                )
         finally:
             self._timings["ready"] = time.monotonic() - started
 

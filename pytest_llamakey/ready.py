@@ -11,6 +11,8 @@ import httpx
 from pytest_llamakey.runtimes.base import Exit, RuntimeFault
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_llamakey.runtimes.base import Progress, RunningReplica
     from pytest_llamakey.spec.model import Deployment, Ready
 
@@ -31,12 +33,19 @@ class NotReady(RuntimeFault):
 
 
 def wait_until_ready(
-    replica: RunningReplica, deployment: Deployment, seconds: float, progress: Progress, name: str = "the app"
+    replica: RunningReplica,
+    deployment: Deployment,
+    seconds: float,
+    progress: Progress,
+    name: str = "the app",
+    hopeless: Callable[[], str] = str,
 ) -> None:
     """Return when ``replica`` is ready as its deployment defines it.
 
+    ``hopeless`` says in a clause that goes on after "it" why it never will be, or nothing.
+
     Raises:
-        NotReady: its first process ended (seen within one poll), or ``seconds`` have passed.
+        NotReady: its first process ended (seen within one poll), it is hopeless, or ``seconds`` have passed.
     """
     started = time.monotonic()
     awaited, probe = _condition(replica, deployment)
@@ -51,6 +60,9 @@ def wait_until_ready(
         last = probe()
         if not last:
             return
+        why = hopeless()
+        if why:
+            raise NotReady(f"{name} {why} ({awaited}){log_tail(replica)}", why)
         waited = time.monotonic() - started
         if waited > seconds:
             raise NotReady(

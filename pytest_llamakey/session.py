@@ -17,7 +17,7 @@ from pytest_llamakey.collect import CheckFailed, CheckItem, DeploymentFile, Depl
 from pytest_llamakey.report import json_report, terminal
 from pytest_llamakey.report.item import item_outcome, item_text
 from pytest_llamakey.report.model import DeploymentReport, EngineReport, Report, from_dict, to_dict
-from pytest_llamakey.spec.model import Defaults, SpecError
+from pytest_llamakey.spec.model import Defaults, SpecError, runs_elsewhere
 from pytest_llamakey.spec.toml import read_defaults
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ class Session:
         Raises:
             CheckFailed: with what is wrong, in a few lines.
         """
+        if elsewhere := runs_elsewhere(item.deployment, self.options.runtime):
+            pytest.skip(elsewhere)
         report = self._ran.get(item.deployment.id) or self._run(item)
         outcome, reason = item_outcome(report, item.check)
         if outcome == "skipped":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_llamakey.facts import GateFacts, GateTrial, RotationFacts
 from pytest_llamakey.ready import NotReady
+from pytest_llamakey.restarts import restarted_in_vain
 from pytest_llamakey.runtimes.base import RuntimeFault
 
 if TYPE_CHECKING:
@@ -100,10 +101,9 @@ class Trials:
             return GateFacts(unasked=_NO_KEY_OF_OURS)
         if self._deployment.ready is None:
             return GateFacts(unasked=_NO_READY)
-        patience = min(self.workshop.options.timeout, TIMES * usual + MORE)
-        return GateFacts((self._trial("none", patience), self._trial("wrong", patience)))
+        return GateFacts((self._trial("none", usual), self._trial("wrong", usual)))
 
-    def _trial(self, key: Literal["none", "wrong"], patience: float) -> GateTrial:
+    def _trial(self, key: Literal["none", "wrong"], usual: float) -> GateTrial:
         # One replica is enough: they are all alike, and none of them may report ready.
         choice = replace(self.choice, deployment=replace(self._deployment, replicas=1))
         told = self._told("without a key" if key == "none" else "with a wrong key")
@@ -112,27 +112,36 @@ class Trials:
             with self.workshop.station(refuses=True) as station:
                 live = self.workshop.start(choice, station, told, keyless=key == "none")
                 try:
-                    return _ending(live, station, key, patience)
+                    return self._ending(live, station, key, usual)
                 finally:
                     live.stop()
         except RuntimeFault as fault:
             return GateTrial(key, False, time.monotonic() - started, fault=f"could not be judged: {fault}")
 
+    def _ending(self, live: LiveDeployment, station: Station, key: Literal["none", "wrong"], usual: float) -> GateTrial:
+        started = time.monotonic()
+
+        def hopeless() -> str:
+            # Before it would have been ready with its key, what ends may be no more than a helper of its start.
+            if time.monotonic() - started < usual:
+                return ""
+            times = restarted_in_vain(station.listener.processes())
+            told = f"was never ready: its workers end while they start, and are started again ({times} so far)"
+            return told if times else ""
+
+        try:
+            live.wait_until_ready(min(self.workshop.options.timeout, TIMES * usual + MORE), hopeless)
+        except NotReady as fault:
+            seconds = time.monotonic() - started
+            return GateTrial(key, False, seconds, f"{fault.ending} ({seconds:.1f} s)")
+        seconds = time.monotonic() - started
+        refused = len([call for call in station.endpoint.calls if call.status is not None])
+        although = f", although the endpoint had refused {refused} call{'' if refused == 1 else 's'}" if refused else ""
+        passed_over = _passed_over(live.facts())
+        return GateTrial(key, True, seconds, f"reported ready after {seconds:.1f} s{although}", passed_over)
+
     def _told(self, how: str) -> Progress:
         return lambda line: self.progress(f"{how}: {line}")
-
-
-def _ending(live: LiveDeployment, station: Station, key: Literal["none", "wrong"], patience: float) -> GateTrial:
-    started = time.monotonic()
-    try:
-        live.wait_until_ready(patience)
-    except NotReady as fault:
-        seconds = time.monotonic() - started
-        return GateTrial(key, False, seconds, f"{fault.ending} ({seconds:.1f} s)")
-    seconds = time.monotonic() - started
-    refused = len([call for call in station.endpoint.calls if call.status is not None])
-    although = f", although the endpoint had refused {refused} call{'' if refused == 1 else 's'}" if refused else ""
-    return GateTrial(key, True, seconds, f"reported ready after {seconds:.1f} s{although}", _passed_over(live.facts()))
 
 
 def _passed_over(facts: Facts) -> Place | None:

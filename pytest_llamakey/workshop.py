@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import socket
 import uuid
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,8 +15,10 @@ from pytest_llamakey.keys import Secrets
 from pytest_llamakey.live import LiveDeployment, Setting
 from pytest_llamakey.reaper import Reaper
 from pytest_llamakey.runtimes.base import Plan, Progress, RuntimeFault
+from pytest_llamakey.runtimes.process_port import free_port
 from pytest_llamakey.sources import sources
 from pytest_llamakey.spec import keywords
+from pytest_llamakey.spec.model import runs_elsewhere
 from pytest_llamakey.spec.placeholders import fill, uses_port_placeholder
 from pytest_llamakey.station import Station
 from pytest_llamakey.yardstick import References
@@ -90,11 +91,13 @@ class Workshop:
             try:
                 return self._choice(deployment)
             except RuntimeFault as fault:
-                if not deployment.command:
+                if not deployment.command or deployment.only_in:
                     raise
                 where = f"{deployment.id} runs as plain processes instead of containers"
                 other = self._choice(keywords.apply(deployment, self.root, runtime="process"))
                 return replace(other, warning=f"{where}: {fault}")
+        if elsewhere := runs_elsewhere(deployment, wanted):
+            raise RuntimeFault(elsewhere)
         if wanted == "docker" and deployment.runtime == "process":
             build = deployment.build or "."
             if not deployment.image and not (deployment.folder / build / deployment.dockerfile).is_file():
@@ -180,8 +183,7 @@ class Workshop:
 
     def _port(self, deployment: Deployment) -> int | None:
         if deployment.runtime == "process" and uses_port_placeholder(deployment):
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                return int(free.getsockname()[1])
+            return free_port()
         if deployment.port is None and uses_port_placeholder(deployment):
             raise RuntimeFault(
                 f"{deployment.id} uses {{port}}, and neither names a port nor has a Dockerfile that EXPOSEs just one: "

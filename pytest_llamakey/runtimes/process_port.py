@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import random
 import socket
 import tempfile
 import time
@@ -30,6 +31,7 @@ TURN = 600.0
 GRACE = 1.0
 """Seconds that a process which is just ending may still hold the port."""
 POLL = 0.1
+TRIES = 100
 
 
 class PortLock:
@@ -83,6 +85,21 @@ class PortLock:
             pass
         os.close(descriptor)
         return False
+
+
+def free_port() -> int:
+    """A port that nobody listens on, for an app that takes any.
+
+    It is none of those that the kernel gives to outgoing connections (ip(7), ``ip_local_port_range``; from 32768 on
+    Linux, 49152 elsewhere), one of which could take it before the app does. It ends in 0, as apps of several processes
+    count on from it.
+    """
+    for _ in range(TRIES):
+        port = 10 * random.randrange(1_100, 3_276)  # noqa: S311 - a port is no secret
+        if not _is_taken(port):
+            return port
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 def check_free(port: int, where: str) -> None:

@@ -134,8 +134,12 @@ class _Completion:
     def _runtime(self) -> RuntimeName:
         values, folder = self.values, self.folder
         explicit: RuntimeName | None = values.pop("runtime", None)
-        if explicit:
-            return explicit
+        only: RuntimeName | None = values.get("only_in")
+        if explicit and only not in (None, explicit):
+            raise self._mistake(f'only_in = "{only}" and runtime "{explicit}" exclude each other', "only_in", "runtime")
+        named = explicit or only
+        if named:
+            return named
         if values.get("compose") or (values.get("service") and compose_files(folder)):
             return "compose"
         if values.get("manifests"):

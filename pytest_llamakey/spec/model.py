@@ -174,6 +174,8 @@ class Deployment:
     folder: Path
     source: Path | None
     runtime: RuntimeName
+    only_in: RuntimeName | None = None
+    """The one runtime in which this deployment means anything; asked for another, its checks are skipped."""
 
     build: str | None = None
     dockerfile: str = "Dockerfile"
@@ -218,3 +220,12 @@ class Deployment:
         if known is None and self.source is not None:
             return Origin(str(self.source), 0)
         return known
+
+
+def runs_elsewhere(deployment: Deployment, wanted: str) -> str:
+    """Why ``deployment`` is left out where the runtime ``wanted`` was asked for (or ``auto``), or an empty string."""
+    only = deployment.only_in
+    if only is None or wanted in ("auto", only):
+        return ""
+    where = deployment.origin("only_in") or deployment.id
+    return f'{where}: only_in = "{only}", and the {wanted} runtime was asked for'

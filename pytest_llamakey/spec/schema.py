@@ -258,6 +258,7 @@ class DeploymentTable(Table):
 
     name: Annotated[str, AfterValidator(_name)] | None = None
     runtime: RuntimeName | None = None
+    only_in: RuntimeName | None = None
     build: Text | None = None
     dockerfile: Text | None = None
     image: Text | None = None

@@ -18,6 +18,12 @@ ENDS = "if call()[0] != 200:\n    sys.exit(3)\n"
 WAITS = "while call()[0] != 200:\n    time.sleep(0.1)\n"
 LOOKS = 'os.environ["OPENAI_API_KEY"]\n'
 SWALLOWS = "call()\n"
+SUPERVISES = (
+    "import subprocess\n"
+    'while MODE != "child":\n'
+    '    subprocess.run([sys.executable, *sys.argv[:3], "child"])\n'
+    "    time.sleep(0.1)\n"
+)
 READS = 'os.environ["OPENAI_API_KEY"] = open("secret.key").read()\n' + ENDS
 LOADS = (
     'lines = open(".env").read().split() if os.path.exists(".env") else []\n'
@@ -63,6 +69,14 @@ def test_an_app_that_refuses_to_start_passes_the_gate(bench: Bench, at_start: st
     assert wrong.startswith("started with a key that the endpoint refuses, it ")
     assert (ends in without, ends in wrong) == (True, True)
     assert boots(bench) == 3
+
+
+def test_a_supervisor_that_starts_its_worker_again_and_again_is_not_waited_for(bench: Bench) -> None:
+    result, found = run(bench, SUPERVISES + LOOKS + ENDS, checks=["gate"], workers=1)
+    result.assert_outcomes(passed=1)
+    without, wrong = found["reasons"]["gate"].split("; ")
+    assert "it was never ready: its workers end while they start, and are started again (" in without
+    assert "still not ready" in wrong  # a call without a LlamaIndex or OpenAI client is not seen from inside
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ def test_every_field(tmp_path: Path) -> None:
         [[deployment]]
         name = "api"
         runtime = "docker"
+        only_in = "docker"
         build = "src"
         dockerfile = "Dockerfile.web"
         command = ["gunicorn", "app:app"]
@@ -110,6 +111,7 @@ def test_every_field(tmp_path: Path) -> None:
         folder=tmp_path / "app",
         source=tmp_path / "app/llamakey.toml",
         runtime="docker",
+        only_in="docker",
         build="src",
         dockerfile="Dockerfile.web",
         command=("gunicorn", "app:app"),
@@ -148,9 +150,10 @@ def test_every_field(tmp_path: Path) -> None:
     assert {place.file for place in origins.values()} == {"app/llamakey.toml"}
     assert lines == {
         "deployment": 1,
-        "name": 2, "runtime": 3, "build": 4, "dockerfile": 5, "command": 6, "workdir": 7, "read_only": 8, "tmpfs": 9,
-        "port": 10, "ready": 11, "request": 12, "task": 19, "workers": 20, "replicas": 21, "key": 22, "probe": 23,
-        "endpoint": 24, "checks": 25, "expect": 26, "env": 27, "env.LOG_LEVEL": 28, "services": 29,
+        "name": 2, "runtime": 3, "only_in": 4, "build": 5, "dockerfile": 6, "command": 7, "workdir": 8,
+        "read_only": 9, "tmpfs": 10, "port": 11, "ready": 12, "request": 13, "task": 20, "workers": 21, "replicas": 22,
+        "key": 23, "probe": 24, "endpoint": 25, "checks": 26, "expect": 27, "env": 28, "env.LOG_LEVEL": 29,
+        "services": 30,
     }  # fmt: skip
 
 
@@ -188,7 +191,7 @@ def test_there_are_as_many_causes_as_are_documented() -> None:
 MISTAKES = {
     "unknown key": ("prot = 8000", 3, ['unknown key "prot"', '"port"']),
     "unknown key, other style": ("Work-Dir = '/app'", 3, ['unknown key "Work-Dir"', '"workdir"']),
-    "unknown key, nothing near": ("zzz = 1", 3, ['unknown key "zzz"', "valid ones are name, runtime, build"]),
+    "unknown key, nothing near": ("zzz = 1", 3, ['unknown key "zzz"', "valid ones are name, runtime, only_in, build"]),
     "unknown key in sub-table": (
         "\n[deployment.task]\napp='a'\nname='b'\narg=[]", 7,
         ['unknown key "arg" in task', '"args"'],
@@ -260,6 +263,7 @@ MISTAKES = {
     "tmpfs that is no path": ('tmpfs = ["tmp"]', 3, ["tmpfs", "begins with"]),
     "tmpfs of a writable one": ("runtime = 'docker'\nimage = 'x'\ntmpfs = ['/run']", 5, ["tmpfs", "read_only = true"]),
     "read-only process": ("runtime = 'process'\nread_only = true", 4, ["read_only does not belong", '"docker"']),
+    "only in another": ("runtime = 'docker'\nonly_in = 'process'", 4, ['only_in = "process" and runtime "docker"']),
     "service without source": ("services = { redis = {} }", 3, ["services.redis: ", "image = "]),
     "service with both": ("services = { redis = { image = 'a', build = 'b' } }", 3, ["services.redis: ", "either"]),
     "service name": ("services = { 'a b' = { image = 'a' } }", 3, ['"a b" is no host name']),

@@ -1,0 +1,29 @@
+"""A deployment that means something in one runtime only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plugin_apps import table
+
+if TYPE_CHECKING:
+    from conftest import Bench
+
+
+def test_elsewhere_it_is_skipped_with_the_line(bench: Bench) -> None:
+    bench.app(text=table(only_in="docker"), files={"Dockerfile": "FROM x\n"})
+    result = bench.run("-rs", "--llamakey-runtime", "process", "--llamakey-checks", "keyed")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(['*shop/llamakey.toml:6: only_in = "docker", and the process runtime was asked for'])
+
+
+def test_where_no_engine_answers_it_does_not_run_as_processes(bench: Bench) -> None:
+    bench.app(text=table(only_in="docker"), files={"Dockerfile": "FROM x\n"})
+    bench.pytester._monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    result = bench.run("--llamakey-checks", "keyed")
+    result.assert_outcomes(failed=1)
+
+
+def test_it_is_the_runtime_that_is_taken(bench: Bench) -> None:
+    bench.app(text=table(only_in="process"), files={"Dockerfile": "FROM x\n"})
+    bench.run("--llamakey-checks", "keyed").assert_outcomes(passed=1)
