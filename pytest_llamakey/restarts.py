@@ -22,7 +22,8 @@ _NUMBERS = re.compile(r"\d+")
 def restarted_in_vain(records: Sequence[ProcessRecord]) -> int:
     """How many like processes of one parent have ended over a missing or refused key; 0 where that may yet be well.
 
-    It may be while one that was started with the first of them still lives, and after a single end.
+    It may be after a single end, while one that was started with the first of them still lives, and while nothing has
+    taken their place: their parent is then about to end, too.
     """
     living = {(record.replica, record.pid) for record in records if record.alive}
     latest = {(record.replica, record.pid): record for record in records}
@@ -37,7 +38,8 @@ def restarted_in_vain(records: Sequence[ProcessRecord]) -> int:
         if len(lost) < 2:  # noqa: PLR2004 - once is an accident
             continue
         first_end = min(each.ended or 0.0 for each in lost)
-        if not any(each.alive and each.started < first_end for each in family):
+        before = any(each.alive and each.started < first_end for each in family)
+        if not before and any(each.started >= first_end for each in family):
             most = max(most, len(lost))
     return most
 

@@ -40,13 +40,21 @@ def test_all_workers_of_a_first_start_tell() -> None:
 @pytest.mark.parametrize(
     "records",
     [
-        [lost(7, 1, 4), lost(8, 1, 4), alive(9, 1.2)],
+        [lost(7, 1, 4), lost(8, 1, 4), alive(9, 1.2), alive(10, 4.2)],
+        [lost(7, 1, 4), lost(8, 1.1, 4.2)],
         [lost(7, 1, 4, ANSWERED), lost(8, 4.5, 8, ANSWERED)],
         [lost(7, 1, 4), lost(8, 4.5, 8, ppid=2)],
         [lost(7, 1, 4, argv=("wait.py",)), lost(8, 4.5, 8, argv=("migrate.py",))],
         [lost(7, 1, 4), alive(7, 4.1), lost(8, 4.5, 8)],
     ],
-    ids=["a sibling lives", "no trouble with the key", "of other parents", "other programs", "replaced itself"],
+    ids=[
+        "a sibling lives",
+        "their parent may end, too",
+        "no trouble with the key",
+        "of other parents",
+        "other programs",
+        "replaced itself",
+    ],
 )
 def test_what_may_yet_be_well(records: list[ProcessRecord]) -> None:
     assert restarted_in_vain(records) == 0

@@ -22,6 +22,11 @@ class Run:
         self.output, self.code, self.report = output, code, report
         self.deployments = {deployment["id"].split("/")[1]: deployment for deployment in report.get("deployments", [])}
 
+    def __add__(self, other: Run) -> Run:
+        """Both runs, as if they had been one."""
+        both = [*self.report.get("deployments", []), *other.report.get("deployments", [])]
+        return Run(self.output + other.output, self.code or other.code, {**self.report, "deployments": both})
+
 
 @pytest.fixture(scope="session")
 def run_llamakey(python_image, tmp_path_factory):

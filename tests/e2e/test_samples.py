@@ -7,27 +7,50 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "sample_images").glob("*/llamakey.toml"))
-SAMPLES = [Path(file).parent.name for file in FILES]
+SAMPLES = sorted(path.parent.name for path in (ROOT / "sample_images").glob("*/llamakey.toml"))
 BROKEN = {
     "broken_client_before_env": ["client-before-env"],
     "broken_key_missing": ["key-missing"],
     "gate_serves_anyway": ["serves-without-key"],
     "rotation_stale": ["stale-key"],
 }
+RIGHT = [sample for sample in SAMPLES if sample not in BROKEN]
+# Further starts are alike for every image: these show an app that ends with its first process, and one that lives on.
+ALL_CHECKS = {"process": RIGHT, "docker": ["model_server", "rotation"]}
 REAL_KEY = "sk-proj-" + "Zq7" * 20
 
 
 @pytest.fixture(scope="module", params=["process", pytest.param("docker", marks=pytest.mark.engine)])
 def samples(request, run_llamakey):
-    """One run over all samples in one runtime, by a tester who has a key of their own in the environment."""
-    return run_llamakey(*FILES, "--llamakey-runtime", request.param, env={"OPENAI_API_KEY": REAL_KEY})
+    """All samples in one runtime, right ones with all checks; the tester has a key of their own in the environment.
+
+    In containers the further starts of ``gate`` and ``rotation`` are made of two.
+    """
+    runtime = request.param
+
+    def run(names, *arguments):
+        files = [f"sample_images/{name}/llamakey.toml" for name in names]
+        return run_llamakey(*files, "--llamakey-runtime", runtime, *arguments, env={"OPENAI_API_KEY": REAL_KEY})
+
+    thorough = ALL_CHECKS[runtime]
+    # Two at once: what is not ready is waited for more than it computes.
+    return run(thorough, "--llamakey-checks", "all", "-n", "2") + run(set(SAMPLES) - set(thorough))
 
 
 @pytest.mark.slow
-def test_the_run_is_green_and_complete(samples):
+def test_the_runs_are_green_and_complete(samples):
     assert samples.code == 0, samples.output
     assert sorted(samples.deployments) == SAMPLES
+
+
+@pytest.mark.slow
+def test_right_samples_hold_under_all_checks(samples):
+    """Started without a key or with a wrong one none reports ready, and a new key is taken up by the next start."""
+    for sample in ALL_CHECKS[next(iter(samples.deployments.values()))["runtime"]]:
+        deployment = samples.deployments[sample]
+        assert set(deployment["checks"].values()) == {"passed"}, sample
+        assert len(deployment["checks"]) == 7, sample
+        assert deployment["findings"] == [], sample
 
 
 @pytest.mark.slow
