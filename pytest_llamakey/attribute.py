@@ -62,7 +62,9 @@ def attribute(
         for event in record.events
         if event.kind == "call"
     }
-    asked = {(replica, window.pid): window.start for replica, each in driven.items() for window in each.windows}
+    windows = [(replica, window) for replica, each in driven.items() for window in each.windows]
+    asked = {(replica, window.pid): window.start for replica, window in windows}
+    by_task = {(replica, window.pid) for replica, window in windows if window.via == "task"}
     first_asked = {
         replica: min((w.start for w in each.windows), default=float("inf")) for replica, each in driven.items()
     }
@@ -77,7 +79,7 @@ def attribute(
             owner = (tag.replica, tag.pid)
             begun = asked.get(owner, first_asked.get(tag.replica, float("inf")))
             event = told.get((tag.replica, tag.pid, tag.seq))
-        via: Via = "startup" if call.at < begun else yardstick.driven_via
+        via: Via = "startup" if call.at < begun else "task" if owner in by_task else yardstick.driven_via
         fact = _fact(call, "rollcall" if tag is not None and tag.purpose == "rollcall" else via, event, yardstick)
         if owner is None:
             strays.append(fact)

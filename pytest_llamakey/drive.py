@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_llamakey.endpoint.server import Endpoint, ReceivedCall
+    from pytest_llamakey.facts import Via
     from pytest_llamakey.probe.listener import Listener, ProcessRecord
     from pytest_llamakey.runtimes.base import Progress, RunningReplica
     from pytest_llamakey.spec.model import Request
@@ -48,6 +49,7 @@ class Window:
     pid: int
     start: float
     end: float
+    via: Via = "request"
 
 
 @dataclass(frozen=True)

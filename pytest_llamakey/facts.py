@@ -186,6 +186,7 @@ class Drive:
     requests: int = 0
     helpers: tuple[int, ...] = ()
     detail: str = ""
+    via: Literal["request", "task"] = "request"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pytest_llamakey.ready import log_tail, wait_until_ready
 from pytest_llamakey.roster import Roster, roster
 from pytest_llamakey.sources import Sources
 from pytest_llamakey.tags import Tag
+from pytest_llamakey.task_roster import is_client, merged, pools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pytest_llamakey.findings import Finding
     from pytest_llamakey.probe.listener import ProcessRecord
     from pytest_llamakey.runtimes.base import Progress, Running, RunningReplica
-    from pytest_llamakey.spec.model import Deployment, KeyDelivery
+    from pytest_llamakey.spec.model import CeleryTask, Deployment, KeyDelivery
     from pytest_llamakey.station import Station
     from pytest_llamakey.yardstick import References
 
@@ -98,12 +99,28 @@ class LiveDeployment:
         """
         started = time.monotonic()
         deployment, station = self._setting.deployment, self._setting.station
-        course = Course(deployment.requests, deployment.folder, deployment.workers, self._setting.boot)
-        for replica in self._running.replicas:
-            driver = Driver(replica, station.endpoint, station.listener, course, self._setting.progress)
-            self._driven[replica.id] = driver.run()
+        # With a task, the expected workers are those of both kinds.
+        expected = None if deployment.task else deployment.workers
+        course = Course(deployment.requests, deployment.folder, expected, self._setting.boot)
+        if deployment.requests or not deployment.task:
+            for replica in self._running.replicas:
+                driver = Driver(replica, station.endpoint, station.listener, course, self._setting.progress)
+                self._driven[replica.id] = driver.run()
+        if deployment.task:
+            self._send_tasks(deployment.task)
         self._call_the_roll()
         self._timings["observe"] = self._timings.get("observe", 0.0) + time.monotonic() - started
+
+    def _send_tasks(self, task: CeleryTask) -> None:
+        """Make every worker of a Celery pool run the deployment's task once."""
+        from pytest_llamakey.drive_tasks import TaskCourse, TaskDriver
+
+        deployment, station = self._setting.deployment, self._setting.station
+        where = str(deployment.origin("task") or deployment.id)
+        course = TaskCourse(task, where, deployment.workers, self._setting.boot)
+        replicas, progress = self._running.replicas, self._setting.progress
+        driver = TaskDriver(replicas, station.endpoint, station.listener, course, progress)
+        self._driven = driver.run({} if not deployment.requests else self._driven)
 
     def spawn(self, count: int, command: list[str] | tuple[str, ...]) -> tuple[int, ...]:
         """Start ``count`` further worker processes beside the app and return their pids once each has reported.
@@ -132,8 +149,8 @@ class LiveDeployment:
         """Everything seen so far."""
         setting, deployment = self._setting, self._setting.deployment
         station = setting.station
-        received, records = station.endpoint.calls, station.listener.processes()
-        via: Via = "task" if deployment.task else "request"
+        received, records = station.endpoint.calls, _of_the_app(station.listener.processes())
+        via: Via = "request" if deployment.requests else "task" if deployment.task else "request"
         hosts = station.hosts(deployment, setting.dial)
         ledger = attribute(received, records, self._driven, Yardstick(station.secrets, hosts, station.origin, via))
         replicas = []
@@ -271,11 +288,16 @@ class LiveDeployment:
                 return
 
     def _records(self, replica: RunningReplica) -> list[ProcessRecord]:
-        return [record for record in self._setting.station.listener.processes() if record.replica == replica.id]
+        every = _of_the_app(self._setting.station.listener.processes())
+        return [record for record in every if record.replica == replica.id]
 
     def _roster(self, replica: RunningReplica) -> Roster:
-        forked = {record.pid: record.hello.forked for record in self._records(replica) if record.hello.forked}
-        return roster(replica.census(), replica.app_port, forked)
+        records, rows, deployment = self._records(replica), replica.census(), self._setting.deployment
+        forked = {record.pid: record.hello.forked for record in records if record.hello.forked}
+        if deployment.task is None:
+            return roster(rows, replica.app_port, forked)
+        pool = pools(rows, records).roster
+        return merged(roster(rows, replica.app_port, forked), pool) if deployment.requests else pool
 
     def _live_worker(self, replica: RunningReplica, pid: int, record: ProcessRecord | None) -> LiveWorker:
         own = {replica.id}
@@ -294,6 +316,11 @@ def _as_written(way: KeyDelivery) -> str:
     """A key delivery in the words of ``llamakey.toml``."""
     variable = f":{way.variable}" if way.scheme == "dotenv" else ""
     return f"{way.scheme}:{way.target}{variable}" if way.target else way.scheme
+
+
+def _of_the_app(records: Sequence[ProcessRecord]) -> tuple[ProcessRecord, ...]:
+    """Without the process that sends tasks, which is ours."""
+    return tuple(record for record in records if not is_client(record))
 
 
 def _undriven(now: Roster) -> Driven:

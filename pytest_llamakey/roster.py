@@ -59,7 +59,7 @@ def roster(rows: Iterable[ProcessRow], port: int | None, forked: Mapping[int, tu
         holders = {row.pid for row in living if row.listens} - pooled or set(parents) - pooled
     mains: set[int] = set()
     for pid in holders:
-        mains.update(_ancestors(pid, parents))
+        mains.update(ancestors(pid, parents))
     workers = tuple(sorted((row for row in living if row.pid in holders - mains), key=lambda row: row.pid))
     above = tuple(row for row in living if row.pid in mains)
     return Roster(workers, above, tuple(row for row in living if row.pid not in holders | mains))
@@ -76,7 +76,8 @@ def still_supervised(now: Roster, before: Roster, served: Collection[int]) -> Ro
     return Roster(tuple(row for row in now.workers if row not in demoted), (*now.mains, *demoted), now.others)
 
 
-def _ancestors(pid: int, parents: Mapping[int, int]) -> set[int]:
+def ancestors(pid: int, parents: Mapping[int, int]) -> set[int]:
+    """The pids above ``pid``, as far up as ``parents`` (pid → pid of its parent) knows."""
     found: set[int] = set()
     above = parents.get(pid)
     while above is not None and above in parents and above not in found:

@@ -16,6 +16,7 @@ from pytest_llamakey.live import LiveDeployment, Setting
 from pytest_llamakey.reaper import Reaper
 from pytest_llamakey.runtimes.base import Plan, Progress, RuntimeFault
 from pytest_llamakey.runtimes.process_port import free_port
+from pytest_llamakey.runtimes.service_ports import addresses, with_ports
 from pytest_llamakey.sources import sources
 from pytest_llamakey.spec import keywords
 from pytest_llamakey.spec.model import runs_elsewhere
@@ -157,7 +158,9 @@ class Workshop:
         station.endpoint.listen_also(choice.reach.listen)
         dial = choice.reach.dial
         port = self._port(choice.deployment)
-        deployment = fill(replace(choice.deployment, port=port), port=port, endpoint=station.url(dial), url=None)
+        deployment = with_ports(replace(choice.deployment, port=port))
+        beside = addresses(deployment)
+        deployment = fill(deployment, port=port, endpoint=station.url(dial), url=None, services=beside)
         delivery = deliver(deployment, None if keyless else station.secrets.canary, station.url(dial))
         plan = Plan(
             run_id=self.run_id,

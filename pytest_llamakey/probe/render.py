@@ -32,6 +32,7 @@ PARTS = (
     "failures",
     "spawning",
     "serving",
+    "celery_pools",
     "copies",
     "rollcall",
     "commands",

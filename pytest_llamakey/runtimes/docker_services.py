@@ -53,6 +53,11 @@ def service_images(plan: Plan, images: Images) -> dict[str, str]:
     origin = deployment.origin("services")
     found = {}
     for service in deployment.services:
+        if not (service.image or service.build):
+            raise RuntimeFault(
+                f"{origin or deployment.id}: the service {service.name} has a command and no image, so it cannot be a "
+                'container; add image = "redis:7" or build = "folder".'
+            )
         alone = replace(
             deployment,
             name=service.name,

@@ -25,6 +25,7 @@ from pytest_llamakey.runtimes.process_command import Launcher
 from pytest_llamakey.runtimes.process_copy import lay, make_world
 from pytest_llamakey.runtimes.process_port import PortLock, check_free
 from pytest_llamakey.runtimes.process_replica import LOOPBACK, ProcessReplica
+from pytest_llamakey.runtimes.process_services import ProcessServices
 from pytest_llamakey.runtimes.process_tree import ProcessTree
 
 if TYPE_CHECKING:
@@ -86,12 +87,6 @@ def _runnable(deployment: Deployment) -> tuple[str, ...]:
             f"{deployment.origin('replicas') or deployment.id}: replicas = {deployment.replicas} need containers; "
             'use runtime = "docker", or replicas = 1 for the process runtime.'
         )
-    if deployment.services:
-        names = ", ".join(service.name for service in deployment.services)
-        raise RuntimeFault(
-            f"{deployment.origin('services') or deployment.id}: the services {names} are containers that the app "
-            'reaches by name, which the process runtime has not; use runtime = "docker".'
-        )
     return deployment.command
 
 
@@ -108,6 +103,7 @@ class RunningProcesses:
         self._world: World | None = None
         self._lock: PortLock | None = None
         self._replica: ProcessReplica | None = None
+        self._services = ProcessServices(plan.deployment, reaper, plan.progress)
         self._ended = False
 
     @property
@@ -126,6 +122,7 @@ class RunningProcesses:
             self._lock.acquire(plan.progress)
             check_free(deployment.port, str(deployment.origin("port") or deployment.id))
             started = time.monotonic()  # waiting for one's turn is not the app's time
+        self._services.start()
         if world is None:
             world = make_world(self.folder / "root", deployment.folder, deployment.workdir, plan.files, plan.progress)
         else:
@@ -144,8 +141,9 @@ class RunningProcesses:
 
     def how_to_end(self) -> str:
         """The shell command that ends what :meth:`keep` has left running."""
-        groups = " ".join(f"-{group}" for replica in self.replicas for group in replica.groups)
-        return f"kill -s KILL -- {groups}; rm -rf {self.folder}"
+        groups = (*(group for replica in self.replicas for group in replica.groups), *self._services.groups)
+        folders = " ".join(map(str, (self.folder, *self._services.folders)))
+        return f"kill -s KILL -- {' '.join(f'-{group}' for group in groups)}; rm -rf {folders}"
 
     def keep(self) -> str:
         """See :class:`~pytest_llamakey.runtimes.base.Running`."""
@@ -155,6 +153,7 @@ class RunningProcesses:
             for group in replica.groups:
                 self._reaper.settled("processes", str(group))
         self._reaper.settled("folder", str(self.folder))
+        self._services.keep()
         self._give_turn_on()
         return f"{self._plan.deployment.id} is kept: it lives in {self.folder}; remove with {self.how_to_end()}"
 
@@ -174,6 +173,7 @@ class RunningProcesses:
         Nothing is given by a deployment that had not come to have one.
         """
         if self._world is not None:
+            self._services.stop()
             self._settle(self._replica.end() if self._replica else True)
             self._ended = True
         return self._world
@@ -183,6 +183,7 @@ class RunningProcesses:
         if self._ended:
             return
         gone = self._replica.end() if self._replica else True
+        self._services.stop()
         removed = _remove(self.folder)
         # What could not be ended now stays with the reaper.
         self._settle(gone)

@@ -133,11 +133,16 @@ Request = HttpRequest | WebSocketRequest | CommandRequest
 
 @dataclass(frozen=True)
 class CeleryTask:
-    """The task that makes a Celery worker call the model: ``app`` as in ``celery -A``, its name, its arguments."""
+    """The task that makes a Celery worker call the model: ``app`` as in ``celery -A``, its name, its arguments.
+
+    ``queue`` is where it is sent to, ``None`` for where the app itself would send it.
+    """
 
     app: str
     name: str
     args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    queue: str | None = None
 
 
 @dataclass(frozen=True)
@@ -150,13 +155,18 @@ class Ready:
 
 @dataclass(frozen=True)
 class Service:
-    """A container that the app needs beside it, reachable by its name."""
+    """What the app needs beside it: a container reachable by its name, or in the process runtime a plain process.
+
+    ``port`` is where it listens. ``{port}`` in its ``command`` stands for that, and ``{NAME}`` for its address in the
+    ``env`` and ``command`` of the app.
+    """
 
     name: str
     image: str | None = None
     build: str | None = None
     command: tuple[str, ...] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    port: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Fills in ``{port}``, ``{endpoint}`` and ``{url}``, known only when a deployment is about to run.
+"""Fills in ``{port}``, ``{endpoint}``, ``{url}`` and ``{SERVICE}``, known only when a deployment is about to run.
 
 Only these exact tokens mean anything: JSON braces, regular expressions and any other ``{word}`` stay as they are.
 """
@@ -10,21 +10,31 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pytest_llamakey.spec.model import CommandRequest, Deployment, HttpRequest, Ready, Request, SpecError
+from pytest_llamakey.spec.model import CommandRequest, Deployment, HttpRequest, Ready, Request, Service, SpecError
 
 _TOKEN = re.compile(r"\{(port|endpoint|url)\}")
+_BRACED = re.compile(r"\{([^{}]+)\}")
 _Fill = Callable[[str], str]
 
 
-def fill(deployment: Deployment, *, port: int | None, endpoint: str, url: str | None) -> Deployment:
+def fill(
+    deployment: Deployment,
+    *,
+    port: int | None,
+    endpoint: str,
+    url: str | None,
+    services: Mapping[str, str] | None = None,
+) -> Deployment:
     """``deployment`` with its placeholders replaced in ``env`` (services' too), ``command``, ``request`` and ``ready``.
 
     ``endpoint`` is the mock's base URL without ``/v1``; ``url`` is the app's base URL, replaced in the command of a
-    request only, and left standing while it is ``None`` (it is known later than the rest).
+    request only, and left standing while it is ``None`` (it is known later than the rest). ``services`` maps the name
+    of each service that has a port to the ``host:port`` at which the app reaches it.
 
     Raises:
-        SpecError: ``{port}`` is used and ``port`` is ``None``.
+        SpecError: ``{port}`` is used and ``port`` is ``None``, or ``{NAME}`` of a service that has no port.
     """
+    deployment = _with_services(deployment, services or {})
     values = {"port": None if port is None else str(port), "endpoint": endpoint.rstrip("/")}
 
     def filler(field: str, extra: Mapping[str, str | None]) -> _Fill:
@@ -45,14 +55,50 @@ def fill(deployment: Deployment, *, port: int | None, endpoint: str, url: str | 
     def request(one: Request) -> Request:
         return _request(one, filler("request", {"url": url} if isinstance(one, CommandRequest) else {}))
 
-    env, command, ready, services = (filler(name, {}) for name in ("env", "command", "ready", "services"))
+    env, command, ready, beside = (filler(name, {}) for name in ("env", "command", "ready", "services"))
     return replace(
         deployment,
         env=_mapping(deployment.env, env),
         command=None if deployment.command is None else tuple(map(command, deployment.command)),
         requests=tuple(map(request, deployment.requests)),
         ready=deployment.ready and _ready(deployment.ready, ready),
-        services=tuple(replace(one, env=_mapping(one.env, services)) for one in deployment.services),
+        services=tuple(replace(one, env=_mapping(one.env, beside)) for one in deployment.services),
+    )
+
+
+def _with_services(deployment: Deployment, addresses: Mapping[str, str]) -> Deployment:
+    """``deployment`` with each service's own port in its ``command``, and its address in the app's."""
+    names = {service.name for service in deployment.services}
+
+    def address(field: str) -> Callable[[re.Match[str]], str]:
+        def one(match: re.Match[str]) -> str:
+            name = match[1]
+            if name in names and name not in addresses:
+                raise SpecError(
+                    f"{field} uses {{{name}}} and the service {name} has no port; add port = … to it",
+                    deployment.origin(field),
+                )
+            return addresses.get(name, match[0])
+
+        return one
+
+    def own(service: Service) -> Service:
+        port = addresses.get(service.name, "").rpartition(":")[2]
+        if service.command is None:
+            return service
+        if not port and any("{port}" in word for word in service.command):
+            raise SpecError(
+                f"the command of the service {service.name} uses {{port}} and it has no port; add port = … to it",
+                deployment.origin("services"),
+            )
+        return replace(service, command=tuple(word.replace("{port}", port) for word in service.command))
+
+    env, command = address("env"), address("command")
+    return replace(
+        deployment,
+        env=_mapping(deployment.env, lambda text: _BRACED.sub(env, text)),
+        command=deployment.command and tuple(_BRACED.sub(command, word) for word in deployment.command),
+        services=tuple(map(own, deployment.services)),
     )
 
 

@@ -114,6 +114,7 @@ UrlPath = Annotated[str, AfterValidator(_path)]
 Command = Annotated[list[str], Field(min_length=1)]
 Variables = dict[Annotated[str, AfterValidator(words.variable)], str]
 Json = Annotated[Any, AfterValidator(_json)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class HttpTable(Table):
@@ -188,15 +189,17 @@ class LogReady(Table):
 
 
 class TaskTable(Table):
-    """``task = { app = …, name = …, args = […] }``."""
+    """``task = { app = …, name = …, args = […], kwargs = { … }, queue = … }``."""
 
     app: Text
     name: Text
     args: Annotated[list[Any], AfterValidator(_json)] = []
+    kwargs: Annotated[dict[str, Any], AfterValidator(_json)] = {}
+    queue: Text | None = None
 
     def model(self) -> CeleryTask:
         """The task."""
-        return CeleryTask(self.app, self.name, tuple(self.args))
+        return CeleryTask(self.app, self.name, tuple(self.args), self.kwargs, self.queue)
 
 
 class ServiceTable(Table):
@@ -206,16 +209,20 @@ class ServiceTable(Table):
     build: Text | None = None
     command: Command | None = None
     env: Variables = {}
+    port: Port | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> ServiceTable:
-        if (self.image is None) == (self.build is None):
+        if self.image and self.build:
             raise ValueError('a service takes either image = "redis:7" or build = "folder"')
+        if not (self.image or self.build or self.command):
+            raise ValueError('a service needs image = "redis:7" or build = "folder", or a command for plain processes')
         return self
 
     def model(self, name: str) -> Service:
         """The service under ``name``."""
-        return Service(name, self.image, self.build, tuple(self.command) if self.command else None, self.env)
+        command = tuple(self.command) if self.command else None
+        return Service(name, self.image, self.build, command, self.env, self.port)
 
 
 def _request_form(value: Any) -> str | None:
@@ -271,7 +278,7 @@ class DeploymentTable(Table):
     workdir: Text | None = None
     read_only: bool | None = None
     tmpfs: list[Annotated[str, AfterValidator(_path)]] | None = None
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    port: Port | None = None
     ready: ReadyTable | None = None
     request: Annotated[list[RequestTable], Field(min_length=1), BeforeValidator(_as_list)] | None = None
     task: TaskTable | None = None

@@ -10,6 +10,8 @@ from pytest_llamakey.probe.agent.rollcall import rollcall
 from pytest_llamakey.probe.agent.sight import sight, sight_of_variable, watched
 from pytest_llamakey.probe.agent.wire import put, wire
 
+duties = {}  # type: ignore[var-annotated]  # further commands, which a process that pytest started beside the app obeys
+
 
 def on_signal(_number, _stack):
     """SIGURG: the listener has a command for us. The work is done in a thread, the app goes on at once."""
@@ -53,6 +55,8 @@ def answer(commands):
             put("snapshot", n=command["n"], **snapshot())
         elif command["do"] == "rollcall":
             put("rollcall", n=command["n"], rows=rollcall())
+        elif command["do"] in duties:
+            duties[command["do"]](command["n"])
 
 
 wire.answer = answer

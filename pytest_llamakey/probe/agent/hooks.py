@@ -4,6 +4,7 @@ import sys
 
 from pytest_llamakey.probe.agent.base import quiet, thread_id, wrap
 from pytest_llamakey.probe.agent.calls import around_async_request, around_async_send, around_request, around_send
+from pytest_llamakey.probe.agent.celery_pools import hook_billiard, hook_celery_trace, hook_celery_worker
 from pytest_llamakey.probe.agent.clients import around_init, hook_openai, watch_key
 from pytest_llamakey.probe.agent.dotenvs import hook_dotenv
 from pytest_llamakey.probe.agent.failures import hook_traceback
@@ -57,6 +58,9 @@ HOOKS = {
     "gunicorn.workers.base": hook_gunicorn,
     "socketserver": lambda module: wrap(module.BaseServer, "serve_forever", before_loop),
     "waitress.server": hook_waitress,
+    "billiard.pool": hook_billiard,
+    "celery.apps.worker": hook_celery_worker,
+    "celery.app.trace": hook_celery_trace,
 }
 
 

@@ -5,10 +5,10 @@ from pytest_llamakey.probe.agent.wire import put, wire
 
 
 @quiet
-def serves(by, port=0):
+def serves(by, port=0, **more):
     if not wire.served:
         wire.served = True
-        put("serving", by=by, port=port)
+        put("serving", by=by, port=port, **more)
 
 
 def hook_uvicorn(module):

@@ -1,0 +1,396 @@
+"""Makes every process of a Celery worker's pool run the task, each exactly once.
+
+A prefork worker's main process hands a task to a child that is not busy (Celery's default scheduling, ``-O fair``). So
+all its children are stopped, as many tasks are sent as there are children, and each is handed one, by way of a pipe
+that it will read when it is continued: then all are let go, and each runs its one task. Where that does not come out
+even, a child that was passed over is asked by itself, with the others stopped: each of those is handed one task at the
+most, which it runs afterwards.
+
+A worker whose pool has no processes (solo, threads, gevent) is sent one task. While one worker is asked, the other
+workers of the deployment are stopped, as a task may go to any of them.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.drive import AFTER_FAILURE, GENERATIONS, LATE, Driven, Window
+from pytest_llamakey.facts import Drive
+from pytest_llamakey.ready import NotReady, describe_exit, log_tail
+from pytest_llamakey.tags import Tag
+from pytest_llamakey.task_roster import Node, Pools, is_client, merged, pools
+from pytest_llamakey.task_sender import Sender
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from pytest_llamakey.endpoint.server import Endpoint, ReceivedCall
+    from pytest_llamakey.probe.listener import Event, Listener, ProcessRecord
+    from pytest_llamakey.runtimes.base import Progress, RunningReplica
+    from pytest_llamakey.spec.model import CeleryTask
+
+POLL = 0.05
+IDLE = 0.3
+"""Seconds without processor time after which a main process has handed out what it had."""
+HANDING = 5.0
+"""Seconds within which it has done so."""
+GROWING = 8.0
+"""Seconds within which ``--autoscale`` has started the children that waiting tasks ask for (it looks once a second)."""
+TAKING = 2.0
+"""Seconds within which the one child that is awake has taken a task, if that is the one it was handed to."""
+UNASKED = 1.2
+"""Seconds after which a stopped worker no longer waits at the broker for the next task (kombu asks Redis for 1 s)."""
+STABLE = 1.0
+"""Seconds for which no worker has joined, before those that are there are taken for all."""
+SHORT_OF_WORKERS = 5.0
+"""The same with fewer than are expected."""
+
+
+@dataclass(frozen=True)
+class TaskCourse:
+    """What is sent, where the user wrote that, how many workers a replica should have, and seconds for each wait."""
+
+    task: CeleryTask
+    where: str
+    expected: int | None
+    boot: float
+    answer: float = 30.0
+
+
+@dataclass
+class _Turn:
+    """One worker process or several that are asked together: what was sent since when, and what came of it."""
+
+    replica: str
+    mark: int
+    start: float = field(default_factory=time.time)
+    ids: tuple[str, ...] = ()
+
+
+class TaskDriver:
+    """Drives the Celery workers of all replicas of a deployment: a task may go to any of them."""
+
+    def __init__(
+        self,
+        replicas: Sequence[RunningReplica],
+        endpoint: Endpoint,
+        listener: Listener,
+        course: TaskCourse,
+        progress: Progress,
+    ) -> None:
+        self._replicas = {replica.id: replica for replica in replicas}
+        self._endpoint, self._listener = endpoint, listener
+        self._course, self._progress = course, progress
+        self._drives: dict[str, dict[int, Drive]] = {name: {} for name in self._replicas}
+        self._windows: dict[str, list[Window]] = {name: [] for name in self._replicas}
+        self._before: Mapping[str, Driven] = {}
+        self._most = 0
+
+    def run(self, before: Mapping[str, Driven]) -> dict[str, Driven]:
+        """Drive every worker, and add that to how the replicas were driven ``before``; nobody is left stopped.
+
+        Raises:
+            NotReady: a replica ended, or has no worker that is ready to take tasks.
+            RuntimeFault: the task cannot be sent.
+        """
+        self._before = before
+        first = last = self._settled(before)
+        sender = self._sender(first)
+        try:
+            sender.wait(self._course.boot)
+            self._most = sum(len(pool.roster.workers) for pool in first.values())
+            for _generation in range(GENERATIONS):
+                todo = self._todo(last)
+                if not todo:
+                    break
+                for number, (name, node) in enumerate(todo, 1):
+                    self._progress(f"sending tasks to worker {number} of {len(todo)} (pid {node.pid})")
+                    self._drive(sender, name, node, last)
+                last = self._renewed()
+        finally:
+            self._release()
+            sender.leave()
+        return {name: self._driven(name, first[name], last[name], before.get(name)) for name in self._replicas}
+
+    # What is there
+
+    def _settled(self, before: Mapping[str, Driven]) -> dict[str, Pools]:
+        """The pools of all replicas once each has as many workers as expected, or no more are coming."""
+        started = changed = time.monotonic()
+        seen: object = None
+        while True:
+            found = {}
+            for name, replica in self._replicas.items():
+                ended = replica.exited()
+                if ended is not None:
+                    raise NotReady(f"the app {describe_exit(ended)} while its workers were starting{log_tail(replica)}")
+                found[name] = self._pools(name)
+            now, pids = time.monotonic(), [(pool.nodes, pool.starting) for pool in found.values()]
+            if pids != seen:
+                seen, changed = pids, now
+            idle = [name for name, pool in found.items() if not pool.nodes]
+            whole = all(
+                len(merged(pool.roster, before[name].last).workers if name in before else pool.roster.workers)
+                >= (self._course.expected or 1)
+                for name, pool in found.items()
+            )
+            quiet = STABLE if whole and self._course.expected is None else 0.0 if whole else SHORT_OF_WORKERS
+            quiet = STABLE if self._scales() else quiet
+            if not idle and not any(pool.starting for pool in found.values()) and now - changed >= quiet:
+                return found
+            if now - started > self._course.boot:
+                if not idle:
+                    return found
+                raise NotReady(
+                    f"no Celery worker was ready to take tasks after {self._course.boot:.0f} s (ready is one that has "
+                    f"reached its broker){log_tail(self._replicas[idle[0]])}"
+                )
+            self._progress(f"waiting for Celery's workers to reach their broker, {now - started:.0f} s")
+            time.sleep(POLL)
+
+    def _renewed(self) -> dict[str, Pools]:
+        """The pools once every child that has run its last task (``--max-tasks-per-child``) is replaced."""
+        until = time.monotonic() + GROWING
+        while True:
+            found = {name: self._pools(name) for name in self._replicas}
+            over = {(name, pid) for name, drives in self._drives.items() for pid in drives if self._is_over(name, pid)}
+            going = any((name, pid) in over for name, pool in found.items() for pid in pool.roster.serving)
+            starting = any(pool.starting for pool in found.values())
+            fewer = sum(len(pool.roster.workers) for pool in found.values()) < self._most
+            if not over or not (going or starting or fewer) or time.monotonic() > until:
+                return found
+            time.sleep(POLL)
+
+    def _is_over(self, name: str, pid: int) -> bool:
+        """Whether a pool child has run as many tasks as it may."""
+        records = [record for record in self._records(name) if record.pid == pid]
+        limits = [event.data.get("tasks") for record in records for event in record.of_kind("serving")]
+        ran = sum(len(record.of_kind("task")) for record in records)
+        return any(isinstance(limit, int) and 0 < limit <= ran for limit in limits)
+
+    def _scales(self) -> bool:
+        """Whether a worker was started with ``--autoscale``: its children come with the tasks."""
+        return any(word.startswith("--autoscale") for record in self._records() for word in record.hello.argv)
+
+    def _records(self, replica: str | None = None) -> list[ProcessRecord]:
+        every = self._listener.processes()
+        return [r for r in every if (replica is None or r.replica == replica) and not is_client(r)]
+
+    def _pools(self, name: str) -> Pools:
+        return pools(self._replicas[name].census(), self._records(name))
+
+    def _todo(self, found: Mapping[str, Pools]) -> list[tuple[str, Node]]:
+        return [
+            (name, node)
+            for name, pool in found.items()
+            for node in pool.nodes
+            if any(pid not in self._drives[name] for pid in node.workers)
+        ]
+
+    def _sender(self, found: Mapping[str, Pools]) -> Sender:
+        name, node = next((name, node) for name, pool in found.items() for node in pool.nodes)
+        record = next(r for r in reversed(self._records(name)) if r.pid == node.pid)
+        return Sender(self._replicas[name], self._listener, self._course.task, self._course.where, record)
+
+    # One node
+
+    def _drive(self, sender: Sender, name: str, node: Node, found: Mapping[str, Pools]) -> None:
+        """Ask all workers of one node together, then each by itself that was passed over."""
+        others = _others(name, node, found)
+        turn = _Turn(name, len(self._endpoint.calls))
+        try:
+            self._hold(others)
+            children = () if node.alone else node.workers
+            self._hold({name: children})
+            wanted = 1 if node.alone else max(len(children), self._growth(name, found))
+            turn.ids = sender.send(wanted)
+            if not node.alone:
+                children = self._handed_out(name, node, wanted, children)
+        finally:
+            self._release()
+        workers = tuple(pid for pid in node.workers if node.alone) + tuple(children)
+        asked = [pid for pid in workers if pid not in self._drives[name]]
+        self._await(turn, asked)
+        nameless = any(Tag.parse(call.tag) is None for call in self._endpoint.calls[turn.mark :])
+        for pid in asked:
+            outcome = self._outcome(turn, pid, alone=node.alone)
+            if outcome.outcome == "called" or node.alone or (self._tasks(turn, pid) and not self._stray(turn)):
+                self._note(turn, pid, outcome, window=not nameless)
+            else:
+                self._note_alone(sender, name, node, pid, others)
+
+    def _growth(self, name: str, found: Mapping[str, Pools]) -> int:
+        """How many tasks make ``--autoscale`` start all the children that are expected of the only node there is."""
+        alone = sum(len(pool.nodes) for pool in found.values()) == 1
+        web = len(self._before[name].last.workers) if name in self._before else 0
+        return (self._course.expected or web) - web if alone and self._scales() else 0
+
+    def _handed_out(self, name: str, node: Node, wanted: int, children: tuple[int, ...]) -> tuple[int, ...]:
+        """Wait until the main process has handed out the tasks; children that it starts for them are stopped too."""
+        held, started = set(children), time.monotonic()
+        quiet, cpu = started, -1.0
+        while True:
+            now = time.monotonic()
+            pool = self._pools(name)
+            fresh = {pid for each in pool.nodes if each.pid == node.pid for pid in each.workers} - pool.starting - held
+            if fresh:
+                self._replicas[name].hold(fresh)
+                held |= fresh
+            row = next((row for row in pool.roster.mains if row.pid == node.pid), None)
+            if row is None:
+                return tuple(sorted(held))
+            if row.cpu != cpu or row.state == "R" or fresh:
+                cpu, quiet = row.cpu, now
+            if now - quiet >= IDLE and (len(held) >= wanted or now - started > GROWING):
+                return tuple(sorted(held))
+            if now - started > HANDING + GROWING:
+                return tuple(sorted(held))
+            time.sleep(POLL)
+
+    def _note_alone(
+        self, sender: Sender, name: str, node: Node, pid: int, others: Mapping[str, Collection[int]]
+    ) -> None:
+        """Ask one child by itself: tasks are sent until it takes one, each of the others being handed one at most."""
+        turn = _Turn(name, len(self._endpoint.calls))
+        siblings = next((each.workers for each in self._pools(name).nodes if each.pid == node.pid), node.workers)
+        try:
+            self._hold_others(others)
+            self._hold({name: [each for each in siblings if each != pid]})
+            for _try in siblings:
+                turn.ids += sender.send(1)
+                if self._took(turn, pid):
+                    break
+            self._await(turn, [pid])
+        finally:
+            self._release()
+        self._note(turn, pid, self._outcome(turn, pid, alone=True), window=True)
+
+    def _took(self, turn: _Turn, pid: int) -> bool:
+        until = time.monotonic() + TAKING
+        while time.monotonic() < until:
+            if self._tasks(turn, pid) or self._calls(turn, pid, alone=True):
+                return True
+            time.sleep(POLL)
+        return False
+
+    # What came of it
+
+    def _await(self, turn: _Turn, pids: Collection[int]) -> None:
+        """Wait until each has called, or has run its task and had time to call afterwards, or is gone."""
+        until = time.monotonic() + self._course.answer
+        patience: dict[int, float] = {}
+        alone = len(pids) == 1
+        while time.monotonic() < until:
+            living = {row.pid for row in self._replicas[turn.replica].census() if row.state != "Z"}
+            left = [pid for pid in pids if not self._calls(turn, pid, alone=alone)]
+            now = time.monotonic()
+            over = len(self._tasks(turn)) >= len(turn.ids)
+            for pid in left:
+                tasks = self._tasks(turn, pid)
+                if tasks:
+                    failed = all(task.data["error"] for task in tasks)
+                    patience.setdefault(pid, now + (AFTER_FAILURE if failed else LATE))
+                elif over:
+                    patience.setdefault(pid, now + AFTER_FAILURE)  # others have run all that was sent
+            if all(pid not in living or patience.get(pid, until) <= now for pid in left):
+                return
+            self._endpoint.wait_for_call(lambda _call: True, POLL, since=len(self._endpoint.calls))
+
+    def _outcome(self, turn: _Turn, pid: int, *, alone: bool) -> Drive:
+        tasks = self._tasks(turn, pid)
+        base = Drive("silent", seconds=time.time() - turn.start, requests=len(tasks) or len(turn.ids), via="task")
+        callers = self._calls(turn, pid, alone=alone)
+        if callers:
+            return replace(base, outcome="called", requests=max(1, len(tasks)), helpers=tuple(sorted(callers - {pid})))
+        if tasks:
+            error = str(tasks[-1].data["error"])
+            place = next((f" at {each['file']}:{each['line']}" for each in tasks[-1].data["where"]), "")
+            said = (
+                f"the task failed{place} with {error}"
+                if error
+                else f"the task ended well and made none within {LATE:g} s"
+            )
+            return replace(base, outcome="answered", detail=said)
+        if not any(row.pid == pid and row.state != "Z" for row in self._replicas[turn.replica].census()):
+            return replace(base, outcome="died", detail="it was gone after it had been sent a task")
+        return replace(base, detail=f"it ran none of the tasks that were sent within {self._course.answer:g} s")
+
+    def _note(self, turn: _Turn, pid: int, outcome: Drive, *, window: bool) -> None:
+        self._drives[turn.replica][pid] = outcome
+        if window:
+            self._windows[turn.replica].append(Window(pid, turn.start, time.time(), "task"))
+
+    def _tasks(self, turn: _Turn, pid: int | None = None) -> list[Event]:
+        """The tasks of this turn that have ended, in one process or in all of the deployment."""
+        return [
+            event
+            for record in self._records()
+            if pid is None or (record.pid, record.replica) == (pid, turn.replica)
+            for event in record.of_kind("task")
+            if event.data["id"] in turn.ids
+        ]
+
+    def _calls(self, turn: _Turn, pid: int, *, alone: bool) -> set[int]:
+        """The processes that called for this worker: itself, and where it was asked alone whoever else did."""
+        callers = set()
+        for call in self._endpoint.calls[turn.mark :]:
+            tag = Tag.parse(call.tag)
+            if tag is None:
+                callers |= {pid} if alone else set()
+            elif tag.replica == turn.replica and tag.purpose == "app":
+                callers |= {tag.pid} if tag.pid == pid or (alone and self._helps(turn.replica, tag.pid)) else set()
+        return callers
+
+    def _helps(self, replica: str, pid: int) -> bool:
+        """Whether this is a process that takes no task itself, and neither is it ours."""
+        latest = [record for record in self._listener.processes() if (record.replica, record.pid) == (replica, pid)]
+        return not any(is_client(record) or record.of_kind("serving") for record in latest)
+
+    def _stray(self, turn: _Turn) -> list[ReceivedCall]:
+        """Calls of this turn that no worker is known to have made: by a helper, or without a tag."""
+        tags = [(call, Tag.parse(call.tag)) for call in self._endpoint.calls[turn.mark :]]
+        return [
+            call
+            for call, tag in tags
+            if tag is None or (tag.replica == turn.replica and self._helps(turn.replica, tag.pid))
+        ]
+
+    # Holding
+
+    def _hold_others(self, others: Mapping[str, Collection[int]]) -> None:
+        self._hold(others)
+        if any(others.values()):
+            time.sleep(UNASKED)
+
+    def _hold(self, pids: Mapping[str, Collection[int]]) -> None:
+        for name, those in pids.items():
+            if those:
+                self._replicas[name].hold(those)
+
+    def _release(self) -> None:
+        for replica in self._replicas.values():
+            replica.release()
+
+    def _driven(self, name: str, first: Pools, last: Pools, before: Driven | None) -> Driven:
+        drives, windows = self._drives[name], tuple(self._windows[name])
+        if before is None:
+            return Driven(drives, windows, first.roster, last.roster)
+        return Driven(
+            {**before.drives, **drives},
+            (*before.windows, *windows),
+            merged(before.first, first.roster),
+            merged(before.last, last.roster),
+            before.bodies,
+        )
+
+
+def _others(name: str, node: Node, found: Mapping[str, Pools]) -> dict[str, list[int]]:
+    """What takes tasks beside ``node``: the other nodes of every replica, main processes and children."""
+    return {
+        replica: [
+            pid for each in pool.nodes if (replica, each.pid) != (name, node.pid) for pid in {each.pid, *each.workers}
+        ]
+        for replica, pool in found.items()
+    }
