@@ -197,29 +197,29 @@ class TaskDriver:
     # One node
 
     def _drive(self, sender: Sender, name: str, node: Node, found: Mapping[str, Pools]) -> None:
-        """Ask all workers of one node together, then each by itself that was passed over."""
+        """Ask all children of one node together, then each by itself that was passed over."""
         others = _others(name, node, found)
+        if node.alone:
+            self._ask_alone(sender, name, node, node.pid, others)
+            return
         turn = _Turn(name, len(self._endpoint.calls))
         try:
-            self._hold(others)
-            children = () if node.alone else node.workers
-            self._hold({name: children})
-            wanted = 1 if node.alone else max(len(children), self._growth(name, found))
+            self._hold_others(others)
+            self._hold({name: node.workers})
+            wanted = max(len(node.workers), self._growth(name, found))
             turn.ids = sender.send(wanted)
-            if not node.alone:
-                children = self._handed_out(name, node, wanted, children)
+            children = self._handed_out(name, node, wanted)
         finally:
             self._release()
-        workers = tuple(pid for pid in node.workers if node.alone) + tuple(children)
-        asked = [pid for pid in workers if pid not in self._drives[name]]
+        asked = [pid for pid in children if pid not in self._drives[name]]
         self._await(turn, asked)
         nameless = any(Tag.parse(call.tag) is None for call in self._endpoint.calls[turn.mark :])
         for pid in asked:
-            outcome = self._outcome(turn, pid, alone=node.alone)
-            if outcome.outcome == "called" or node.alone or (self._tasks(turn, pid) and not self._stray(turn)):
+            outcome = self._outcome(turn, pid, alone=False)
+            if outcome.outcome == "called" or (self._tasks(turn, pid) and not self._stray(turn)):
                 self._note(turn, pid, outcome, window=not nameless)
             else:
-                self._note_alone(sender, name, node, pid, others)
+                self._ask_alone(sender, name, node, pid, others)
 
     def _growth(self, name: str, found: Mapping[str, Pools]) -> int:
         """How many tasks make ``--autoscale`` start all the children that are expected of the only node there is."""
@@ -227,9 +227,9 @@ class TaskDriver:
         web = len(self._before[name].last.workers) if name in self._before else 0
         return (self._course.expected or web) - web if alone and self._scales() else 0
 
-    def _handed_out(self, name: str, node: Node, wanted: int, children: tuple[int, ...]) -> tuple[int, ...]:
+    def _handed_out(self, name: str, node: Node, wanted: int) -> tuple[int, ...]:
         """Wait until the main process has handed out the tasks; children that it starts for them are stopped too."""
-        held, started = set(children), time.monotonic()
+        held, started = set(node.workers), time.monotonic()
         quiet, cpu = started, -1.0
         while True:
             now = time.monotonic()
@@ -249,16 +249,17 @@ class TaskDriver:
                 return tuple(sorted(held))
             time.sleep(POLL)
 
-    def _note_alone(
+    def _ask_alone(
         self, sender: Sender, name: str, node: Node, pid: int, others: Mapping[str, Collection[int]]
     ) -> None:
-        """Ask one child by itself: tasks are sent until it takes one, each of the others being handed one at most."""
+        """Ask one worker by itself: tasks are sent until it takes one, each of the others being handed one at most."""
         turn = _Turn(name, len(self._endpoint.calls))
-        siblings = next((each.workers for each in self._pools(name).nodes if each.pid == node.pid), node.workers)
+        now = next((each.workers for each in self._pools(name).nodes if each.pid == node.pid), node.workers)
+        siblings = [each for each in now if each != pid]
         try:
             self._hold_others(others)
-            self._hold({name: [each for each in siblings if each != pid]})
-            for _try in siblings:
+            self._hold({name: siblings})
+            for _try in range(1 + len(siblings) + sum(map(len, others.values()))):
                 turn.ids += sender.send(1)
                 if self._took(turn, pid):
                     break
@@ -268,6 +269,7 @@ class TaskDriver:
         self._note(turn, pid, self._outcome(turn, pid, alone=True), window=True)
 
     def _took(self, turn: _Turn, pid: int) -> bool:
+        """Whether the worker has begun with a task, as far as that can be seen; a long one may not have called yet."""
         until = time.monotonic() + TAKING
         while time.monotonic() < until:
             if self._tasks(turn, pid) or self._calls(turn, pid, alone=True):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pytest_llamakey.probe.listener import ProcessRecord
     from pytest_llamakey.runtimes.base import ProcessRow
 
-TAKES, MAIN = "celery", "celery main"
-"""What the probe says of a process that runs tasks, and of one that has children for that."""
+ALONE, MAIN, CHILD = "celery", "celery main", "celery child"
+"""What the probe says of a worker that runs its tasks itself, of one that has children for that, and of these."""
 CLIENT = "llamakey-task-client"
 """Stands in the command line of the process that sends tasks: it is ours, and no part of the deployment."""
 _POOL = ("celery.concurrency.", "billiard.pool")
@@ -56,14 +56,14 @@ def pools(rows: Iterable[ProcessRow], records: Sequence[ProcessRecord]) -> Pools
     """The nodes among the living processes ``rows`` of a replica, by what their probes told in ``records``."""
     living = {row.pid: row for row in rows if row.state != "Z"}
     latest = {record.pid: record for record in records if record.pid in living}
-    takes = {pid for pid, record in latest.items() if TAKES in _serves(record)}
-    mains = {pid for pid, record in latest.items() if MAIN in _serves(record)}
+    alone, mains, up = (
+        {pid for pid, record in latest.items() if kind in _serves(record)} for kind in (ALONE, MAIN, CHILD)
+    )
     # A pool child that does not come up is a worker all the same, and would be missing otherwise.
-    children = {pid for pid, record in latest.items() if _is_child(record) and living[pid].ppid in mains}
-    takes = {pid for pid in takes | children if living[pid].ppid not in takes}
-    nodes = [Node(pid, tuple(sorted(p for p in takes if living[p].ppid == pid))) for pid in sorted(mains)]
-    below = {pid for node in nodes for pid in node.workers}
-    nodes += [Node(pid, (pid,)) for pid in sorted(takes - below) if not _is_child(latest[pid])]
+    children = {pid for pid in latest if (pid in up or _is_forked(latest[pid])) and living[pid].ppid in mains}
+    nodes = [Node(pid, tuple(sorted(p for p in children if living[p].ppid == pid))) for pid in sorted(mains)]
+    nodes += [Node(pid, (pid,)) for pid in sorted(alone)]
+    takes = children | alone
     parents = {pid: row.ppid for pid, row in living.items()}
     above = mains.union(*(ancestors(pid, parents) for pid in takes)) - takes
     return Pools(
@@ -73,7 +73,7 @@ def pools(rows: Iterable[ProcessRow], records: Sequence[ProcessRecord]) -> Pools
             tuple(living[pid] for pid in sorted(above)),
             tuple(row for pid, row in living.items() if pid not in takes | above),
         ),
-        frozenset(pid for pid in takes if TAKES not in _serves(latest[pid])),
+        frozenset(children - up),
     )
 
 
@@ -89,5 +89,5 @@ def _serves(record: ProcessRecord) -> set[str]:
     return {str(event.data.get("by")) for event in record.of_kind("serving")}
 
 
-def _is_child(record: ProcessRecord) -> bool:
+def _is_forked(record: ProcessRecord) -> bool:
     return any(module.startswith(_POOL) for module in record.hello.forked)

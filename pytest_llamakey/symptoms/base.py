@@ -108,9 +108,28 @@ def died(facts: Facts, process: Process) -> bool:
     return not called(process) if facts.deployment.driven else process.exit != ORDERLY
 
 
+def took_over(replica: Replica, worker: Process) -> bool:
+    """Whether it came when all were asked already, in the place of one that had called and then ended in good order.
+
+    A server may start each worker anew after so many requests or tasks (gunicorn's ``max_requests``, Celery's
+    ``--max-tasks-per-child``): each one that is asked then makes room for another that is not.
+    """
+    return worker.drive is None and any(_relieved(before, worker) for before in replica.workers)
+
+
+def _relieved(before: Process, worker: Process) -> bool:
+    ended = before.ended is not None and before.ended <= worker.started and before.exit in {"", ORDERLY}
+    return ended and called(before) and before.ppid == worker.ppid
+
+
 def seen_workers(facts: Facts) -> tuple[tuple[Replica, Process], ...]:
-    """The workers that count: all but those that ended before anything was learned from them."""
-    return tuple((r, w) for r, w in facts.workers if w.ended is None or called(w))
+    """The workers that count: all but those that ended before anything was learned from them, or were replaced."""
+    return tuple(
+        (replica, worker)
+        for replica, worker in facts.workers
+        if worker.ended is None
+        or (called(worker) and not any(_relieved(worker, after) for after in replica.workers if after.ended is None))
+    )
 
 
 def expected_workers(facts: Facts) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.symptoms.base import Symptom, all_calls, called, died, driven_calls, key_words
+from pytest_llamakey.symptoms.base import Symptom, all_calls, called, died, driven_calls, key_words, took_over
 from pytest_llamakey.symptoms.elsewhere import astray, uncalled
 from pytest_llamakey.symptoms.provider import mismatch
 
@@ -30,7 +30,9 @@ def _workers(facts: Facts) -> Iterator[Symptom]:
             yield Symptom(
                 check, "died", f"pid {worker.pid} ended during the run{_exit(worker)}", replica.id, worker.pid
             )
-        elif driven and not (called(worker) and driven_calls(facts, replica, worker)):
+        elif (
+            driven and not took_over(replica, worker) and not (called(worker) and driven_calls(facts, replica, worker))
+        ):
             yield Symptom("wire", "silent", _silence(worker), replica.id, worker.pid)
 
 
@@ -42,7 +44,7 @@ def _silence(worker: Process) -> str:
     drive = worker.drive
     if drive is None:
         return f"pid {worker.pid} was never reached by a request"
-    tries = f"{drive.requests} request{'' if drive.requests == 1 else 's'}, {drive.seconds:.1f} s"
+    tries = f"{drive.requests} {drive.via}{'' if drive.requests == 1 else 's'}, {drive.seconds:.1f} s"
     said = f"answered {drive.answer} and " if drive.answer is not None else ""
     end = f": {drive.detail}" if drive.detail else ""
     return f"pid {worker.pid} {said}made no call of the model ({tries}){end}"

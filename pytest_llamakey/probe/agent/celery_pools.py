@@ -19,7 +19,7 @@ def hook_billiard(module):
     def before_loop(original):
         def workloop(self, *args, **kwargs):
             if _PREFORK in sys.modules:
-                serves("celery", tasks=self.maxtasks or 0)
+                serves("celery child", tasks=self.maxtasks or 0)
             return original(self, *args, **kwargs)
 
         return workloop

@@ -1,0 +1,112 @@
+"""Celery with a real Redis: every kind of pool, each process of it exactly once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from process_apps import driven, run_app, workers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_llamakey.report.model import DeploymentReport
+
+pytestmark = pytest.mark.slow
+
+TASKS = """\
+import os
+
+from celery import Celery
+
+from model import complete
+
+celery = Celery("tasks", broker=os.environ["BROKER"])
+celery.conf.beat_schedule = {"tick": {"task": "tasks.tick", "schedule": 0.5}}
+
+
+@celery.task(name="tasks.ask", queue="questions")
+def ask(question, *, style="short"):
+    return complete(question + style)
+
+
+@celery.task(name="tasks.tick")
+def tick():
+    return None
+
+
+@celery.task(name="tasks.fail", queue="questions")
+def fail():
+    return {}["index"]
+"""
+CELERY = ["celery", "-A", "tasks", "worker", "-Q", "questions,celery", "--loglevel", "INFO"]
+REDIS = {"port": 6379, "command": ["redis-server", "--port", "{port}", "--save", ""]}
+
+
+@pytest.fixture
+def celery(tmp_path: Path) -> Any:
+    """Runs a Celery worker with these arguments; skips where there is no Redis, which CI has to bring."""
+    if shutil.which("redis-server") is None:
+        reason = "redis-server is not installed (tools/redis installs it on Debian, as root)"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+
+    def run(*arguments: str, files: dict[str, str] | None = None, **fields: Any) -> DeploymentReport:
+        given = {
+            "command": [*CELERY, *arguments],
+            "services": {"redis": REDIS},
+            "env": {"BROKER": "redis://{redis}/0"},
+            "task": {"app": "tasks:celery", "name": "tasks.ask", "args": ["ping"], "kwargs": {"style": "long"}},
+            **fields,
+        }
+        return run_app(tmp_path, {"tasks.py": TASKS, **(files or {})}, **given)
+
+    return run
+
+
+def test_children_that_are_replaced_after_each_task(celery):
+    report = celery("--concurrency", "2", "--max-tasks-per-child", "1", workers=2)
+    calls = driven(report)
+    assert report.seen_workers == 2
+    assert [each for each in calls if each] == [["task"]] * 4, "two children, and the two in their place"
+    assert len(calls) == 6, "the last two were not asked: that would be without end"
+
+
+def test_children_that_come_with_the_tasks(celery):
+    assert driven(celery("--autoscale", "3,1", workers=3)) == [["task"]] * 3
+
+
+def test_solo(celery):
+    assert driven(celery("--pool", "solo")) == [["task"]]
+
+
+def test_threads(celery):
+    assert driven(celery("--pool", "threads", "--concurrency", "4")) == [["task"]]
+
+
+def test_two_workers_and_a_beat_of_one_queue(celery):
+    script = "\n".join(
+        (
+            "#!/bin/sh",
+            "celery -A tasks beat &",
+            f"{' '.join(CELERY)} -n one --pool solo &",
+            f"exec {' '.join(CELERY)} -n two --concurrency 2",
+        )
+    )
+    report = celery(command=["sh", "start.sh"], files={"start.sh": script}, workers=3)
+    assert driven(report) == [["task"]] * 3
+    assert not any(" beat" in worker.command for worker in workers(report))
+
+
+def test_a_task_that_fails_before_the_call_is_named_with_its_line(celery):
+    report = celery("--pool", "solo", task={"app": "tasks", "name": "tasks.fail"})
+    (finding,) = report.findings
+    assert finding.cause == "worker-silent"
+    assert any("tasks.py:23" in line and "KeyError" in line for line in finding.evidence)
+
+
+def test_an_app_that_is_not_there_is_told(celery):
+    report = celery("--pool", "solo", task={"app": "jobs", "name": "tasks.ask"})
+    assert report.verdict == "error"
+    assert "the task's app could not be imported: builtins.ModuleNotFoundError: No module named 'jobs'" in report.error
