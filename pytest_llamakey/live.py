@@ -14,6 +14,7 @@ from pytest_llamakey.exposure import image_sightings, sightings
 from pytest_llamakey.facts import DeploymentFacts, Facts, Sighting, Via
 from pytest_llamakey.ready import log_tail, wait_until_ready
 from pytest_llamakey.roster import Roster, roster
+from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.sources import Sources
 from pytest_llamakey.tags import Tag
 from pytest_llamakey.task_roster import is_client, merged, pools
@@ -117,6 +118,10 @@ class LiveDeployment:
 
         deployment, station = self._setting.deployment, self._setting.station
         where = str(deployment.origin("task") or deployment.id)
+        if not deployment.probe:
+            raise RuntimeFault(
+                f"{where}: a task needs the probe, which tells a worker's processes apart; leave out probe = false"
+            )
         course = TaskCourse(task, where, deployment.workers, self._setting.boot)
         replicas, progress = self._running.replicas, self._setting.progress
         driver = TaskDriver(replicas, station.endpoint, station.listener, course, progress)

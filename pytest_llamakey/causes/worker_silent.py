@@ -62,6 +62,16 @@ class WorkerSilent(Cause):
         ),
         Example("never reached", app(worker(calls=(), drive=None)), True),
         Example(
+            "a task that fails before it calls",
+            app(worker(calls=(), drive=Drive("answered", requests=1, detail="the task failed", via="task"))),
+            True,
+        ),
+        Example(
+            "started anew after each task, and the last one was not asked",
+            app(worker(7, ended=2.0, exit="orderly"), worker(8, calls=(), started=2.1, drive=None)),
+            False,
+        ),
+        Example(
             "a process that serves and did not report",
             app(worker(reported=False, calls=(), clients=(), rollcall=(), drive=None), driven=False),
             True,
@@ -111,7 +121,9 @@ class WorkerSilent(Cause):
             groups.setdefault((ending, last[0].type if last else ""), []).append(trouble)
         for troubles in groups.values():
             errors = [error for trouble in troubles for error in last_error(trouble.process)]
-            request = place_of(facts.deployment.origins.get("request") or facts.deployment.origins.get("task"))
+            drive = troubles[0].process.drive
+            asked = ("task", "request") if drive and drive.via == "task" else ("request", "task")
+            request = place_of(next(filter(None, map(facts.deployment.origins.get, asked)), None))
             yield self.finding(
                 troubles,
                 where=[*(innermost(error.where) for error in errors[:1]), request],
@@ -141,6 +153,10 @@ def _fix(facts: Facts, trouble: Trouble) -> str:
         return "Mend the error that the app answers with; the request never gets as far as the model."
     if drive is not None and drive.answer is not None and drive.answer >= 400:  # noqa: PLR2004 - RFC 9110, 15.5
         return f"Mend the request in the deployment's file: the app refuses it with {drive.answer}."
+    if drive is not None and drive.via == "task" and drive.outcome == "silent":
+        return "See whether this worker takes tasks from the queue that the task is sent to (task.queue)."
     if drive is None or drive.outcome == "silent":
         return "See whether this worker accepts connections at all, and give the request the time it needs."
+    if drive.via == "task":
+        return f"Name a task that makes {facts.deployment.name} call the model, and mend what keeps this one from it."
     return f"Write a request that makes {facts.deployment.name} call the model: this one is answered without."

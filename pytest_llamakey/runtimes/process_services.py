@@ -108,11 +108,7 @@ class ProcessServices:
 
     def _start(self, service: Service) -> None:
         program = self._program(service)
-        lock = None
-        if service.port is not None:
-            lock = PortLock(service.port, self._reaper)
-            lock.acquire(self._progress)
-            check_free(service.port, f"{self._where}: the service {service.name}")
+        lock = self._turn(service.port, service.name) if service.port is not None else None
         # Not in the app's folder: what lives there counts as the app's own process.
         folder = Path(tempfile.gettempdir()).resolve() / f"llamakey-{secrets.token_hex(8)}"
         self._reaper.folder(folder)
@@ -132,6 +128,16 @@ class ProcessServices:
         tree = ProcessTree(str(folder), self._reaper.processes)
         tree.add_root(process.pid)
         self._started.append(_Started(service, folder, tree, process, lock))
+
+    def _turn(self, port: int, name: str) -> PortLock:
+        lock = PortLock(port, self._reaper)
+        lock.acquire(self._progress)
+        try:
+            check_free(port, f"{self._where}: the service {name}")
+        except RuntimeFault:
+            lock.release()
+            raise
+        return lock
 
     def _program(self, service: Service) -> str:
         if not service.command:

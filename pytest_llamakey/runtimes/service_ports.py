@@ -10,7 +10,7 @@ from pytest_llamakey.runtimes.process_port import free_port
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_llamakey.spec.model import Deployment, Service
+    from pytest_llamakey.spec.model import Deployment
 
 LOOPBACK = "127.0.0.1"
 
@@ -19,7 +19,15 @@ def with_ports(deployment: Deployment) -> Deployment:
     """``deployment`` with a free port for each service that will be a plain process and can be told its port."""
     if deployment.runtime != "process":
         return deployment
-    return replace(deployment, services=tuple(map(_with_port, deployment.services)))
+    taken, services = {deployment.port}, []
+    for service in deployment.services:
+        told = any("{port}" in word for word in service.command or ())
+        port = None if told else service.port
+        while told and (port is None or port in taken):
+            port = free_port()
+        taken.add(port)
+        services.append(replace(service, port=port))
+    return replace(deployment, services=tuple(services))
 
 
 def addresses(deployment: Deployment) -> Mapping[str, str]:
@@ -30,8 +38,3 @@ def addresses(deployment: Deployment) -> Mapping[str, str]:
         for service in deployment.services
         if service.port is not None
     }
-
-
-def _with_port(service: Service) -> Service:
-    told = any("{port}" in word for word in service.command or ())
-    return replace(service, port=free_port()) if told else service

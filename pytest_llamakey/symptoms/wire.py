@@ -11,7 +11,7 @@ from pytest_llamakey.symptoms.provider import mismatch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_llamakey.facts import Facts, Process
+    from pytest_llamakey.facts import Facts, Process, Replica
     from pytest_llamakey.spec.model import CheckName
 
 
@@ -30,10 +30,12 @@ def _workers(facts: Facts) -> Iterator[Symptom]:
             yield Symptom(
                 check, "died", f"pid {worker.pid} ended during the run{_exit(worker)}", replica.id, worker.pid
             )
-        elif (
-            driven and not took_over(replica, worker) and not (called(worker) and driven_calls(facts, replica, worker))
-        ):
+        elif driven and not took_over(replica, worker) and not _arrived(facts, replica, worker):
             yield Symptom("wire", "silent", _silence(worker), replica.id, worker.pid)
+
+
+def _arrived(facts: Facts, replica: Replica, worker: Process) -> bool:
+    return called(worker) and bool(driven_calls(facts, replica, worker))
 
 
 def _exit(worker: Process) -> str:

@@ -29,7 +29,7 @@ def complete(question):
 
 
 def run_app(folder: Path, files: Mapping[str, str], **fields: Any) -> DeploymentReport:
-    """Boot an app of these files (``model.py`` is there already), drive it, and report as ``pytest --llamakey`` does."""
+    """Boot an app of these files and ``model.py``, drive it, and report as ``pytest --llamakey`` does."""
     for name, text in {"model.py": MODEL, **files}.items():
         (folder / name).write_text(text)
     workshop = Workshop(Options("process", (), None, None, {}, 60.0, keep=False), Defaults(), folder, "test")

@@ -45,12 +45,17 @@ CELERY = ["celery", "-A", "tasks", "worker", "-Q", "questions,celery", "--loglev
 REDIS = {"port": 6379, "command": ["redis-server", "--port", "{port}", "--save", ""]}
 
 
-@pytest.fixture
-def celery(tmp_path: Path) -> Any:
-    """Runs a Celery worker with these arguments; skips where there is no Redis, which CI has to bring."""
+def need_redis() -> None:
+    """Skip where there is no Redis; CI has to bring it."""
     if shutil.which("redis-server") is None:
         reason = "redis-server is not installed (tools/redis installs it on Debian, as root)"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+
+
+@pytest.fixture
+def celery(tmp_path: Path) -> Any:
+    """Runs a Celery worker with these arguments."""
+    need_redis()
 
     def run(*arguments: str, files: dict[str, str] | None = None, **fields: Any) -> DeploymentReport:
         given = {
@@ -63,6 +68,32 @@ def celery(tmp_path: Path) -> Any:
         return run_app(tmp_path, {"tasks.py": TASKS, **(files or {})}, **given)
 
     return run
+
+
+@pytest.fixture(scope="module", params=["process", pytest.param("docker", marks=pytest.mark.engine)])
+def samples(request, run_llamakey):
+    if request.param == "process":
+        need_redis()
+    folder = "sample_images/runtimes/celery"
+    return run_llamakey(f"{folder}/right", f"{folder}/broken", "--llamakey-runtime", request.param)
+
+
+def test_web_and_worker_of_one_app(samples):
+    assert samples.code == 0, samples.output
+    right, broken = (
+        next(each for each in samples.report["deployments"] if f"/{half}/" in each["id"])
+        for half in ("right", "broken")
+    )
+    for deployment in (right, broken):
+        assert deployment["seen_workers"] == deployment["expected_workers"] == 5
+        assert deployment["outcome"] == "passed"
+    rows = [worker for worker in right["replicas"][0]["workers"] if worker["role"] == "worker"]
+    driven = [[call["via"] for call in worker["calls"] if call["via"] != "rollcall"] for worker in rows]
+    assert sorted(driven) == [["request"]] * 2 + [["task"]] * 3
+    (finding,) = broken["findings"]
+    assert (finding["cause"], finding["where"][:2]) == ("dotenv-partial", ["web.py:5", "tasks.py:10"])
+    assert len(finding["workers"]) == 3
+    assert {name for name, outcome in broken["checks"].items() if outcome == "failed"} >= {"keyed", "wire", "parity"}
 
 
 def test_children_that_are_replaced_after_each_task(celery):

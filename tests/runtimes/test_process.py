@@ -309,7 +309,11 @@ def test_an_exit_is_seen_at_once_with_its_code_and_output(start, app):
         (("bare",), {}, "neither a program nor a script with a #! line"),
         (("lost",), {}, "the interpreter that the #! line"),
         (("sleep", "1"), {"replicas": 2}, "replicas = 2 need containers"),
-        (("sleep", "1"), {"services": (Service("redis", image="redis:7"),)}, "the services redis are containers"),
+        (
+            ("sleep", "1"),
+            {"services": (Service("redis", image="redis:7"),)},
+            "the service redis is a container, which the process",
+        ),
     ],
 )
 def test_what_cannot_run_is_said_and_nothing_is_left(start, app, command, fields, said, monkeypatch, tmp_path):

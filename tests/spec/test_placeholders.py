@@ -61,6 +61,26 @@ def test_every_place_is_filled() -> None:
     assert found.services[0].env == {"A": FILLED}
 
 
+def test_services_are_told_their_port_and_the_app_their_address() -> None:
+    redis = Service("redis", command=("redis-server", "--port", "{port}"), port=6379)
+    plain = deployment(env={"URL": "redis://{redis}/0 {other}"}, command=("wait-for", "{redis}"), services=(redis,))
+    found = fill(plain, port=8000, endpoint="e", url=None, services={"redis": "127.0.0.1:4001"})
+    assert found.env == {"URL": "redis://127.0.0.1:4001/0 {other}"}
+    assert found.command == ("wait-for", "127.0.0.1:4001")
+    assert found.services[0].command == ("redis-server", "--port", "4001")
+
+
+def test_an_address_that_is_not_known() -> None:
+    plain = deployment(
+        env={"URL": "{redis}"}, services=(Service("redis", "redis:7"),), origins={"env": Origin("llamakey.toml", 4)}
+    )
+    with pytest.raises(SpecError, match=r"^llamakey.toml:4: env uses \{redis\} .* add port = "):
+        fill(plain, port=1, endpoint="e", url=None)
+    told = deployment(services=(Service("redis", command=("redis", "{port}")),))
+    with pytest.raises(SpecError, match=r"^the command of the service redis uses \{port\} .* add port = "):
+        fill(told, port=1, endpoint="e", url=None)
+
+
 def test_the_url_may_come_later() -> None:
     first = fill(deployment(requests=(CommandRequest(("{url}", "{port}")),)), port=1, endpoint="e", url=None)
     assert first.requests == (CommandRequest(("{url}", "1")),)

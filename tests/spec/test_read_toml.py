@@ -89,7 +89,7 @@ def test_every_field(tmp_path: Path) -> None:
           { websocket = "/chat", send = ["ping"], headers = { C = "d" } },
           { command = ["python", "ask.py", "{url}"] },
         ]
-        task = { app = "tasks:celery", name = "tasks.ask", args = ["ping", 1] }
+        task = { app = "tasks:celery", name = "tasks.ask", args = ["ping", 1], kwargs = { n = 2 }, queue = "llm" }
         workers = 4
         replicas = 2
         key = ["env:A_KEY", "dotenv:.env", "dotenv:conf/.env:NAME", "file:/run/secrets/key"]
@@ -127,7 +127,7 @@ def test_every_field(tmp_path: Path) -> None:
             WebSocketRequest("/chat", ("ping",), {"C": "d"}),
             CommandRequest(("python", "ask.py", "{url}")),
         ),
-        task=CeleryTask("tasks:celery", "tasks.ask", ("ping", 1)),
+        task=CeleryTask("tasks:celery", "tasks.ask", ("ping", 1), {"n": 2}, "llm"),
         workers=4,
         replicas=2,
         key=(

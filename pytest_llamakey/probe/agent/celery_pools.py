@@ -4,13 +4,14 @@ import sys
 
 from pytest_llamakey.probe.agent.base import quiet, thread_id, wrap
 from pytest_llamakey.probe.agent.clients import told
-from pytest_llamakey.probe.agent.places import where_raised
+from pytest_llamakey.probe.agent.failures import raised_in
+from pytest_llamakey.probe.agent.places import place
 from pytest_llamakey.probe.agent.serving import serves
 from pytest_llamakey.probe.agent.sight import clean
 from pytest_llamakey.probe.agent.wire import put
 
 _PREFORK = "celery.concurrency.prefork"
-_failures = {}  # type: ignore[var-annotated]  # thread → what the task that it runs failed with, and where
+_ended_by = {}  # type: ignore[var-annotated]  # thread → what the task that it runs failed with, and where
 
 
 def hook_billiard(module):
@@ -49,13 +50,13 @@ def hook_celery_trace(module):
             try:
                 return original(*args, **kwargs)
             finally:
-                ran(args, kwargs)
+                task_ended(args, kwargs)
 
         return trace
 
     def before_failure(original):
         def handle_failure(self, *args, **kwargs):
-            failed(self.retval)
+            task_failed(self.retval)
             return original(self, *args, **kwargs)
 
         return handle_failure
@@ -66,11 +67,11 @@ def hook_celery_trace(module):
 
 
 @quiet
-def failed(error):
-    _failures[thread_id()] = told(error), where_raised(error)
+def task_failed(error):
+    _ended_by[thread_id()] = told(error), [place(*frame) for frame in raised_in(error)[:-6:-1]]
 
 
 @quiet
-def ran(args, kwargs):
-    error, places = _failures.pop(thread_id(), ("", []))
+def task_ended(args, kwargs):
+    error, places = _ended_by.pop(thread_id(), ("", []))
     put("task", id=clean(args[1] if len(args) > 1 else kwargs.get("uuid"), 200), error=error, where=places)

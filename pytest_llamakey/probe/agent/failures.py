@@ -47,10 +47,10 @@ def failed(error):
         if "_llamakey_seq" in (peek(root, "__dict__") or ()):
             return  # a call's or a client's, and told as that
         before = root.__cause__ or (None if root.__suppress_context__ else root.__context__)
-        if not isinstance(before, Exception) or not _raised_in(before):
+        if not isinstance(before, Exception) or not raised_in(before):
             break
         root, steps = before, steps + 1
-    frames = _raised_in(root) or _raised_in(error)
+    frames = raised_in(root) or raised_in(error)
     once = kind_of(root), tuple(frames[-1:])
     if not frames or once in _failed:
         return
@@ -69,7 +69,7 @@ def _without_secrets(message):
     return message
 
 
-def _raised_in(error):
+def raised_in(error):
     """The app's own lines on the way to where ``error`` was raised, innermost last, as (code, line)."""
     trace, found, steps = error.__traceback__, [], 0
     while trace is not None and steps < _MOST_STEPS:
