@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.runtimes.base import DeliveredFile, RuntimeFault
@@ -32,11 +32,17 @@ INTERCEPTED = ("api.openai.com", "eu.api.openai.com", "us.api.openai.com", *PROV
 
 @dataclass(frozen=True)
 class Delivery:
-    """The complete environment and the files that go to the app; ``names`` are the variables that bear the key."""
+    """The complete environment and the files that go to the app; ``names`` are the variables that bear the key.
+
+    ``secrets`` are items of Kubernetes Secrets by ``NAME/ITEM`` (``None``: not to be there), ``mounted`` the paths at
+    which they lie for the app.
+    """
 
     environment: Mapping[str, str]
     files: tuple[DeliveredFile, ...]
     names: tuple[str, ...]
+    secrets: Mapping[str, str | None] = field(default_factory=dict)
+    mounted: tuple[str, ...] = ()
 
 
 def deliver(deployment: Deployment, key: str | None, endpoint: str) -> Delivery:
@@ -53,6 +59,8 @@ def deliver(deployment: Deployment, key: str | None, endpoint: str) -> Delivery:
             environment.setdefault(name, f"{endpoint}/v1")
     files: list[DeliveredFile] = []
     names: list[str] = []
+    secrets: dict[str, str | None] = {}
+    mounted: list[str] = []
     for way in deployment.key:
         if way.scheme == "env":
             environment.pop(way.target, None)
@@ -66,9 +74,21 @@ def deliver(deployment: Deployment, key: str | None, endpoint: str) -> Delivery:
         elif way.scheme == "file":
             files.append(DeliveredFile(way.target, (key or "").encode(), withdrawn=key is None))
         elif way.scheme == "secret":
-            where = deployment.origin("key")
-            raise RuntimeFault(
-                f"{where}: key = 'secret:{way.target}' needs a Kubernetes cluster; the {deployment.runtime} runtime "
-                "delivers keys as env:NAME, dotenv:PATH or file:PATH"
-            )
-    return Delivery(environment, tuple(files), tuple(dict.fromkeys(names)))
+            if deployment.runtime != "kubernetes":
+                raise RuntimeFault(
+                    f"{deployment.origin('key')}: key = 'secret:{way.target}' needs a Kubernetes cluster; the "
+                    f"{deployment.runtime} runtime delivers keys as env:NAME, dotenv:PATH or file:PATH"
+                )
+            secrets[way.target] = key
+            for place in _arrivals(deployment, way.target):
+                (mounted if place.startswith("/") else names).append(place)
+    return Delivery(environment, tuple(files), tuple(dict.fromkeys(names)), secrets, tuple(dict.fromkeys(mounted)))
+
+
+def _arrivals(deployment: Deployment, target: str) -> list[str]:
+    """The variables and paths as which an item of a Secret reaches the app, as its manifests say."""
+    from pytest_llamakey.spec import manifests
+
+    secret, _, item = target.partition("/")
+    uses = [use for use in manifests.read(deployment).workload.uses if use.secret == secret]
+    return list(filter(None, (use.arrives_as(item) for use in uses)))

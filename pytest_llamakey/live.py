@@ -181,7 +181,7 @@ class LiveDeployment:
                 environment=tuple(sorted(setting.delivery.environment)),
                 driven=bool(deployment.requests or deployment.task),
                 expected_workers=deployment.workers,
-                replicas=deployment.replicas,
+                replicas=deployment.replicas or max(1, len(self._running.replicas)),
                 probe=deployment.probe,
                 hosts=hosts,
                 origins={name: str(origin) for name, origin in deployment.origins.items()},

@@ -51,6 +51,11 @@ class Station:
     ) -> None:
         self.endpoint.close()
 
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The endpoint's ports on this machine, plain and TLS."""
+        return tuple(filter(None, (self.endpoint.port, self.endpoint.tls_port)))
+
     def url(self, dial: str) -> str:
         """The endpoint's base URL for an app that reaches this machine as ``dial``, without ``/v1``."""
         return f"http://{dial}:{self.endpoint.port}"
@@ -97,7 +102,8 @@ def _places(deployment: Deployment, delivery: Delivery, workdir: str) -> dict[st
         from pytest_llamakey.runtimes.process_copy import DEFAULT_WORKDIR
 
         root = workdir.removesuffix(posixpath.normpath(posixpath.join("/", deployment.workdir or DEFAULT_WORKDIR)))
-    return {
+    mounted = {path: path for path in delivery.mounted}
+    return mounted | {
         file.path: posixpath.normpath(f"{root}{file.path}" if file.path[:1] == "/" else f"{workdir}/{file.path}")
         for file in delivery.files
     }

@@ -177,6 +177,9 @@ class Workshop:
             build_args={**self.defaults.build_args, **deployment.build_args},
             after=after.running if after else None,
             boot=self.options.timeout,
+            secrets=delivery.secrets,
+            ports=station.ports,
+            listen=station.endpoint.listen_also,
         )
         read = sources(deployment, self.root, station.secrets, plan.build_args)
         running = choice.runtime.start(plan)

@@ -50,8 +50,9 @@ class AgentConfig:
     """What the agent needs to know.
 
     ``host``, ``port`` and ``tls_port`` (0: none) are the mock's as the app dials it. ``secret`` signs the frames,
-    ``salt`` the fingerprints of foreign keys (both hex, 1 to 64 bytes). ``canary`` is the delivered key, ``earlier``
-    the keys of earlier deployments, ``names`` the variables that the key is delivered in, ``files`` the delivered
+    ``salt`` the fingerprints of foreign keys (both hex, 1 to 64 bytes). ``replica`` is the replica's id, or an ``@``
+    and the path of a file in which it stands. ``canary`` is the delivered key, ``earlier`` the keys of earlier
+    deployments, ``names`` the variables that the key is delivered in, ``files`` the delivered
     files: what the user calls each, and its absolute path for the app's processes. ``providers`` and ``own_hosts`` are
     host names, or patterns such as ``*.openai.azure.com``. ``workdir`` is the app's folder, to which reported file
     names are relative. ``redirect`` sends model calls for any other host to the mock; with ``intercept`` over TLS.

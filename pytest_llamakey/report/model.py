@@ -188,7 +188,7 @@ def error_report(
         name=deployment.name,
         runtime=deployment.runtime,
         image=deployment.image or "",
-        expected_workers=None if expected is None else expected * deployment.replicas,
+        expected_workers=None if expected is None else expected * (deployment.replicas or 1),
         seen_workers=0,
         replicas=(),
         checks={name: "error" for name in ALL_CHECKS if name in checks},

@@ -83,11 +83,13 @@ class Plan:
     ``run_id`` is ``<run>-<process>``: the processes of one run (pytest-xdist's workers) share the first part.
     ``environment`` is complete: the runtime adds nothing of its own that the app could see (the process runtime adds
     the few variables of the tester that the contract allows). ``agent`` renders the probe's file for one replica id
-    and the app's folder as its processes know it; ``None`` where nothing is to be injected. ``hosts`` are provider
-    host names that must not resolve to the provider. ``may_keep``: it may be left running at the end. ``ca_pem`` is the
-    throwaway authority that the mock's TLS certificates are signed by. ``after`` is the halted deployment that this one
-    takes the place of: what outlives a redeploy in its runtime is carried over. ``boot`` is how many seconds the start
-    may take.
+    (or ``@`` and the path of a file that holds it) and the app's folder as its processes know it; ``None`` where
+    nothing is to be injected. ``hosts`` are provider host names that must not resolve to the provider. ``may_keep``: it
+    may be left running at the end. ``ca_pem`` is the throwaway authority that the mock's TLS certificates are signed
+    by. ``after`` is the halted deployment that this one takes the place of: what outlives a redeploy in its runtime is
+    carried over. ``secrets`` are items of the platform's own Secrets by ``NAME/ITEM``; ``None`` for one that is not to
+    be there. ``ports`` are the mock's on this machine, plain and TLS; ``listen`` has it serve on a further local
+    address. ``boot`` is how many seconds the start may take.
     """
 
     run_id: str
@@ -104,6 +106,9 @@ class Plan:
     build_args: Mapping[str, str] = field(default_factory=dict)
     after: Running | None = None
     boot: float = 120.0
+    secrets: Mapping[str, str | None] = field(default_factory=dict)
+    ports: tuple[int, ...] = ()
+    listen: Callable[[str], None] = lambda _address: None
 
 
 class RunningReplica(Protocol):
@@ -134,7 +139,11 @@ class RunningReplica(Protocol):
         """Send SIGURG, which the probe answers to and every other program ignores by default (signal(7))."""
 
     def exited(self) -> Exit | None:
-        """How the first process ended, or ``None`` while it lives; cheap, as it is asked every few milliseconds."""
+        """How the first process ended, or ``None`` while it lives; cheap, as it is asked every few milliseconds.
+
+        Raises:
+            NotReady: the platform never started it, and never will; in the platform's words.
+        """
 
     def logs(self) -> bytes:
         """All output so far, standard output and error together."""

@@ -152,7 +152,7 @@ class DockerRuntime:
                 running.network = before.network if before else services.network
                 jobs = [
                     pool.submit(self._start_one, client, world, running.network, belongings, former[each : each + 1])
-                    for each in range(plan.deployment.replicas)
+                    for each in range(plan.deployment.replicas or 1)
                 ]
                 running.started([job.result() for job in jobs])
                 services.check()

@@ -82,7 +82,7 @@ def _runnable(deployment: Deployment) -> tuple[str, ...]:
             f"{deployment.origin('command') or deployment.id}: the process runtime needs the command that starts the "
             'app; write it, e.g. command = ["gunicorn", "app:app", "--bind", "127.0.0.1:{port}"].'
         )
-    if deployment.replicas > 1:
+    if (deployment.replicas or 1) > 1:
         raise RuntimeFault(
             f"{deployment.origin('replicas') or deployment.id}: replicas = {deployment.replicas} need containers; "
             'use runtime = "docker", or replicas = 1 for the process runtime.'

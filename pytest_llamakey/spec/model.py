@@ -206,7 +206,8 @@ class Deployment:
     requests: tuple[Request, ...] = ()
     task: CeleryTask | None = None
     workers: int | None = None
-    replicas: int = 1
+    replicas: int | None = None
+    """How many replicas are started; ``None``: as many as the deployment's own files say, else one."""
 
     key: tuple[KeyDelivery, ...] = (KeyDelivery("env", OPENAI_KEY),)
     env: Mapping[str, str] = field(default_factory=dict)

@@ -29,6 +29,20 @@ NAMES = tuple(CONFIG.get("names", ()))
 MOCK = CONFIG.get("host", "")
 PORT = CONFIG.get("port", 0)
 TLS_PORT = CONFIG.get("tls_port", 0)
+
+
+def _name_of(replica):
+    """The replica's id: as it was told, or after an ``@`` the file in which its platform has written it."""
+    if replica[:1] != "@":
+        return replica
+    try:
+        with open_file(replica[1:], "rb") as file:
+            return file.read(256).decode("ascii", "replace").strip()
+    except OSError:
+        return replica
+
+
+REPLICA = _name_of(CONFIG.get("replica", ""))
 PATIENCE = 0.25  # seconds a connect or a send may take before the probe falls silent for good
 private = set()  # type: ignore[var-annotated]  # threads of our own rollcall: hooks let their calls pass unseen
 

@@ -2,7 +2,7 @@
 
 import os
 
-from pytest_llamakey.probe.agent.base import CONFIG, MOCK, PORT, TLS_PORT, peek, private, quiet, thread_id
+from pytest_llamakey.probe.agent.base import CONFIG, MOCK, PORT, REPLICA, TLS_PORT, peek, private, quiet, thread_id
 from pytest_llamakey.probe.agent.clients import report_error
 from pytest_llamakey.probe.agent.places import where
 from pytest_llamakey.probe.agent.sight import sight
@@ -70,7 +70,7 @@ def trusts(transport):
 
 
 def tag(seq, name):
-    return "%s/%d/%d/%s" % (CONFIG["replica"], os.getpid(), seq, name)
+    return "%s/%d/%d/%s" % (REPLICA, os.getpid(), seq, name)
 
 
 @quiet

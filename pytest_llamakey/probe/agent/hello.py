@@ -3,7 +3,7 @@
 import os
 import sys
 
-from pytest_llamakey.probe.agent.base import CONFIG, PATIENCE, SELF, clock, open_file, private, quiet
+from pytest_llamakey.probe.agent.base import CONFIG, PATIENCE, REPLICA, SELF, clock, open_file, private, quiet
 from pytest_llamakey.probe.agent.places import START, caller
 from pytest_llamakey.probe.agent.sight import clean, sight_of_variable, watched
 from pytest_llamakey.probe.agent.wire import put, wire
@@ -17,7 +17,7 @@ def hello(this):
         "ev": "hello",
         "t": _forking["child"] or clock(),
         "conn": this.conn,
-        "replica": CONFIG["replica"],
+        "replica": REPLICA,
         "pid": os.getpid(),
         "ppid": os.getppid(),
         "argv": [clean(word, 400) for word in _argv()[:64]],

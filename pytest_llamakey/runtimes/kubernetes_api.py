@@ -1,0 +1,166 @@
+"""The cluster that ``KUBECONFIG`` points at, asked from any thread: one event loop of its own around kr8s."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+import warnings
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pytest_llamakey.runtimes.base import RuntimeFault
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine, Mapping
+
+    import httpx_ws
+
+ANSWER_SECONDS = 30.0
+"""How long any one answer of the API server may take."""
+_NEEDS = (
+    "Kubernetes deployments need the package kr8s, which is not installed: pip install 'pytest-llamakey[kubernetes]'"
+)
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _CONFLICT = 401, 403, 404, 409
+_Result = TypeVar("_Result")
+
+
+class ApiFault(RuntimeFault):
+    """The API server refuses; ``status`` is its HTTP status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def absent(self) -> bool:
+        """There is no such object."""
+        return self.status == _NOT_FOUND
+
+    @property
+    def exists(self) -> bool:
+        """There is one already, or it was changed meanwhile."""
+        return self.status == _CONFLICT
+
+    @property
+    def forbidden(self) -> bool:
+        """The kubeconfig's user may not do this."""
+        return self.status == _FORBIDDEN
+
+
+class Cluster:
+    """Speaks to the API server of the kubeconfig's current context. Every method may be called in any thread."""
+
+    def __init__(self) -> None:
+        """Connect.
+
+        Raises:
+            RuntimeFault: kr8s is not installed, there is no kubeconfig, or no API server answers.
+        """
+        try:
+            import kr8s.asyncio
+        except ImportError as error:
+            raise RuntimeFault(_NEEDS) from error
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="llamakey-cluster", daemon=True)
+        self._thread.start()
+        try:
+            self._api: Any = self.run(_connected(kr8s.asyncio.api), ANSWER_SECONDS)
+        except Exception as error:
+            self.close()
+            raise RuntimeFault(
+                f"No Kubernetes cluster answers ({_in_words(error)}). Point KUBECONFIG at one, and try it with "
+                "`kubectl get pods`."
+            ) from error
+        self._api.timeout = ANSWER_SECONDS
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the kubeconfig's context."""
+        return str(self._api.namespace)
+
+    def run(self, work: Coroutine[Any, Any, _Result], seconds: float | None = None) -> _Result:
+        """The result of a coroutine on the cluster's own loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start a coroutine on the loop; what becomes of it is its own affair."""
+        asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def call(self, method: str, path: str, body: Any = None, *, kind: str = "", **params: str) -> Any:
+        """The JSON answer to one request: ``path`` as in the API's own reference, ``api/v1/namespaces/x/pods``.
+
+        Raises:
+            ApiFault: the server refuses, in its own words.
+            RuntimeFault: it does not answer.
+        """
+        text = self.text(method, path, body, kind=kind, **params)
+        return json.loads(text) if text else {}
+
+    def text(self, method: str, path: str, body: Any = None, *, kind: str = "", **params: str) -> bytes:
+        """The answer to one request as it is; raises as :meth:`call` does. ``kind`` is the content type of a patch."""
+        doing = f"{method} {path}"
+        try:
+            status, answer = self.run(self._asked(method, path, body, kind, params), 2 * ANSWER_SECONDS)
+        except Exception as error:
+            raise RuntimeFault(f"The Kubernetes API server does not answer {doing}: {_in_words(error)}.") from error
+        if status >= 400:  # noqa: PLR2004 - RFC 9110, section 15.5
+            raise ApiFault(f"Kubernetes refuses {doing}: {_message(answer)}", status)
+        return answer
+
+    async def _asked(
+        self, method: str, path: str, body: Any, kind: str, params: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        base, _, last = path.rpartition("/")
+        more: dict[str, Any] = {"params": dict(params)}
+        if body is not None:
+            more["content"] = json.dumps(body)
+        if kind:
+            more["headers"] = {"content-type": kind}
+        # kr8s opens its session anew after each 401 and 403, under the feet of all other requests: only the first
+        # is worth that, when a token has expired.
+        for insist in (False, True):
+            async with self._api.call_api(
+                method, version="", base=f"/{base}", url=last, raise_for_status=False, **more
+            ) as response:
+                status, content = response.status_code, response.content
+            if status != _UNAUTHORIZED or insist:
+                break
+            await self._api.auth.reauthenticate()
+            await self._api._create_session()  # noqa: SLF001 - kr8s has no public way to use a renewed token
+        return status, content
+
+    @contextlib.asynccontextmanager
+    async def websocket(
+        self, namespace: str, pod: str, what: str, params: Mapping[str, Any], protocol: str | None = None
+    ) -> AsyncIterator[httpx_ws.AsyncWebSocketSession]:
+        """A WebSocket to a subresource of a pod, ``exec`` or ``portforward``; on the cluster's own loop."""
+        more = {"subprotocols": (protocol,)} if protocol else {}
+        opened = self._api.open_websocket(
+            version="v1", url=f"pods/{pod}/{what}", namespace=namespace, params=dict(params), **more
+        )
+        async with opened as socket:
+            yield socket
+
+    def close(self) -> None:
+        """Hang up."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(2.0)
+
+
+async def _connected(make: Any) -> Any:
+    with warnings.catch_warnings():
+        # That kr8s does not support a server's version officially is nothing that a tester could change.
+        warnings.simplefilter("ignore")
+        return await make()
+
+
+def _message(answer: bytes) -> str:
+    try:
+        return str(json.loads(answer)["message"])
+    except (ValueError, KeyError, TypeError):
+        return answer.decode("utf-8", "replace").strip()[:500]
+
+
+def _in_words(error: BaseException) -> str:
+    return str(error).strip() or type(error).__name__

@@ -1,0 +1,323 @@
+"""Reads Kubernetes manifests: every object with its lines, the workload under test, and where its Secrets arrive."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from pytest_llamakey.spec.complete import shown
+from pytest_llamakey.spec.model import Origin, SpecError
+from pytest_llamakey.spec.nearest import hint
+from pytest_llamakey.spec.yaml_lines import YamlDocument, read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pytest_llamakey.spec.model import Deployment
+    from pytest_llamakey.spec.yaml_lines import YamlPath
+
+WORKLOADS: Mapping[str, tuple[str, ...]] = {
+    "Deployment": ("deployment", "deployments", "deploy"),
+    "StatefulSet": ("statefulset", "statefulsets", "sts"),
+    "DaemonSet": ("daemonset", "daemonsets", "ds"),
+    "Job": ("job", "jobs"),
+}
+"""The kinds of workload that can be under test, with what kubectl calls them (kubectl api-resources)."""
+KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+_SUFFIXES = (".yaml", ".yml", ".json")
+_TEMPLATE: YamlPath = ("spec", "template")
+_DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
+_KUSTOMIZE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One object of the manifests: its body as written, the file it stands in, and its lines there."""
+
+    body: Mapping[str, Any]
+    file: str
+    lines: YamlDocument | None = None
+    prefix: YamlPath = ()
+
+    @property
+    def kind(self) -> str:
+        """What it is: ``Deployment``, ``Secret`` and so on."""
+        return str(self.body.get("kind", ""))
+
+    @property
+    def name(self) -> str:
+        """``metadata.name``."""
+        return str((self.body.get("metadata") or {}).get("name", ""))
+
+    @property
+    def called(self) -> str:
+        """As kubectl calls it: ``deployment/my-app``."""
+        return f"{self.kind.lower()}/{self.name}"
+
+    def origin(self, *path: str | int) -> Origin:
+        """Where this stands in the user's file."""
+        return Origin(self.file, self.lines.line(*self.prefix, *path) if self.lines else 0)
+
+
+@dataclass(frozen=True)
+class SecretUse:
+    """One way in which a Secret's item reaches the container: in ``variable``, or as the file ``path``.
+
+    ``item`` is empty where all items come (``envFrom``, a volume without ``items``): then ``variable`` is the prefix
+    that their names get, and ``path`` the folder they lie in.
+    """
+
+    secret: str
+    item: str
+    origin: Origin
+    variable: str = ""
+    path: str = ""
+    optional: bool = False
+
+    def arrives_as(self, item: str) -> str:
+        """The variable or the path that ``item`` arrives as; empty where this brings another one."""
+        if self.item:
+            return (self.variable or self.path) if self.item == item else ""
+        return posixpath.join(self.path, item) if self.path else f"{self.variable}{item}"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The workload under test and, of its pod template, the container that the app runs in."""
+
+    resource: Resource
+    index: int
+    uses: tuple[SecretUse, ...] = field(default=(), repr=False)
+
+    @property
+    def container(self) -> Mapping[str, Any]:
+        """The app's container as written."""
+        containers: Sequence[Mapping[str, Any]] = _pod_spec(self.resource)["containers"]
+        return containers[self.index]
+
+    @property
+    def port(self) -> int | None:
+        """The only TCP port that the container names."""
+        ports = [one for one in self.container.get("ports") or () if one.get("protocol", "TCP") == "TCP"]
+        return int(ports[0]["containerPort"]) if len(ports) == 1 else None
+
+    def origin(self, *path: str | int) -> Origin:
+        """Where something of the container stands."""
+        return self.resource.origin(*_TEMPLATE, "spec", "containers", self.index, *path)
+
+
+@dataclass(frozen=True)
+class Manifests:
+    """All objects of a deployment's manifests, in the order of the files, and the workload under test."""
+
+    resources: tuple[Resource, ...]
+    workload: Workload
+
+    def secret(self, name: str) -> Resource | None:
+        """The Secret of this name, where the manifests bring one."""
+        return next((one for one in self.resources if one.kind == "Secret" and one.name == name), None)
+
+
+def read(deployment: Deployment) -> Manifests:
+    """The manifests of ``deployment``.
+
+    Raises:
+        SpecError: a file cannot be read, is no manifest, or holds no such workload; with file and line.
+    """
+    resources: list[Resource] = []
+    for name in deployment.manifests:
+        resources += _resources(deployment.folder / name, _shown(deployment, name))
+    resource = _chosen(deployment, resources)
+    index = _container(deployment, resource)
+    return Manifests(tuple(resources), Workload(resource, index, tuple(_uses(resource, index))))
+
+
+def _shown(deployment: Deployment, name: str) -> str:
+    """A manifest as people know it who started the run: from where the deployment's own file is shown."""
+    origin = deployment.origin("manifests")
+    if origin is None or deployment.source is None:
+        return shown(deployment.folder / name, Path.cwd())
+    if deployment.source == deployment.folder / name:
+        return origin.file
+    return posixpath.normpath(PurePosixPath(origin.file).parent / name)
+
+
+def _resources(path: Path, name: str) -> Iterator[Resource]:
+    if not path.is_dir():
+        yield from _parsed(_text(path, name), name)
+    elif any((path / each).is_file() for each in KUSTOMIZATIONS):
+        kustomization = next(each for each in KUSTOMIZATIONS if (path / each).is_file())
+        yield from _kustomized(path, name, f"{name}/{kustomization}")
+    else:
+        files = sorted(each for each in path.iterdir() if each.suffix in _SUFFIXES and each.is_file())
+        if not files:
+            raise SpecError("this folder holds no manifest (.yaml, .yml, .json) and no kustomization", Origin(name, 0))
+        for each in files:
+            yield from _parsed(_text(each, f"{name}/{each.name}"), f"{name}/{each.name}")
+
+
+def _text(path: Path, name: str) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise SpecError(f"cannot read the file: {error.strerror or error}", Origin(name, 0)) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise SpecError("a manifest is UTF-8 text, and this line is not", Origin(name, line)) from error
+
+
+def _parsed(text: str, name: str) -> Iterator[Resource]:
+    for document in read_yaml(text, name):
+        if not isinstance(document.value, dict) or not document.value.get("kind"):
+            raise SpecError("this is no Kubernetes object: it has no `kind`", Origin(name, document.first))
+        if document.value["kind"] == "List":
+            for index, item in enumerate(document.value.get("items") or ()):
+                yield Resource(item, name, document, ("items", index))
+        else:
+            yield Resource(document.value, name, document)
+
+
+def _kustomized(path: Path, name: str, kustomization: str) -> Iterator[Resource]:
+    """What kustomize makes of a folder, with the lines of the objects that it is made of where they are found."""
+    known = [("kustomize", "build"), ("kubectl", "kustomize")]
+    command = next((words for words in known if shutil.which(words[0])), None)
+    if command is None:
+        raise SpecError(
+            "this folder is for kustomize, and neither `kustomize` nor `kubectl` is on PATH; install one of them",
+            Origin(kustomization, 0),
+        )
+    try:
+        done = subprocess.run(
+            [*command, str(path)],
+            capture_output=True,
+            text=True,
+            timeout=_KUSTOMIZE_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SpecError(f"`{' '.join(command)}` failed: {error}", Origin(kustomization, 0)) from error
+    if done.returncode:
+        raise SpecError(f"`{' '.join(command)}` failed: {done.stderr.strip()}", Origin(kustomization, 0))
+    written = list(_written(path, name))
+    for made in _parsed(done.stdout, kustomization):
+        # Names may have got a prefix, or a suffix made of the content: the longest that it bears is meant.
+        alike = [one for one in written if one.kind == made.kind and one.name and one.name in made.name]
+        origin = max(alike, key=lambda one: len(one.name), default=None)
+        if origin is None:
+            yield Resource(made.body, kustomization)
+        else:
+            yield Resource(made.body, origin.file, origin.lines, origin.prefix)
+
+
+def _written(path: Path, name: str) -> Iterator[Resource]:
+    """The objects in the files of a kustomization's folder and of the bases beside it."""
+    base = path.parent if any(each.name == "base" for each in path.parent.iterdir()) else path
+    for folder, _, files in sorted(os.walk(base)):
+        for file in sorted(files):
+            if file.endswith(_SUFFIXES) and file not in KUSTOMIZATIONS:
+                there = Path(folder, file)
+                called = posixpath.normpath(posixpath.join(name, shown(there, path)))
+                try:
+                    yield from _parsed(_text(there, called), called)
+                except SpecError:
+                    continue  # a patch, or a file of another kind
+
+
+def _chosen(deployment: Deployment, resources: Sequence[Resource]) -> Resource:
+    known = [one for one in resources if one.kind in WORKLOADS]
+    listed = ", ".join(one.called for one in known)
+    where = deployment.origin("workload" if deployment.workload else "manifests")
+    if deployment.workload is None:
+        if len(known) == 1:
+            return known[0]
+        if not known:
+            kinds = ", ".join(WORKLOADS)
+            raise SpecError(f"the manifests hold no workload ({kinds}); name the file that does", where)
+        raise SpecError(f'which workload is under test? add workload = "{known[0].called}" (there are {listed})', where)
+    kind, _, name = deployment.workload.rpartition("/")
+    kind = kind.partition(".")[0].lower()
+    for one in known:
+        if one.name == name and (not kind or kind in WORKLOADS[one.kind]):
+            return one
+    names = [one.called for one in known]
+    advice = f"there are {listed}; {hint(deployment.workload, names)}" if names else "they hold no workload at all"
+    raise SpecError(f'the manifests hold no workload "{deployment.workload}"; {advice}', where)
+
+
+def _pod_spec(resource: Resource) -> Mapping[str, Any]:
+    spec: Mapping[str, Any] = ((resource.body.get("spec") or {}).get("template") or {}).get("spec") or {}
+    return spec
+
+
+def _container(deployment: Deployment, resource: Resource) -> int:
+    """The app's container: the one kubectl takes by default, else the one with the app's port, else the first."""
+    containers = _pod_spec(resource).get("containers") or []
+    if not containers:
+        raise SpecError(f"{resource.called} has no containers in its pod template", resource.origin(*_TEMPLATE))
+    template = resource.body["spec"]["template"]
+    named = ((template.get("metadata") or {}).get("annotations") or {}).get(_DEFAULT_CONTAINER)
+    for index, one in enumerate(containers):
+        if named and one.get("name") == named:
+            return index
+    for index, one in enumerate(containers):
+        if deployment.port and any(port.get("containerPort") == deployment.port for port in one.get("ports") or ()):
+            return index
+    return 0
+
+
+def _uses(resource: Resource, index: int) -> Iterator[SecretUse]:
+    at: YamlPath = (*_TEMPLATE, "spec", "containers", index)
+    container = _pod_spec(resource)["containers"][index]
+    for number, entry in enumerate(container.get("env") or ()):
+        ref = (entry.get("valueFrom") or {}).get("secretKeyRef")
+        if ref:
+            origin = resource.origin(*at, "env", number, "valueFrom", "secretKeyRef", "key")
+            yield SecretUse(
+                str(ref.get("name", "")),
+                str(ref.get("key", "")),
+                origin,
+                variable=str(entry.get("name", "")),
+                optional=bool(ref.get("optional")),
+            )
+    for number, entry in enumerate(container.get("envFrom") or ()):
+        ref = entry.get("secretRef")
+        if ref:
+            origin = resource.origin(*at, "envFrom", number, "secretRef", "name")
+            prefix = str(entry.get("prefix") or "")
+            yield SecretUse(str(ref.get("name", "")), "", origin, variable=prefix, optional=bool(ref.get("optional")))
+    mounts = {str(one.get("name")): one for one in container.get("volumeMounts") or ()}
+    for number, volume in enumerate(_pod_spec(resource).get("volumes") or ()):
+        mount = mounts.get(str(volume.get("name")))
+        if mount is not None:
+            yield from _mounted(resource, (*_TEMPLATE, "spec", "volumes", number), volume, mount)
+
+
+def _mounted(
+    resource: Resource, at: YamlPath, volume: Mapping[str, Any], mount: Mapping[str, Any]
+) -> Iterator[SecretUse]:
+    """The Secrets in one volume, by themselves or projected beside others."""
+    sources = [(("secret",), volume.get("secret"), "secretName")]
+    for number, source in enumerate((volume.get("projected") or {}).get("sources") or ()):
+        sources.append((("projected", "sources", number, "secret"), source.get("secret"), "name"))  # type: ignore[arg-type]
+    folder, sub = str(mount.get("mountPath", "")), str(mount.get("subPath") or "")
+    for path, secret, field_name in sources:
+        if not secret:
+            continue
+        name, optional = str(secret.get(field_name, "")), bool(secret.get("optional"))
+        items = secret.get("items") or ()
+        if not items:
+            where = folder if not sub else ""
+            origin = resource.origin(*at, *path, field_name)
+            yield SecretUse(name, sub, origin, path=where or folder, optional=optional)
+        for number, item in enumerate(items):
+            file = str(item.get("path", ""))
+            if not sub or file == sub:
+                origin = resource.origin(*at, *path, "items", number, "key")
+                there = folder if sub else posixpath.join(folder, file)
+                yield SecretUse(name, str(item.get("key", "")), origin, path=there, optional=optional)
