@@ -230,11 +230,25 @@ class Process:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Why the platform would not start a replica: the reason's name, its words, and the line that asks for the missing.
+
+    ``secret`` is the ``NAME/ITEM`` (or ``NAME``) that the key was to come from, where that is what is missing.
+    """
+
+    reason: str
+    words: str = ""
+    place: Place | None = None
+    secret: str = ""
+
+
+@dataclass(frozen=True)
 class Replica:
     """One container or pod, or the process tree of the process runtime."""
 
     id: str
     processes: tuple[Process, ...] = ()
+    refusal: Refusal | None = None
 
     @property
     def workers(self) -> tuple[Process, ...]:

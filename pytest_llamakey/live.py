@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from pytest_llamakey.attribute import Yardstick, attribute
 from pytest_llamakey.drive import Course, Driven, Driver
 from pytest_llamakey.exposure import image_sightings, sightings
 from pytest_llamakey.facts import DeploymentFacts, Facts, Sighting, Via
-from pytest_llamakey.ready import log_tail, wait_until_ready
+from pytest_llamakey.ready import NotReady, log_tail, wait_until_ready
 from pytest_llamakey.roster import Roster, roster
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.sources import Sources
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pytest_llamakey.delivery import Delivery
     from pytest_llamakey.endpoint.server import ReceivedCall
+    from pytest_llamakey.facts import Refusal
     from pytest_llamakey.findings import Finding
     from pytest_llamakey.probe.listener import ProcessRecord
     from pytest_llamakey.runtimes.base import Progress, Running, RunningReplica
@@ -73,6 +74,7 @@ class LiveDeployment:
         self._running, self._setting = running, setting
         self._driven: dict[str, Driven] = {}
         self._timings: dict[str, float] = dict(running.timings)
+        self._refusals: dict[str, Refusal] = {}
         self._spawned: set[tuple[str, int]] = set()
 
     def wait_until_ready(self, seconds: float | None = None, hopeless: Callable[[], str] = str) -> None:
@@ -86,9 +88,14 @@ class LiveDeployment:
         try:
             for replica in self._running.replicas:
                 left = boot - (time.monotonic() - started)
-                wait_until_ready(
-                    replica, self._setting.deployment, max(left, 0.0), self._setting.progress, hopeless=hopeless
-                )
+                try:
+                    wait_until_ready(
+                        replica, self._setting.deployment, max(left, 0.0), self._setting.progress, hopeless=hopeless
+                    )
+                except NotReady as fault:
+                    if fault.refusal is not None:
+                        self._refusals[replica.id] = fault.refusal
+                    raise
         finally:
             self._timings["ready"] = time.monotonic() - started
 
@@ -166,7 +173,8 @@ class LiveDeployment:
             own = tuple(record for record in records if record.replica == replica.id)
             tail = log_tail(replica, KEPT_LINES)
             recorded = observe.Recorded(replica.id, own, driven, setting.delivery.names, tail)
-            replicas.append(observe.replica_facts(recorded, ledger.of(replica.id)))
+            seen_of_it = observe.replica_facts(recorded, ledger.of(replica.id))
+            replicas.append(replace(seen_of_it, refusal=self._refusals.get(replica.id)))
             seen.extend(sightings(station.secrets.canary, replica.id, log, driven.bodies))
         contents = self._running.contents(station.secrets)
         if contents is not None:

@@ -13,6 +13,7 @@ from pytest_llamakey.runtimes.base import Exit, RuntimeFault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytest_llamakey.facts import Refusal
     from pytest_llamakey.runtimes.base import Progress, RunningReplica
     from pytest_llamakey.spec.model import Deployment, Ready
 
@@ -24,12 +25,14 @@ LOG_LINES = 20
 class NotReady(RuntimeFault):
     """The deployment did not become ready: what was awaited, for how long, and what the app said last.
 
-    ``ending`` is how it ended, or what was seen last, in a clause that goes on after "it".
+    ``ending`` is how it ended, or what was seen last, in a clause that goes on after "it". ``refusal`` is why the
+    platform would not even start it.
     """
 
-    def __init__(self, message: str, ending: str = "") -> None:
+    def __init__(self, message: str, ending: str = "", refusal: Refusal | None = None) -> None:
         super().__init__(message)
         self.ending = ending
+        self.refusal = refusal
 
 
 def wait_until_ready(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 RUNTIMES: Mapping[str, str] = {
     "docker": "pytest_llamakey.runtimes.docker:DockerRuntime",
+    "kubernetes": "pytest_llamakey.runtimes.kubernetes:KubernetesRuntime",
     "process": "pytest_llamakey.runtimes.process:ProcessRuntime",
     "compose": "pytest_llamakey.runtimes.compose:ComposeRuntime",
 }
@@ -74,6 +75,9 @@ class Workshop:
     def close(self) -> None:
         """End and remove everything that is still there."""
         self._references.close()
+        for runtime in self._runtimes.values():
+            # What a cluster removes takes its time; the other runtimes have nothing on its way out.
+            getattr(runtime, "close", lambda: None)()
         self._reaper.close()
 
     def choose(self, deployment: Deployment) -> Choice:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from pytest_llamakey.reaper import Reaper
 
+OWN_REPOSITORY = "pytest-llamakey"
+"""Images that have to have a name are given one here, with the beginning of their id as the tag."""
 BUILD_LABEL = "org.pytest-llamakey.build"
 """On every image built here; its value says of which Dockerfile, so that outdated ones of the same can go."""
 SILENCE_SECONDS = 1800
@@ -145,9 +147,11 @@ class Images:
         # Tidying up decides nothing: an image in use, or gone already, stays as it is.
         with contextlib.suppress(APIError):
             for older in self._client.images.list(filters={"label": f"{BUILD_LABEL}={label}"}):
-                if older.id not in ours and not older.tags:
-                    with contextlib.suppress(APIError):
-                        self._client.images.remove(str(older.id))
+                names = [name for name in older.tags if name.startswith(f"{OWN_REPOSITORY}:")]
+                if older.id not in ours and names == older.tags:
+                    for name in names or [str(older.id)]:
+                        with contextlib.suppress(APIError):
+                            self._client.images.remove(name)
 
 
 class EngineBuild:

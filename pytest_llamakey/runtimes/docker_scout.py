@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError
 
+from pytest_llamakey.runtimes import package_folders
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.runtimes.docker_contents import SUSPECTS, KeyedLine, idle_container, keyed_lines, read_files
 from pytest_llamakey.runtimes.docker_engine import ANSWER_SECONDS, engine_words
@@ -31,16 +32,9 @@ _MARK = "llamakey-scout:"
 _CACHE_FORMAT = "scout-2"
 _CACHE_FILES = 200
 _SCRIPT = f"""{SUSPECTS}
-import json, os, site, sys
-found = []
-for folder, names, _ in os.walk("/"):
-    if folder == "/":
-        names[:] = [n for n in names if n not in ("proc", "sys", "dev")]
-    found += [os.path.join(folder, n) for n in names if n in ("site-packages", "dist-packages")]
-own = [p for p in getattr(site, "getsitepackages", list)() if os.path.isabs(p)]
-found += [p for p in own if os.path.isdir(p)] or own[:1]
-real = sorted(set(os.path.realpath(p) for p in found))
-print({_MARK!r} + json.dumps([sys.executable, real, suspects(sys.argv[1])]))
+{package_folders.SOURCE}
+import json, sys
+print({_MARK!r} + json.dumps([sys.executable, package_folders(), suspects(sys.argv[1])]))
 """
 
 

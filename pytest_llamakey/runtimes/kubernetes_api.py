@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pytest_llamakey.runtimes.base import RuntimeFault
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
     import httpx_ws
 
@@ -83,9 +83,9 @@ class Cluster:
         """The result of a coroutine on the cluster's own loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
 
-    def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Start a coroutine on the loop; what becomes of it is its own affair."""
-        asyncio.run_coroutine_threadsafe(work, self._loop)
+    def call_soon(self, do: Callable[[], object]) -> None:
+        """Have the loop call ``do``; what becomes of it is its own affair."""
+        self._loop.call_soon_threadsafe(do)
 
     def call(self, method: str, path: str, body: Any = None, *, kind: str = "", **params: str) -> Any:
         """The JSON answer to one request: ``path`` as in the API's own reference, ``api/v1/namespaces/x/pods``.

@@ -38,9 +38,9 @@ COMPOSE_OVERRIDES = (
 """The first of these goes over it (docs.docker.com/compose/how-tos/multiple-compose-files/merge)."""
 
 RUNTIMES_OF: Mapping[str, tuple[RuntimeName, ...]] = {
-    "build": ("docker", "systemd"),
-    "dockerfile": ("docker", "systemd"),
-    "image": ("docker", "systemd"),
+    "build": ("docker", "systemd", "kubernetes"),
+    "dockerfile": ("docker", "systemd", "kubernetes"),
+    "image": ("docker", "systemd", "kubernetes"),
     "compose": ("compose",),
     "service": ("compose",),
     "services": ("docker", "process", "systemd"),
@@ -191,7 +191,7 @@ class _Completion:
             self.values.setdefault("build", ".")
         elif runtime == "systemd" and there:
             self.values["build"] = "."
-        if not there or runtime not in {"docker", "systemd", "process"}:
+        if not there or (runtime not in {"docker", "systemd", "process"} and not asked):
             return None
         return dockerfile_facts.read(path, shown=shown(path, self.given.root), build_args=self.defaults.build_args)
 
@@ -220,7 +220,8 @@ class _Completion:
             raise self._mistake('runtime "systemd" needs the unit under test; add unit = "app.service"', "runtime")
 
     def _exists(self, name: str, path: str) -> None:
-        if not (self.folder / path).is_file():
+        there = self.folder / path
+        if not (there.is_file() or (name == "manifests" and there.is_dir())):
             raise self._mistake(f"{name}: there is no file at {shown(self.folder / path, self.given.root)}", name)
 
     def _composed(self) -> compose.Service:

@@ -1,0 +1,158 @@
+"""Throwaway namespaces: made for one deployment, marked with who lives in them, and gone at the end.
+
+What a run that was killed has left is removed by the next one. Whether its owner still lives is seen directly on the
+same machine, and elsewhere by a sign of life that every run gives while it lasts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import socket
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.runtimes.kubernetes_api import ApiFault
+from pytest_llamakey.runtimes.kubernetes_patch import RUN_LABEL
+
+if TYPE_CHECKING:
+    from pytest_llamakey.runtimes.kubernetes_api import Cluster
+
+OWNER = "org.pytest-llamakey.owner"
+ALIVE = "org.pytest-llamakey.alive"
+BEAT_SECONDS = 60.0
+FORGOTTEN = timedelta(minutes=15)
+"""A run on another machine that has given no sign of life for so long is over."""
+GONE_SECONDS = 90.0
+_POLL = 0.2
+_MERGE = "application/merge-patch+json"
+_PATH = "api/v1/namespaces"
+
+
+class Namespaces:
+    """The namespaces of one pytest process. Thread-safe."""
+
+    def __init__(self, cluster: Cluster, run_id: str) -> None:
+        self._cluster, self._run_id = cluster, run_id
+        self._numbers = itertools.count(1)
+        self._open: dict[str, None] = {}
+        self._ending: dict[str, None] = {}
+        self._closed = threading.Event()
+        self._beat: threading.Thread | None = None
+
+    def make(self) -> str:
+        """A fresh namespace.
+
+        Raises:
+            RuntimeFault: the cluster does not let us make one.
+        """
+        name = f"llamakey-{self._run_id}-{next(self._numbers)}"
+        metadata = {
+            "name": name,
+            "labels": {RUN_LABEL: self._run_id},
+            "annotations": {OWNER: json.dumps(_owner()), ALIVE: _now()},
+        }
+        self._open[name] = None
+        try:
+            self._cluster.call("POST", _PATH, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        except ApiFault as fault:
+            self._open.pop(name)
+            if not fault.forbidden:
+                raise
+            raise RuntimeFault(
+                f"{fault}\nA throwaway namespace is made for each deployment: let the kubeconfig's user make and "
+                "delete namespaces (docs/kubernetes.md has the rules)."
+            ) from fault
+        if self._beat is None:
+            self._beat = threading.Thread(target=self._live, name="llamakey-namespaces", daemon=True)
+            self._beat.start()
+        return name
+
+    def remove(self, name: str) -> None:
+        """Have a namespace removed with all that is in it; :meth:`close` waits until it is gone. Never raises."""
+        self._open.pop(name, None)
+        self._ending[name] = None
+        with contextlib.suppress(RuntimeFault):
+            self._cluster.call("DELETE", f"{_PATH}/{name}")
+        with contextlib.suppress(RuntimeFault):
+            # Nobody waits for the good end of what is thrown away, and a namespace stays until its pods are gone.
+            self._cluster.call("DELETE", f"{_PATH}/{name}/pods", {"gracePeriodSeconds": 1})
+
+    def leave(self, name: str) -> None:
+        """The namespace is kept: nobody removes it from now on."""
+        self._open.pop(name, None)
+        self._cluster.call("PATCH", f"{_PATH}/{name}", {"metadata": {"labels": {RUN_LABEL: None}}}, kind=_MERGE)
+
+    def sweep(self) -> None:
+        """Remove what runs have left that are over. Never raises: a user who may not list namespaces has none."""
+        with contextlib.suppress(RuntimeFault):
+            found = self._cluster.call("GET", _PATH, labelSelector=RUN_LABEL)["items"]
+            for metadata in (one["metadata"] for one in found):
+                if metadata["labels"][RUN_LABEL] != self._run_id and _abandoned(metadata):
+                    self.remove(metadata["name"])
+
+    def close(self) -> None:
+        """Remove what is left, and wait until all of it is gone, at most :data:`GONE_SECONDS`."""
+        self._closed.set()
+        for name in tuple(self._open):
+            self.remove(name)
+        until = time.monotonic() + GONE_SECONDS
+        for name in tuple(self._ending):
+            while self._is_there(name) and time.monotonic() < until:
+                time.sleep(_POLL)
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            self._cluster.call("GET", f"{_PATH}/{name}")
+        except ApiFault as fault:
+            return not fault.absent
+        except RuntimeFault:
+            return False  # nobody answers (any more)
+        return True
+
+    def _live(self) -> None:
+        while not self._closed.wait(BEAT_SECONDS):
+            for name in tuple(self._open):
+                with contextlib.suppress(RuntimeFault):
+                    body = {"metadata": {"annotations": {ALIVE: _now()}}}
+                    self._cluster.call("PATCH", f"{_PATH}/{name}", body, kind=_MERGE)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _here() -> str:
+    """Names this machine, or the container that we are in, as far as its process ids reach."""
+    parts = [socket.gethostname()]
+    with contextlib.suppress(OSError):  # not on Linux
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
+        parts.append(str(Path("/proc/self/ns/pid").stat().st_ino))
+    return "/".join(parts)
+
+
+def _owner() -> dict[str, Any]:
+    return {"host": _here(), "pid": os.getpid(), "started": psutil.Process().create_time()}
+
+
+def _abandoned(metadata: dict[str, Any]) -> bool:
+    annotations = metadata.get("annotations") or {}
+    try:
+        owner = json.loads(annotations.get(OWNER, ""))
+        seen = datetime.fromisoformat(annotations.get(ALIVE, ""))
+    except ValueError:
+        return False  # not as we leave them
+    if owner.get("host") != _here():
+        return datetime.now(timezone.utc) - seen > FORGOTTEN
+    try:
+        return bool(abs(psutil.Process(owner["pid"]).create_time() - owner["started"]) > 1.0)
+    except psutil.Error:
+        return True
