@@ -34,15 +34,15 @@ INTERCEPTED = ("api.openai.com", "eu.api.openai.com", "us.api.openai.com", *PROV
 class Delivery:
     """The complete environment and the files that go to the app; ``names`` are the variables that bear the key.
 
-    ``secrets`` are items of Kubernetes Secrets by ``NAME/ITEM`` (``None``: not to be there), ``mounted`` the paths at
-    which they lie for the app.
+    ``secrets`` are items of Kubernetes Secrets by ``NAME/ITEM`` (``None``: not to be there); ``arrivals`` is what they
+    come to the app as, in the words of other deliveries (``env:NAME``, ``file:PATH``).
     """
 
     environment: Mapping[str, str]
     files: tuple[DeliveredFile, ...]
     names: tuple[str, ...]
     secrets: Mapping[str, str | None] = field(default_factory=dict)
-    mounted: tuple[str, ...] = ()
+    arrivals: tuple[str, ...] = ()
 
 
 def deliver(deployment: Deployment, key: str | None, endpoint: str) -> Delivery:
@@ -60,7 +60,7 @@ def deliver(deployment: Deployment, key: str | None, endpoint: str) -> Delivery:
     files: list[DeliveredFile] = []
     names: list[str] = []
     secrets: dict[str, str | None] = {}
-    mounted: list[str] = []
+    arrivals: list[str] = []
     for way in deployment.key:
         if way.scheme == "env":
             environment.pop(way.target, None)
@@ -80,15 +80,16 @@ def deliver(deployment: Deployment, key: str | None, endpoint: str) -> Delivery:
                     f"{deployment.runtime} runtime delivers keys as env:NAME, dotenv:PATH or file:PATH"
                 )
             secrets[way.target] = key
-            for place in _arrivals(deployment, way.target):
-                (mounted if place.startswith("/") else names).append(place)
-    return Delivery(environment, tuple(files), tuple(dict.fromkeys(names)), secrets, tuple(dict.fromkeys(mounted)))
+            arrivals += _arrivals(deployment, way.target)
+    names += [arrival.removeprefix("env:") for arrival in arrivals if arrival.startswith("env:")]
+    return Delivery(environment, tuple(files), tuple(dict.fromkeys(names)), secrets, tuple(dict.fromkeys(arrivals)))
 
 
 def _arrivals(deployment: Deployment, target: str) -> list[str]:
-    """The variables and paths as which an item of a Secret reaches the app, as its manifests say."""
+    """What an item of a Secret reaches the app as, by its manifests."""
     from pytest_llamakey.spec import manifests
 
     secret, _, item = target.partition("/")
     uses = [use for use in manifests.read(deployment).workload.uses if use.secret == secret]
-    return list(filter(None, (use.arrives_as(item) for use in uses)))
+    places = filter(None, (use.arrives_as(item) for use in uses))
+    return [f"{'file' if place.startswith('/') else 'env'}:{place}" for place in places]

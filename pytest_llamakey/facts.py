@@ -19,7 +19,20 @@ KeyState = Literal["match", "missing", "empty", "mangled", "different"]
 Role = Literal["main", "worker", "helper"]
 Via = Literal["startup", "request", "task", "rollcall"]
 FileState = Literal["readable", "unreadable", "absent"]
-Instruction = Literal["env", "arg", "copy", "run", "secret-mount", "ignored", "user", "command", "script", "service"]
+Instruction = Literal[
+    "env",
+    "arg",
+    "copy",
+    "run",
+    "secret-mount",
+    "ignored",
+    "user",
+    "command",
+    "script",
+    "service",
+    "container",
+    "secret-ref",
+]
 DriveOutcome = Literal["called", "answered", "silent", "died", "skipped"]
 
 
@@ -273,7 +286,9 @@ class SourceLine:
     value where it is a literal. ``copy``, ``ignored`` and ``secret-mount``: ``name`` is the path, pattern or id.
     ``script`` is a line of a shell script that starts the app: ``name`` is the variable it sets or removes, empty for
     a launcher. ``run`` is a build step in which ``key`` stands word for word. ``service`` is where a compose file
-    defines the service ``name``. Keys in the place's text are masked.
+    defines the service ``name``, ``container`` the same of a pod's manifest. ``secret-ref`` is where such a container
+    asks for an item of a Secret: ``interpolates`` says which (``NAME/ITEM``; ``NAME`` for all), ``name`` is the
+    variable or path it becomes. Keys in the place's text are masked.
     """
 
     kind: Instruction

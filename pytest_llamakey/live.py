@@ -185,7 +185,7 @@ class LiveDeployment:
                 name=deployment.name,
                 runtime=deployment.runtime,
                 image=self._running.image,
-                delivered=tuple(map(_as_written, deployment.key)),
+                delivered=(*map(_as_written, deployment.key), *setting.delivery.arrivals),
                 environment=tuple(sorted(setting.delivery.environment)),
                 driven=bool(deployment.requests or deployment.task),
                 expected_workers=deployment.workers,

@@ -79,10 +79,30 @@ def _of_compose(deployment: Deployment, root: Path, secrets: Secrets, build_args
     return Sources((*below.lines, *own), below.build_args)
 
 
+def _of_manifests(deployment: Deployment, root: Path, secrets: Secrets, build_args: Mapping[str, str]) -> Sources:
+    from pytest_llamakey.spec import manifests
+
+    workload = manifests.read(deployment).workload
+    lines = [
+        SourceLine(
+            "secret-ref",
+            Place(use.origin.file, use.origin.line, use.text),
+            use.variable or use.path,
+            interpolates=(f"{use.secret}/{use.item}".rstrip("/"),),
+        )
+        for use in workload.uses
+    ]
+    origin = workload.origin("name")
+    lines.append(SourceLine("container", Place(origin.file, origin.line), str(workload.container.get("name", ""))))
+    below = _of_image(deployment, root, secrets, build_args)
+    return Sources((*below.lines, *lines), below.build_args)
+
+
 _READERS: Mapping[str, Callable[[Deployment, Path, Secrets, Mapping[str, str]], Sources]] = {
     "docker": _of_image,
     "process": _of_process,
     "compose": _of_compose,
+    "kubernetes": _of_manifests,
 }
 
 

@@ -102,7 +102,8 @@ def _places(deployment: Deployment, delivery: Delivery, workdir: str) -> dict[st
         from pytest_llamakey.runtimes.process_copy import DEFAULT_WORKDIR
 
         root = workdir.removesuffix(posixpath.normpath(posixpath.join("/", deployment.workdir or DEFAULT_WORKDIR)))
-    mounted = {path: path for path in delivery.mounted}
+    paths = [way.removeprefix("file:") for way in delivery.arrivals if way.startswith("file:")]
+    mounted = {path: path for path in paths}
     return mounted | {
         file.path: posixpath.normpath(f"{root}{file.path}" if file.path[:1] == "/" else f"{workdir}/{file.path}")
         for file in delivery.files

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pytest_llamakey.facts import Facts, Place, Process, Replica
     from pytest_llamakey.findings import Finding
 
-_SETS_VARIABLES = frozenset({"docker", "process"})
+_SETS_VARIABLES = frozenset({"docker", "process", "kubernetes"})
 """Runtimes in which a variable that is delivered is set for the first process, whatever the app's files say."""
 _LAUNCHER = re.compile(r"\b(env -i|env --ignore|su|sudo|runuser|gosu|setpriv|cron|crond|supervisord|systemd|\S+\.sh)\b")
 
@@ -193,7 +193,7 @@ def _loss(facts: Facts, replica: Replica, process: Process) -> _Loss | None:
         return None
     given = [way.partition(":")[2] for way in facts.deployment.delivered if way.startswith("env:")]
     if parent is None and given and facts.deployment.runtime in _SETS_VARIABLES and child.reported:
-        first = "the container" if facts.deployment.runtime == "docker" else "the command's environment"
+        first = "the command's environment" if facts.deployment.runtime == "process" else "the container"
         return _Loss(first, given[0], child.started, child.pid, program(child), child)
     return None
 

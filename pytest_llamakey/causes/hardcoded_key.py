@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _LINE = at("config.py:3", 'KEY = "sk-…0a1b2c3d"')[0]
 _LITERAL: dict[str, Any] = {"calls": (call(FOREIGN),), "rollcall": (roll(FOREIGN),)}
 _DEFAULT = 'OpenAI(api_key=os.getenv("OPENAI_API_KEY", "changeme"))'
-_SETS_VARIABLES = frozenset({"docker", "process"})
+_SETS_VARIABLES = frozenset({"docker", "process", "kubernetes"})
 
 
 class HardcodedKey(Cause):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.causes.base import (
@@ -14,6 +15,7 @@ from pytest_llamakey.causes.base import (
     moment,
     place_of,
     raised,
+    unique,
 )
 from pytest_llamakey.causes.recorded import (
     EMPTY,
@@ -34,17 +36,18 @@ from pytest_llamakey.causes.recorded import (
 )
 from pytest_llamakey.causes.trail import given, is_key, key_like
 from pytest_llamakey.causes.uses import bereft, once
-from pytest_llamakey.facts import Failure
+from pytest_llamakey.facts import Failure, Refusal, Replica
+from pytest_llamakey.findings import Finding
 from pytest_llamakey.symptoms.lookups import about_key, files_missed, lookups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pytest_llamakey.causes.uses import Use
-    from pytest_llamakey.facts import Facts, Place, Process, Replica
-    from pytest_llamakey.findings import Finding
+    from pytest_llamakey.facts import Facts, Place, Process, SourceLine
 
 _NO_FILE = Failure(1.0, "builtins.FileNotFoundError", "[Errno 2] No such file: '/run/secrets/openai'", at("env.py:4"))
+_NO_ITEM = Refusal("CreateContainerConfigError", "couldn't find key", at("deploy.yaml:12")[0], "openai/key")
 
 
 class KeyMissing(Cause):
@@ -150,6 +153,36 @@ class KeyMissing(Cause):
             ),
             True,
         ),
+        Example(
+            "the pod asks for an item that the Secret does not have",
+            replace(
+                app(delivered=("secret:openai/api-key",), runtime="kubernetes"),
+                replicas=(Replica("web-1", (), _NO_ITEM),),
+            ),
+            True,
+        ),
+        Example(
+            "the pod's Secret is optional, and has no such item",
+            app(
+                main_process(environment={}),
+                keyless(),
+                delivered=("secret:openai/api-key",),
+                runtime="kubernetes",
+                source=(
+                    source("secret-ref", "OPENAI_API_KEY", "deploy.yaml:12", interpolates=("openai/key",)),
+                    source("container", "app", "deploy.yaml:8"),
+                ),
+            ),
+            True,
+        ),
+        Example(
+            "the pod was refused for something else",
+            replace(
+                app(delivered=("secret:openai/api-key",), runtime="kubernetes"),
+                replicas=(Replica("web-1", (), Refusal("ImagePullBackOff", "no such host")),),
+            ),
+            False,
+        ),
         Example("the key is there", app(), False),
         Example(
             "another provider's key does not stand in",
@@ -176,7 +209,11 @@ class KeyMissing(Cause):
     )
 
     def find(self, facts: Facts) -> Iterable[Finding]:
-        """One finding for all processes that never saw a key and to which none was delivered."""
+        """One finding for all processes that never saw a key and to which none was delivered.
+
+        Where the platform did not even start them for that, one for each line that asks for what is not there.
+        """
+        yield from _refused(facts)
         rows = [row for row in bereft(self, facts) if _undelivered(facts, row[0])]
         if not rows:
             return
@@ -186,6 +223,7 @@ class KeyMissing(Cause):
         first, use = rows[0]
         lost = next(files_missed(facts, first.process), None)
         services = [line for line in facts.deployment.source if line.kind == "service"]
+        asking = _asking(facts)
         if lost is not None:
             fix = f"Deliver the key as {lost[0]}, where the app reads it, or let it read the file that is delivered."
         elif services:
@@ -193,6 +231,8 @@ class KeyMissing(Cause):
                 f"Give the key to the service {services[0].name}: under its `environment:` "
                 f"`{variable}: ${{{variable}}}`, or under its `env_file:` or `secrets:`."
             )
+        elif asking:
+            fix = f"{_same_names(facts)} so that the container {asking[-1].name} gets it."
         elif facts.deployment.delivered == ("none",):
             fix = (
                 f'Deliver the key where the app is started, for instance as {variable} (key = "none" delivers nothing).'
@@ -203,7 +243,11 @@ class KeyMissing(Cause):
             )
         yield self.finding(
             once(trouble for trouble, _use in rows),
-            where=[*(line.place for line in services), delivered, _failing_line(first.process) or use.place],
+            where=[
+                *(line.place for line in (*services, *asking)),
+                delivered,
+                _failing_line(first.process) or use.place,
+            ],
             evidence=_story(facts, first, use, variable),
             fix=fix,
         )
@@ -218,10 +262,51 @@ def _undelivered(facts: Facts, trouble: Trouble) -> bool:
         return True
     if facts.deployment.runtime == "compose":  # the compose file hands on whatever reaches the container
         return not _ancestor_had_it(trouble.replica, trouble.process)
+    if given(facts, "secret") and not _delivered_names(facts) and not given(facts, "file"):
+        return True  # nothing in the workload asks for it
     if given(facts, "file"):
         # It lies where the app does not look.
         return any(files_missed(facts, trouble.process))
     return bool(_delivered_names(facts)) and not _ancestor_had_it(trouble.replica, trouble.process)
+
+
+def _asking(facts: Facts) -> list[SourceLine]:
+    """Where a pod asks for Secrets, and last the container; nothing where the key is not to come from one."""
+    if not given(facts, "secret"):
+        return []
+    lines = [line for line in facts.deployment.source if line.kind in ("secret-ref", "container")]
+    secrets = [way.partition(":")[2].partition("/")[0] for way in facts.deployment.delivered]
+    about = [line for line in lines if line.interpolates and line.interpolates[0].partition("/")[0] in secrets]
+    return [*about, *(line for line in lines if line.kind == "container")]
+
+
+def _same_names(facts: Facts) -> str:
+    """What the manifest has to ask for, as the beginning of a sentence."""
+    delivered = [way.partition(":")[2] for way in facts.deployment.delivered if way.startswith("secret:")]
+    secret, _, item = (delivered or ["openai/api-key"])[0].partition("/")
+    return f"Ask for the item {item} of the Secret {secret}, by these names,"
+
+
+def _refused(facts: Facts) -> Iterator[Finding]:
+    """A finding for each Secret, or item of one, for the lack of which no container was started."""
+    told: set[str] = set()
+    for replica in facts.replicas:
+        refusal = replica.refusal
+        if refusal is None or not refusal.secret or refusal.secret in told:
+            continue
+        told.add(refusal.secret)
+        delivered = [way.partition(":")[2] for way in facts.deployment.delivered if way.startswith("secret:")]
+        if delivered:
+            fix = f"{_same_names(facts)} or give the Secret an item of the name that the manifest asks for."
+        else:
+            fix = f"Bring the Secret {refusal.secret.partition('/')[0]} with the manifests, or deliver the key as it."
+        yield Finding(
+            check="keyed",
+            cause=KeyMissing.name,
+            where=unique(filter(None, (refusal.place, place_of(facts.deployment.origins.get("key"))))),
+            evidence=(f"pod {replica.id} was not started: {refusal.reason}: {refusal.words}",),
+            fix=fix,
+        )
 
 
 def _ancestor_had_it(replica: Replica, process: Process) -> bool:

@@ -58,28 +58,30 @@ class Stack:
         found: Mapping[str, Any] = json.loads(said.output)
         return found
 
-    def create(self, *arguments: str, scale: int) -> None:
+    def create(self, *arguments: str, scale: int | None) -> None:
         """Create the containers and start none of them.
 
         Raises:
             RuntimeFault: compose does not.
         """
-        service = self.deployment.service
-        words = ["up", "--no-start", "--no-build", "--scale", f"{service}={scale}", *arguments]
+        words = ["up", "--no-start", "--no-build", *self._scaled(scale), *arguments]
         said = self._call(words, CREATE_SECONDS, "create the containers")
         if said.code:
             raise RuntimeFault(self._refused(said))
 
-    def up(self, *arguments: str, scale: int, seconds: float) -> str:
+    def up(self, *arguments: str, scale: int | None, seconds: float) -> str:
         """Start what has been created, in the order of ``depends_on``; what went wrong, or an empty string.
 
         Raises:
             RuntimeFault: it was not done in time.
         """
-        service = self.deployment.service
-        words = ["up", "--detach", "--no-recreate", "--no-build", "--scale", f"{service}={scale}", *arguments]
+        words = ["up", "--detach", "--no-recreate", "--no-build", *self._scaled(scale), *arguments]
         said = self._call(words, seconds, "start the services that the app depends on, and the app")
         return self._refused(said) if said.code else ""
+
+    def _scaled(self, scale: int | None) -> list[str]:
+        """Without a number of ours the compose file's own holds."""
+        return [] if scale is None else ["--scale", f"{self.deployment.service}={scale}"]
 
     def containers(self, client: docker.DockerClient) -> list[Container]:
         """The project's containers, in the order of their services' names and numbers."""

@@ -31,7 +31,10 @@ ALIVE = "org.pytest-llamakey.alive"
 BEAT_SECONDS = 60.0
 FORGOTTEN = timedelta(minutes=15)
 """A run on another machine that has given no sign of life for so long is over."""
+EMPTY_SECONDS = 30.0
 GONE_SECONDS = 90.0
+_MAKERS = ("deployments", "statefulsets", "daemonsets", "replicasets", "jobs")
+_MAKERS_PATH = {**dict.fromkeys(_MAKERS, "apis/apps/v1/namespaces"), "jobs": "apis/batch/v1/namespaces"}
 _POLL = 0.2
 _MERGE = "application/merge-patch+json"
 _PATH = "api/v1/namespaces"
@@ -44,7 +47,7 @@ class Namespaces:
         self._cluster, self._run_id = cluster, run_id
         self._numbers = itertools.count(1)
         self._open: dict[str, None] = {}
-        self._ending: dict[str, None] = {}
+        self._ending: dict[str, threading.Thread] = {}
         self._closed = threading.Event()
         self._beat: threading.Thread | None = None
 
@@ -79,12 +82,25 @@ class Namespaces:
     def remove(self, name: str) -> None:
         """Have a namespace removed with all that is in it; :meth:`close` waits until it is gone. Never raises."""
         self._open.pop(name, None)
-        self._ending[name] = None
+        if name not in self._ending:
+            self._ending[name] = threading.Thread(target=self._end, args=(name,), name="llamakey-end", daemon=True)
+            self._ending[name].start()
+
+    def _end(self, name: str) -> None:
+        """Empty the namespace first: the cluster itself looks again only after many seconds whether its pods are gone."""
+        with contextlib.suppress(RuntimeFault):
+            for kind in _MAKERS:
+                self._cluster.call("DELETE", f"{_MAKERS_PATH[kind]}/{name}/{kind}", {"propagationPolicy": "Background"})
+            pods = f"{_PATH}/{name}/pods"
+            self._cluster.call("DELETE", pods, {"gracePeriodSeconds": 1})
+            until = time.monotonic() + EMPTY_SECONDS
+            while self._cluster.call("GET", pods)["items"] and time.monotonic() < until:
+                time.sleep(_POLL)
         with contextlib.suppress(RuntimeFault):
             self._cluster.call("DELETE", f"{_PATH}/{name}")
-        with contextlib.suppress(RuntimeFault):
-            # Nobody waits for the good end of what is thrown away, and a namespace stays until its pods are gone.
-            self._cluster.call("DELETE", f"{_PATH}/{name}/pods", {"gracePeriodSeconds": 1})
+        until = time.monotonic() + GONE_SECONDS
+        while self._is_there(name) and time.monotonic() < until:
+            time.sleep(_POLL)
 
     def leave(self, name: str) -> None:
         """The namespace is kept: nobody removes it from now on."""
@@ -104,10 +120,8 @@ class Namespaces:
         self._closed.set()
         for name in tuple(self._open):
             self.remove(name)
-        until = time.monotonic() + GONE_SECONDS
-        for name in tuple(self._ending):
-            while self._is_there(name) and time.monotonic() < until:
-                time.sleep(_POLL)
+        for thread in tuple(self._ending.values()):
+            thread.join(EMPTY_SECONDS + GONE_SECONDS)
 
     def _is_there(self, name: str) -> bool:
         try:

@@ -79,6 +79,11 @@ class SecretUse:
     path: str = ""
     optional: bool = False
 
+    @property
+    def text(self) -> str:
+        """The line in a few words; it holds names alone, never a value."""
+        return f"{'key' if self.item else 'name'}: {self.item or self.secret}"
+
     def arrives_as(self, item: str) -> str:
         """The variable or the path that ``item`` arrives as; empty where this brings another one."""
         if self.item:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.facts import KeySight
 from pytest_llamakey.spec.model import OPENAI_KEY
 from pytest_llamakey.symptoms.base import Symptom, about_keys, died, held_key, key_words, proven
 from pytest_llamakey.symptoms.lookups import (
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 def keyed(facts: Facts) -> Iterator[Symptom]:
     """A symptom for every worker without the delivered key, and for every one whose key nobody could see."""
+    for replica in facts.replicas:
+        if replica.refusal is not None and replica.refusal.secret:
+            what = f"{replica.id} was not started: {replica.refusal.words}"
+            yield Symptom("keyed", "key", what, replica.id, sight=KeySight("missing"))
     if not facts.deployment.probe:
         return
     yield from _never_served(facts)
