@@ -1,0 +1,136 @@
+"""Manifests: every object with its line, the workload under test, and what its Secrets arrive as."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from pytest_llamakey.spec import keywords, manifests
+from pytest_llamakey.spec.model import Defaults, SpecError
+from pytest_llamakey.spec.toml import read_deployments
+
+APP = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  template:
+    spec:
+      containers:
+        - name: sidecar
+          image: envoy
+        - name: app
+          image: web:1
+          ports: [{containerPort: 8000}]
+          env:
+            - name: OPENAI_API_KEY
+              valueFrom:
+                secretKeyRef:
+                  name: openai
+                  key: api-key
+          envFrom:
+            - prefix: LLM_
+              secretRef:
+                name: openai
+                optional: true
+          volumeMounts:
+            - {name: keys, mountPath: /run/keys}
+            - {name: all, mountPath: /run/all}
+            - {name: one, mountPath: /etc/one.key, subPath: one.key}
+      volumes:
+        - name: keys
+          projected:
+            sources:
+              - configMap: {name: other}
+              - secret:
+                  name: openai
+                  items:
+                    - key: api-key
+                      path: openai/key
+        - name: all
+          secret:
+            secretName: openai
+        - name: one
+          secret: {secretName: openai}
+"""
+JOB = (
+    "apiVersion: batch/v1\nkind: Job\nmetadata: {name: nightly}\nspec: {template: {spec: {containers: [{name: j}]}}}\n"
+)
+
+
+@pytest.fixture
+def read(tmp_path):
+    def reading(files: dict[str, str], **fields: object) -> manifests.Manifests:
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        lines = [f"{name} = {value!r}" for name, value in {"manifests": list(files), **fields}.items()]
+        (tmp_path / "llamakey.toml").write_text("[[deployment]]\n" + "\n".join(lines).replace("'", '"'))
+        (deployment,) = read_deployments(tmp_path / "llamakey.toml", tmp_path.parent, Defaults())
+        return manifests.read(deployment)
+
+    return reading
+
+
+def test_what_the_items_of_a_secret_arrive_as(read, tmp_path):
+    uses = read({"app.yaml": APP}, port=8000).workload.uses
+    here = f"{tmp_path.name}/app.yaml"
+    assert [(use.arrives_as("api-key"), str(use.origin), use.optional) for use in uses] == [
+        ("OPENAI_API_KEY", f"{here}:18", False),
+        ("LLM_api-key", f"{here}:22", True),
+        ("/run/keys/openai/key", f"{here}:36", False),
+        ("/run/all/api-key", f"{here}:40", False),
+        ("", f"{here}:42", False),
+    ]
+    assert uses[-1].arrives_as("one.key") == "/etc/one.key"
+    assert uses[0].arrives_as("api_key") == ""
+
+
+def test_the_container_is_the_one_with_the_port_or_the_first(read):
+    assert read({"app.yaml": APP}, port=8000).workload.container["name"] == "app"
+    assert read({"app.yaml": APP}).workload.container["name"] == "sidecar"
+    chosen = APP.replace("  template:\n", "  template:\n    metadata: {annotations: {%s: app}}\n")
+    assert read({"app.yaml": chosen % "kubectl.kubernetes.io/default-container"}).workload.container["name"] == "app"
+
+
+@pytest.mark.parametrize("workload", ["deployment/web", "deploy/web", "deployments.apps/web", "web"])
+def test_a_workload_is_called_as_kubectl_does(read, workload):
+    assert read({"app.yaml": APP, "job.yaml": JOB}, workload=workload).workload.resource.called == "deployment/web"
+
+
+def test_a_workload_that_is_not_there_or_not_the_only_one(read, tmp_path):
+    with pytest.raises(SpecError, match=r'add workload = "deployment/web" .there are deployment/web, job/nightly'):
+        read({"app.yaml": f"{APP}---\n{JOB}"})
+    with pytest.raises(SpecError, match=r'llamakey\.toml:3: .*no workload "deployment/wob".*"deployment/web"'):
+        read({"app.yaml": APP}, workload="deployment/wob")
+
+
+def test_a_folder_holds_all_of_its_manifests_and_a_list_its_items(read):
+    items = f"apiVersion: v1\nkind: List\nitems:\n- {JOB.replace(chr(10), chr(10) + '  ').strip()}\n"
+    found = read({"k8s/app.yaml": APP, "k8s/list.yaml": items, "k8s/notes.txt": "no manifest"}, manifests=["k8s"],
+                 workload="job/nightly")  # fmt: skip
+    assert [one.called for one in found.resources] == ["deployment/web", "job/nightly"]
+    assert str(found.resources[1].origin("metadata", "name")).endswith("k8s/list.yaml:6")
+
+
+def test_what_is_no_manifest_is_told_with_its_line(read):
+    with pytest.raises(SpecError, match=r"app\.yaml:2: this is no Kubernetes object"):
+        read({"app.yaml": "# nothing\nreplicas: 2\n"})
+
+
+@pytest.mark.skipif(not (shutil.which("kubectl") or shutil.which("kustomize")), reason="kubectl or kustomize")
+def test_kustomize_keeps_the_lines_of_what_it_is_made_of(read):
+    kustomization = "namePrefix: staging-\nresources: [app.yaml]\nsecretGenerator: [{name: x, literals: [a=b]}]\n"
+    files = {"k8s/app.yaml": APP, "k8s/kustomization.yaml": kustomization}
+    found = read(files, manifests=["k8s"], port=8000)
+    assert found.workload.resource.called == "deployment/staging-web"
+    assert str(found.workload.uses[0].origin).endswith("k8s/app.yaml:18")
+    made = next(one for one in found.resources if one.kind == "Secret")
+    assert str(made.origin()).endswith("k8s/kustomization.yaml")
+
+
+def test_a_manifest_named_by_itself(tmp_path):
+    (tmp_path / "app.yaml").write_text(APP)
+    deployment = keywords.target(tmp_path / "app.yaml", tmp_path, Defaults())
+    assert manifests.read(deployment).resources[0].origin("kind") == manifests.Origin("app.yaml", 2)
