@@ -15,12 +15,15 @@ help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: $(VENV)/.ready ## run the sample apps: as processes, and in containers where an engine answers
-	$(PYTEST) --llamakey $(DEMO) --llamakey-runtime process
-	@if image="$$(tools/engine --check)"; then \
-	  set -x; $(PYTEST) --llamakey $(DEMO) --llamakey-runtime docker --llamakey-build-arg "$$image"; \
+	@failed=; \
+	(set -x; $(PYTEST) --llamakey $(DEMO) --llamakey-runtime process $(PYTEST_ARGS)) || failed="$$failed processes"; \
+	if image="$$(tools/engine --check)"; then \
+	  (set -x; $(PYTEST) --llamakey $(DEMO) --llamakey-runtime docker --llamakey-build-arg "$$image" $(PYTEST_ARGS)) || \
+	    failed="$$failed containers"; \
 	else \
 	  echo "demo: the same in containers was left out: see the line above."; \
-	fi
+	fi; \
+	if [ -n "$$failed" ]; then echo "demo: not all samples did as they should; see above, as:$$failed"; exit 1; fi
 
 test: lint ## lint, type check and all tests; engine tests need a container engine (see tools/engine)
 	@tools/redis || echo "test: the tests with Celery are left out: see the line above."
