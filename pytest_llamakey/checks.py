@@ -55,10 +55,12 @@ class Check:
     name: ClassVar[CheckName]
     by_worker: ClassVar[bool] = True
 
-    @property
-    def headline(self) -> str:
-        """What has failed, in a sentence."""
-        return (type(self).__doc__ or "").strip()
+    def headline(self, facts: Facts) -> str:
+        """What has failed, as a sentence without its full stop."""
+        told = (type(self).__doc__ or "").strip().rstrip(".")
+        if facts.deployment.delivered == ("none",):
+            return told.replace("the delivered key", 'this run\'s key, which was not delivered (key = "none")')
+        return told
 
     def unasked(self, facts: Facts) -> str:
         """Why this deployment cannot be held to the check, or nothing."""
@@ -178,7 +180,7 @@ def _judge(check: Check, facts: Facts, symptoms: Sequence[Symptom], findings: Se
     if symptoms or any(finding.check == check.name for finding in findings):
         told = list(dict.fromkeys(symptom.what for symptom in symptoms))
         more = [f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
-        sentence = f"{check.headline.rstrip('.')}: {'; '.join([*told[:_MOST_TOLD], *more]) or 'see the findings'}."
+        sentence = f"{check.headline(facts)}: {'; '.join([*told[:_MOST_TOLD], *more]) or 'see the findings'}."
         return CheckResult(check.name, "failed", " ".join(filter(None, [sentence, short])), why)
     unasked = check.unasked(facts)
     if unasked:

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pytest_llamakey.commands import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-COMMANDS = {"explain": explain}
+
+class Command(Protocol):
+    """What a module of :mod:`pytest_llamakey.commands` has."""
+
+    SUMMARY: str
+
+    def add(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the command's words."""
+
+    def run(self, words: argparse.Namespace) -> int:
+        """Do it; the exit code."""
+
+
+COMMANDS: Mapping[str, Command] = {"explain": explain}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

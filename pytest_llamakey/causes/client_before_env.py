@@ -40,7 +40,7 @@ from pytest_llamakey.symptoms.base import about_keys
 from pytest_llamakey.symptoms.lookups import about_key, delivered_names, last_words, lookups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_llamakey.causes.uses import Use
     from pytest_llamakey.facts import EnvironmentMiss, Facts, Place, Process
@@ -243,25 +243,64 @@ class ClientBeforeEnv(Cause):
     )
 
     def find(self, facts: Facts) -> Iterable[Finding]:
-        """A finding for each line that reads the key too early, with all the processes it does so in."""
+        """A finding for each line that brings the key too late, with all that it is too late for.
+
+        Where no line brings it, one for each line that reads the key too early.
+        """
         names = variables(facts)
-        rows = []
+        rows: list[tuple[str, _Row]] = []
         for trouble, use in asked(self, facts):
             if (late := _never_reached(facts, trouble, use)) is not None:
-                rows.append((f"{late[1]} {late[0].place}", (trouble, use, *late)))
-                continue
-            arrival = _arrival(trouble.process, names)
-            if arrival is not None and use.absent and trouble.process.reported:
-                early = _too_early(trouble, use, arrival)
-                rows += [(f"{place} {arrival.place}", (trouble, use, arrival, place, line)) for place, line in early]
+                arrival, place, line = late
+                early = [_Early(place, line, use.where)]
+            else:
+                found = _arrival(trouble.process, names)
+                if found is None or not use.absent or not trouble.process.reported:
+                    continue
+                arrival, early = found, _too_early(trouble, use, found)
+            for each in early:
+                key = f"{arrival.place}" if arrival.place else f"at {each.place}"
+                rows.append((key, _Row(trouble, use, arrival, each)))
         for group in grouped(rows):
-            trouble, use, arrival, place, line = group[0]
+            first = group[0]
+            firsts = [same[0] for same in grouped((str(row.early.place), row) for row in group)]
+            places = [row.early.place for row in firsts]
+            captured = [row.use.line for row in firsts if row.early.line != row.use.line]
             yield self.finding(
-                once(row[0] for row in group),
-                where=[place, arrival.place, use.place if place is None else None],
-                evidence=[line, arrival.line, *([] if line == use.line else [use.line]), *_harm(trouble.process)],
-                fix=_fix(place, arrival.place, captured=line != use.line),
+                once(row.trouble for row in group),
+                where=[*places, first.arrival.place, first.use.place if places == [None] else None],
+                evidence=[
+                    *(row.early.line for row in firsts),
+                    first.arrival.line,
+                    *captured,
+                    *_harm(first.trouble.process),
+                ],
+                fix=_fix(firsts),
             )
+
+
+@dataclass(frozen=True)
+class _Early:
+    """What reads the key too early: the line, its line of the timeline, and the app's frames at that moment."""
+
+    place: Place | None
+    line: str
+    where: tuple[Place, ...]
+
+
+@dataclass(frozen=True)
+class _Row:
+    trouble: Trouble
+    use: Use
+    arrival: _Arrival
+    early: _Early
+
+    @property
+    def above(self) -> Place | None:
+        """The line, above the one that brings the key and in the same file, that leads to the early read."""
+        late = self.arrival.place
+        inside = (p for p in self.early.where if late and p.file == late.file and p.line < late.line)
+        return next((place for place in inside if place.function == late.function), None) if late else None
 
 
 @dataclass(frozen=True)
@@ -321,12 +360,12 @@ def _ended_for(process: Process, missed: EnvironmentMiss) -> bool:
     return missed.name in last_words(process).upper() or bool(after)
 
 
-def _too_early(trouble: Trouble, use: Use, arrival: _Arrival) -> list[tuple[Place | None, str]]:
-    """The line that read the key before it was there, and its line of the timeline; nothing where none did."""
+def _too_early(trouble: Trouble, use: Use, arrival: _Arrival) -> list[_Early]:
+    """The line that read the key before it was there; nothing where none did."""
     replica, process = trouble.replica, trouble.process
     if use.at < arrival.at:
         # Where a variable held it already, the code gave the client something else.
-        return [] if holding(replica, process, use.at) else [(use.place, use.line)]
+        return [] if holding(replica, process, use.at) else [_Early(use.place, use.line, use.where)]
     # A value that was read into the app's own settings before, and is used only now.
     loads = {innermost(load.where) for load in process.dotenv}
     there = holding(replica, process, use.at)
@@ -335,7 +374,7 @@ def _too_early(trouble: Trouble, use: Use, arrival: _Arrival) -> list[tuple[Plac
         early = missed.name in there and missed.at < arrival.at and place not in loads
         if early and place is not None and _reads(place, missed):
             told = moment(missed.at, missed.where, f"{missed.name} is looked up, and is not set yet")
-            return [(place, told)]
+            return [_Early(place, told, missed.where)]
     return []
 
 
@@ -362,9 +401,22 @@ def _harm(process: Process) -> Iterator[str]:
         yield f"{row.setting or row.kind} still holds no key"
 
 
-def _fix(client_line: Place | None, arrival_line: Place | None, *, captured: bool) -> str:
-    late = f"{arrival_line}" if arrival_line else "what sets the key"
+def _fix(rows: Sequence[_Row]) -> str:
+    """Where the late line is to go: above the line that leads to the early read, where the two share a file."""
+    late = rows[0].arrival.place
+    places = dict.fromkeys(str(row.early.place) for row in rows if row.early.place)
+    early, many = " and ".join(places), len(places) > 1
+    captured = any(row.early.line != row.use.line for row in rows)
     if captured:
-        return f"Run {late} before {client_line} reads the variable, or read it where the client is built."
-    early = f"the client of {client_line}" if client_line else "the client"
-    return f"Run {late} before {early} is built: first thing in the entry point, or build the client in a function."
+        what, rather = f"{early} read{'' if many else 's'} the variable", "read it where the client is built"
+    else:
+        of = f" of {early}" if places else ""
+        what = f"the clients{of} are built" if many else f"the client{of} is built"
+        rather = "build each client in a function" if many else "build the client in a function"
+    above = [place for row in rows if (place := row.above) is not None]
+    if len(above) == len(rows):
+        top = min(above, key=lambda place: place.line)
+        text = f" ({top.text})" if top.text else ""
+        return f"Move {late} above {top}{text}, so that it runs before {what}; or {rather}."
+    first = "" if captured else ": first thing in the entry point"
+    return f"Run {late or 'what sets the key'} before {what}{first}, or {rather}."

@@ -19,6 +19,7 @@ from pytest_llamakey.runtimes.base import Plan, RuntimeFault
 from pytest_llamakey.runtimes.docker_buildkit import BuildKit, BuildTool, find_buildkit
 from pytest_llamakey.runtimes.docker_context import Context, pack
 from pytest_llamakey.runtimes.docker_engine import engine_words, explain
+from pytest_llamakey.spec.dockerfile_facts import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,11 @@ _STEPS = (
     re.compile(r"^Step (?P<step>\d+/\d+ : .*)$"),
     re.compile(r"^#\d+ \[(?P<step>[^\]]*\d+/\d+\] .*)$"),
 )
+
+
+# A build that ends where it looks its base image up: BuildKit names that step, the engine's own builder is at the FROM.
+_UNPULLED = re.compile(r"^\s*> \[internal\] load metadata for |failed to resolve source metadata", re.MULTILINE)
+_AT_FROM = re.compile(r"\d+/\d+ : FROM ", re.IGNORECASE)
 
 
 class Images:
@@ -201,6 +207,26 @@ def _failure(context: Context, step: str, tail: deque[str], buildkit: bool) -> s
     at = f" at step [{step}" if "]" in step else f" at step {step}" if step else ""
     lines = "\n".join(tail)
     advice = ""
-    if not buildkit and "BuildKit" in lines:
-        advice = "\nThe Dockerfile needs BuildKit: put a `docker` command-line client that has it (buildx) on PATH."
-    return f"Building {context.path} failed{at}.\n{lines}{advice}"
+    if _UNPULLED.search(lines) or _AT_FROM.match(step):
+        advice = _base_advice(context, lines)
+    elif not buildkit and "BuildKit" in lines:
+        advice = " The Dockerfile needs BuildKit: put a `docker` command-line client that has it (buildx) on PATH."
+    return f"Building {context.path} failed{at}.{advice}\n{lines}"
+
+
+def _base_advice(context: Context, lines: str) -> str:
+    """What to do where the image that a stage starts from is not here and cannot be pulled."""
+    facts = read(context.path, build_args=context.build_args)
+    stages = {stage.name.lower() for stage in facts.stages if stage.name}
+    bases = [stage for stage in facts.stages if stage.base.lower() not in {*stages, "scratch"}]
+    base = next((stage for stage in bases if stage.base in lines), bases[0] if len(bases) == 1 else None)
+    if base is None:
+        return " A base image is not here and could not be pulled."
+    told = f" The base image {base.base} ({context.path.name}:{base.line}) is not here and could not be pulled."
+    name = next((arg.name for arg in facts.args if arg.value == base.base and arg.line < base.line), None)
+    if name is not None:
+        return f"{told} Name one that can be: --llamakey-build-arg {name}=<image>."
+    return (
+        f"{told} Pull it first, or have the file take another: `ARG PYTHON_IMAGE={base.base}` above "
+        "`FROM ${PYTHON_IMAGE}`, then --llamakey-build-arg PYTHON_IMAGE=<image>."
+    )

@@ -71,10 +71,32 @@ def test_a_dotenv_that_does_not_override_brings_nothing_to_an_empty_variable() -
     assert "client-before-env" not in causes_of(shadowed)
 
 
-def test_two_lines_that_build_too_early_are_two_findings() -> None:
+def test_one_late_load_is_one_finding_that_names_all_that_it_is_too_late_for() -> None:
+    def built(seconds: float, line: str, imported: str, number: int) -> object:
+        frames = (*at(line, "llm = OpenAI()"), *at(f"main.py:{number}", imported))
+        return replace(client(seconds, MISSING), where=frames)
+
+    clients = (built(0.4, "llm.py:4", "from llm import llm", 1), built(0.6, "embed.py:2", "import embed", 2))
+    finding = only(app(too_early(7, clients=clients), too_early(8, clients=clients), delivered=("dotenv:.env",)))
+    assert [str(place) for place in finding.where] == ["llm.py:4", "embed.py:2", "main.py:3"]
+    assert finding.workers == (("web-1", 7), ("web-1", 8))
+    assert finding.evidence[:3] == (
+        "0.40 s llm.py:4 OpenAI(...) built, key: none",
+        "0.60 s embed.py:2 OpenAI(...) built, key: none",
+        "0.90 s main.py:3 load_dotenv() sets the key from .env",
+    )
+    assert finding.fix == (
+        "Move main.py:3 above main.py:1 (from llm import llm), so that it runs before the clients of llm.py:4 and "
+        "embed.py:2 are built; or build each client in a function."
+    )
+
+
+def test_two_lines_that_no_line_comes_too_late_for_are_two_findings() -> None:
     second = replace(EARLY, at=0.6, where=at("embed.py:2"))
-    findings = diagnose(app(too_early(clients=(EARLY, second)), delivered=("dotenv:.env",)))
-    assert [str(finding.where[0]) for finding in findings] == ["app.py:5", "embed.py:2"]
+    facts = app(
+        too_early(clients=(EARLY, second), dotenv=(replace(dotenv(0.9), where=()),)), delivered=("dotenv:.env",)
+    )
+    assert [str(finding.where[0]) for finding in diagnose(facts)] == ["app.py:5", "embed.py:2"]
 
 
 def test_an_unrelated_error_is_not_taken_for_harm() -> None:

@@ -45,7 +45,7 @@ def test_a_finding_names_cause_line_and_fix(bench: Bench) -> None:
     result.stdout.fnmatch_lines(
         [
             "*shop: keyed*",
-            "Not every worker holds the delivered key: pid * holds no key*",
+            'Not every worker holds this run\'s key, which was not delivered (key = "none"): pid * holds no key*',
             "key-missing  shop/llamakey.toml:6, server.py:*",
             "    fix: Deliver the key*",
             "*shop: wire*",

@@ -152,6 +152,31 @@ def test_the_engines_own_builder_does_as_well(app_folder, docker_reaper, plan, m
     runtime._engine()[0].images.remove(image)
 
 
+@pytest.mark.engine
+@pytest.mark.parametrize("buildkit", [True, False])
+@pytest.mark.parametrize(
+    ("dockerfile", "hint"),
+    [
+        ("ARG BASE=localhost:9/no/base:1\nFROM ${BASE}\nRUN true\n", "--llamakey-build-arg BASE=<image>"),
+        ("FROM localhost:9/no/base:1 AS one\nFROM one\n", "`ARG PYTHON_IMAGE=localhost:9/no/base:1` above `FROM"),
+    ],
+)
+def test_a_base_image_that_cannot_be_pulled_says_how_to_name_another(
+    app_folder, docker_reaper, plan, monkeypatch, buildkit, dockerfile, hint
+):
+    from pytest_llamakey.runtimes.docker import DockerRuntime
+
+    if not buildkit:
+        monkeypatch.setenv("PATH", "/nonexistent")
+    folder = app_folder("", dockerfile=dockerfile)
+    with pytest.raises(RuntimeFault) as fault:
+        DockerRuntime(docker_reaper).build(plan(folder))
+    first = str(fault.value).partition("\n")[0]
+    line = 2 if dockerfile.startswith("ARG") else 1
+    assert f"The base image localhost:9/no/base:1 (Dockerfile:{line}) is not here and could not be pulled." in first
+    assert hint in first
+
+
 INTERRUPTED = """
 import sys
 from pathlib import Path
