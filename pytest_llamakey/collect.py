@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_llamakey.advice import CONFIG_NAME
 from pytest_llamakey.spec import dockerfile, other, toml
 from pytest_llamakey.spec.model import CheckName, Deployment, SpecError
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from pytest_llamakey.session import Session
 
-CONFIG_NAME = "llamakey.toml"
 OTHER_FILES = (
     "compose.yml",
     "compose.yaml",
@@ -29,7 +29,7 @@ OTHER_FILES = (
 
 
 class CheckFailed(Exception):
-    """A check that did not hold; its text is what pytest shows for the item."""
+    """A check that did not hold, or could not be judged; its text is what pytest shows for the item."""
 
 
 def collector_for(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -113,8 +113,12 @@ class CheckItem(pytest.Item):
         self.deployment, self.check = deployment, check
         self.add_marker(pytest.mark.llamakey)
 
+    def setup(self) -> None:
+        """Boot and judge the deployment; raises :class:`CheckFailed` where the check could not be judged."""
+        _session(self.config).prepare(self)
+
     def runtest(self) -> None:
-        """Judge the check; raises :class:`CheckFailed` with what is wrong, or skips with the reason."""
+        """End as the check ended; raises :class:`CheckFailed` with what is wrong, or skips with the reason."""
         _session(self.config).judge(self)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:

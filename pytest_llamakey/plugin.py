@@ -38,6 +38,19 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Session(config, options.read(config)), "llamakey-session")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
+    """Say what to type where nothing was run, and deployments could have been."""
+    if exitstatus not in (pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.USAGE_ERROR):
+        return
+    from pytest_llamakey import advice
+
+    session: Any = config.pluginmanager.get_plugin("llamakey-session")
+    if session is not None and session.found_deployments:
+        return
+    for line in advice.unflagged(config) if session is None else advice.unfound(config):
+        terminalreporter.write_line(f"llamakey: {line}", yellow=True)
+
+
 @pytest.fixture(scope="session")
 def _llamakey_workshop(pytestconfig: pytest.Config) -> Workshop:
     """What the fixtures share: the engine, built images, the reaper."""

@@ -1,4 +1,7 @@
-"""What the tester sees while images build, apps boot and workers are driven: one changing line, none in a pipe."""
+"""What the tester sees while images build, apps boot and workers are driven: one changing line with a clock.
+
+In a pipe nothing is written, unless something takes long enough that people and CI systems would take it for dead.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,16 @@ if TYPE_CHECKING:
 
 REFRESH = 0.1
 """Seconds between two changes of the line."""
+SILENCE = 30.0
+"""Seconds without a word after which a pipe gets a line as well."""
 
 
 @contextlib.contextmanager
 def shown(config: pytest.Config, title: str, *, verbose: bool) -> Iterator[Callable[[str], None]]:
     """A function that shows one line at a time while the block runs.
 
-    On a terminal the line changes in place; in a pipe each new line is written with ``verbose`` only. Output capturing
-    is suspended meanwhile.
+    On a terminal the line changes in place; in a pipe each new line is written with ``verbose`` only, and otherwise
+    one after each :data:`SILENCE`, but with ``-q``. Output capturing is suspended meanwhile.
     """
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     capture = config.pluginmanager.get_plugin("capturemanager")
@@ -29,14 +34,17 @@ def shown(config: pytest.Config, title: str, *, verbose: bool) -> Iterator[Calla
         return
     with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
         if reporter.isatty:
-            from rich.console import Console
+            from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+            from rich.table import Column
 
-            with Console(stderr=False).status(title, refresh_per_second=1 / REFRESH) as status:
-                yield lambda line: status.update(f"{title}: {escaped(line)}")
-        elif verbose:
-            yield _Writer(reporter, title)
+            told = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1))
+            columns = (SpinnerColumn(), TimeElapsedColumn(), told)
+            with Progress(*columns, transient=True, expand=True, refresh_per_second=1 / REFRESH) as bar:
+                task = bar.add_task(title, total=None)
+                yield lambda line: bar.update(task, description=f"{title}: {escaped(line)}")
         else:
-            yield lambda _line: None
+            quiet = not verbose and config.get_verbosity() < 0
+            yield (lambda _line: None) if quiet else _Writer(reporter, title, every=0.0 if verbose else SILENCE)
 
 
 def escaped(line: str) -> str:
@@ -47,16 +55,17 @@ def escaped(line: str) -> str:
 
 
 class _Writer:
-    """Writes each kind of line once: a count of seconds that goes up is not news in a log."""
+    """Writes each kind of line once (a count of seconds that goes up is no news in a log), or one ``every`` seconds."""
 
-    def __init__(self, reporter: pytest.TerminalReporter, title: str) -> None:
-        self._reporter, self._title = reporter, title
+    def __init__(self, reporter: pytest.TerminalReporter, title: str, every: float) -> None:
+        self._reporter, self._title, self._every = reporter, title, every
         self._last = ""
-        self._started = time.monotonic()
+        self._started = self._spoke = time.monotonic()
 
     def __call__(self, line: str) -> None:
         news = line.rstrip("0123456789 s").rstrip(", ")
-        if news != self._last:
-            self._last = news
-            elapsed = time.monotonic() - self._started
+        now = time.monotonic()
+        if now - self._spoke >= self._every if self._every else news != self._last:
+            self._last, self._spoke = news, now
+            elapsed = now - self._started
             self._reporter.write_line(f"{elapsed:6.1f} s {self._title}: {''.join(c for c in line if c.isprintable())}")

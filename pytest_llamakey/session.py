@@ -15,7 +15,7 @@ import pytest
 from pytest_llamakey import __version__, progress, xdist_scope
 from pytest_llamakey.collect import CheckFailed, CheckItem, DeploymentFile, DeploymentNode
 from pytest_llamakey.report import json_report, terminal
-from pytest_llamakey.report.item import item_outcome, item_text
+from pytest_llamakey.report.item import ItemRepr, item_outcome, item_text
 from pytest_llamakey.report.model import DeploymentReport, EngineReport, Report, from_dict, to_dict
 from pytest_llamakey.spec.model import Defaults, SpecError, runs_elsewhere
 from pytest_llamakey.spec.toml import read_defaults
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 PROPERTY = "llamakey"
 """The attribute of a test report that carries a deployment's :class:`_Carried`, also from an xdist worker."""
+
+TEXT = "llamakey_text"
+"""The attribute of a failed item's test report that carries what is shown for it."""
 
 
 class LlamakeyWarning(UserWarning):
@@ -54,9 +57,10 @@ class Session:
         self._ran: dict[str, DeploymentReport] = {}
         self._unsent: dict[str, _Carried] = {}
         self._gathered: dict[str, _Carried] = {}
-        self._told: set[str] = set()
+        self._told: dict[tuple[str, str], str] = {}
         self._unwritten: list[str] = []
         self._foreign_errors = False
+        self.found_deployments = config.getoption("dist", "no") != "no"  # xdist's controller sees no collection
         self._open: Workshop | None = None
 
     @cached_property
@@ -83,23 +87,33 @@ class Session:
             self._open = Workshop(self.options, self.defaults, self.config.rootpath, run[:12], verbose=verbose)
         return self._open
 
-    def judge(self, item: CheckItem) -> None:
-        """End ``item`` as its check ended; the deployment runs when the first of its items does.
+    def prepare(self, item: CheckItem) -> None:
+        """Run the deployment where ``item`` is the first of its items; pytest counts what fails here as an error.
 
         Raises:
-            CheckFailed: with what is wrong, in a few lines.
+            CheckFailed: the check could not be judged, with why; in full for the first item that it holds for.
         """
         if elsewhere := runs_elsewhere(item.deployment, self.options.runtime):
             pytest.skip(elsewhere)
         report = self._ran.get(item.deployment.id) or self._run(item)
         outcome, reason = item_outcome(report, item.check)
+        if outcome != "error":
+            return
+        first = self._told.setdefault((report.id, reason), item.nodeid)
+        raise CheckFailed(item_text(report, item.check, reason) if first == item.nodeid else f"As {first}: see there.")
+
+    def judge(self, item: CheckItem) -> None:
+        """End ``item`` as its check ended.
+
+        Raises:
+            CheckFailed: with what is wrong, in a few lines.
+        """
+        report = self._ran[item.deployment.id]
+        outcome, reason = item_outcome(report, item.check)
         if outcome == "skipped":
             pytest.skip(reason)
         if outcome != "passed":
-            if outcome == "error" and reason == report.error and report.id in self._told:
-                reason = reason.partition("\n")[0]  # with a build's or an app's last lines once is enough
-            self._told.add(report.id)
-            raise CheckFailed(item_text(report, reason))
+            raise CheckFailed(item_text(report, item.check, reason))
 
     def _run(self, item: CheckItem) -> DeploymentReport:
         from pytest_llamakey.run import run
@@ -126,8 +140,9 @@ class Session:
     def pytest_make_collect_report(
         self, collector: pytest.Collector
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        """Notice files of others that could not be collected."""
+        """Notice whether there are deployments, and files of others that could not be collected."""
         report = yield
+        self.found_deployments |= isinstance(collector, DeploymentFile)
         self._foreign_errors |= report.failed and not isinstance(collector, (DeploymentFile, DeploymentNode))
         return report
 
@@ -139,19 +154,30 @@ class Session:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-        """Let the first report after a deployment has run carry what was found."""
+        """Let the first report after a deployment has run carry what was found, and failures their text."""
         result: Any = yield
-        if isinstance(item, CheckItem) and call.when == "call" and item.deployment.id in self._unsent:
+        if not isinstance(item, CheckItem):
+            return
+        report = result.get_result()
+        if call.excinfo is not None and isinstance(call.excinfo.value, CheckFailed):
+            report.longrepr = str(call.excinfo.value)
+            setattr(report, TEXT, report.longrepr)
+        if item.deployment.id in self._unsent:
             carried = self._unsent.pop(item.deployment.id)
             plain = {"report": to_dict(carried.report), "engine": carried.engine, "kept": carried.kept}
-            setattr(result.get_result(), PROPERTY, plain)
+            setattr(report, PROPERTY, plain)
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Gather what the reports carry (on the controller, where there is one)."""
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Gather what the reports carry (on the controller, where there is one), and have texts fit the terminal."""
         plain = getattr(report, PROPERTY, None)
         if plain:
             carried = _Carried(from_dict(plain["report"]), plain["engine"], plain["kept"])
             self._gathered[carried.report.id] = carried
+        text = getattr(report, TEXT, None)
+        terminal_reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if text and terminal_reporter is not None and terminal_reporter.isatty:
+            report.longrepr = ItemRepr(text)
 
     @pytest.hookimpl(optionalhook=True)  # pytest refuses unknown hooks, and without xdist this one is unknown
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:

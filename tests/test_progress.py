@@ -3,22 +3,26 @@ from __future__ import annotations
 import io
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pytest_llamakey.progress import escaped, shown
+from pytest_llamakey.progress import SILENCE, escaped, shown
 
 
-def config(*, tty: bool = False, worker: bool = False, reporter: bool = True) -> tuple[Any, list[str]]:
+def config(
+    *, tty: bool = False, worker: bool = False, reporter: bool = True, verbosity: int = 0
+) -> tuple[Any, list[str]]:
     lines: list[str] = []
     terminal = SimpleNamespace(isatty=tty, write_line=lines.append)
     plugins = {"terminalreporter": terminal if reporter else None}
-    made = SimpleNamespace(pluginmanager=SimpleNamespace(get_plugin=plugins.get))
+    made = SimpleNamespace(pluginmanager=SimpleNamespace(get_plugin=plugins.get), get_verbosity=lambda: verbosity)
     if worker:
         made.workerinput = {}
     return made, lines
@@ -47,6 +51,20 @@ def test_otherwise_nothing_is_written(kind: dict[str, bool], capsys: pytest.Capt
         show("building")
     assert lines == []
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("verbosity", "told"), [(0, 2), (-1, 0)])
+def test_a_pipe_hears_of_what_takes_long(monkeypatch: pytest.MonkeyPatch, verbosity: int, told: int) -> None:
+    clock = iter([0.0, 10.0, SILENCE + 1, SILENCE + 5, 2 * SILENCE + 2])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    made, lines = config(verbosity=verbosity)
+    with shown(made, "shop", verbose=False) as show:
+        for step in ("[1/3]", "[2/3]", "[2/3]", "[3/3]"):
+            show(f"Building Dockerfile {step}")
+    assert [line.split("s ", 1)[1] for line in lines] == [
+        "shop: Building Dockerfile [2/3]",
+        "shop: Building Dockerfile [3/3]",
+    ][:told]
 
 
 def test_foreign_text_moves_no_cursor_and_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,6 +111,6 @@ def test_a_terminal_has_one_changing_line_that_is_gone_in_the_end() -> None:
     os.close(ours)
     assert process.returncode == 0, seen
     text = seen.decode()
-    assert "shop: building [1/3]" in text
+    assert "0:00:00 shop: building [1/3]" in re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", text)
     assert "shop: waiting" in text
     assert "\x1b[2K" in text.rpartition("shop: waiting")[2].partition("after")[0]  # the line is erased

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from pytest_llamakey.checks import mismatch
 from pytest_llamakey.report.safe_text import safe, safe_lines
@@ -22,12 +24,62 @@ def item_outcome(report: DeploymentReport, check: CheckName) -> tuple[CheckOutco
     return report.checks[check], report.reasons.get(check, "")
 
 
-def item_text(report: DeploymentReport, reason: str) -> str:
-    """What pytest shows for an item that did not pass: the reason, and the findings with their lines and fixes."""
+def item_text(report: DeploymentReport, check: CheckName, reason: str) -> str:
+    """What pytest shows for an item that did not pass: the reason, and the findings with their lines and fixes.
+
+    Findings that break other checks only are left to those; a known-bad deployment is held to all of them.
+    """
     lines = safe_lines(reason)
     for finding in report.findings:
+        if not (report.expected or report.error or check in finding.breaks):
+            continue
         places = ", ".join(map(safe, finding.where))
         lines += ["", f"{finding.cause}{f'  {places}' if places else ''}"]
         lines += [f"    {safe(source)}" for source in finding.source[:1] if source]
         lines.append(f"    fix: {safe(finding.fix)}")
     return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class ItemRepr:
+    """An item's text for a terminal: lines that are longer than it is wide go on below where they began.
+
+    pytest asks any ``longrepr`` with a ``toterminal`` to print itself.
+    """
+
+    text: str
+
+    @property
+    def reprcrash(self) -> Crash:
+        """What pytest's short summary shows, and JUnit's ``message``."""
+        return Crash(self.text.partition("\n")[0])
+
+    def __str__(self) -> str:
+        return self.text
+
+    def toterminal(self, writer: Writer) -> None:
+        """Print the text, folded."""
+        for line in self.text.split("\n"):
+            indent = line[: len(line) - len(line.lstrip())]
+            further = f"{indent}{' ' * len('fix: ')}" if line.lstrip().startswith("fix: ") else f"{indent}  "
+            folded = textwrap.wrap(
+                line, writer.fullwidth, subsequent_indent=further, break_on_hyphens=False, drop_whitespace=True
+            )
+            for piece in folded or [""]:
+                writer.line(piece)
+
+
+@dataclass(frozen=True)
+class Crash:
+    """The one line of a failure."""
+
+    message: str
+
+
+class Writer(Protocol):
+    """What of pytest's terminal writer is used."""
+
+    fullwidth: int
+
+    def line(self, text: str) -> None:
+        """Print a line."""

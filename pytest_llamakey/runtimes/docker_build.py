@@ -140,8 +140,8 @@ class Images:
                 continue
             tail.append(line)
             step = next((match["step"] for match in (pattern.match(line) for pattern in _STEPS) if match), step)
-            if plan.verbose:
-                plan.progress(line)
+            at = f" [{step}" if "]" in step else f" {step}" if step else ""
+            plan.progress(line if plan.verbose else f"Building {context.path}{at}")
         if not image:
             raise RuntimeFault(_failure(context, step, tail, isinstance(self._tool, BuildKit)))
         self._remove_older(label, image, plan.run_id)

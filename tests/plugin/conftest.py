@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
+import re
+import select
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +49,21 @@ class Bench:
 
     def run(self, *arguments: Any, llamakey: bool = True, timeout: float = 60) -> pytest.RunResult:
         return self.pytester.run(*self.command(*arguments, llamakey=llamakey), timeout=timeout)
+
+    def in_terminal(self, *arguments: Any, columns: int = 80) -> list[str]:
+        """The lines that a run leaves on a terminal of that width, without colours and moves of the cursor."""
+        ours, theirs = pty.openpty()
+        environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns)}
+        command = self.command(*arguments)
+        with subprocess.Popen(command, cwd=self.root, stdin=theirs, stdout=theirs, stderr=theirs, env=environment):
+            os.close(theirs)
+            seen = b""
+            # Linux ends a pseudo-terminal with an error, macOS with nothing.
+            with contextlib.suppress(OSError):
+                while select.select([ours], [], [], 60)[0] and (chunk := os.read(ours, 4096)):
+                    seen += chunk
+        os.close(ours)
+        return [line.rstrip() for line in re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", seen.decode()).splitlines()]
 
     @property
     def left_over(self) -> list[str]:

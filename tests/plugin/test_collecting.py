@@ -177,7 +177,7 @@ def test_what_this_version_does_not_run_fails_and_says_so(bench: Bench, name: st
     (bench.root / "x" / name).write_text("services: {}\n")
     assert collected(bench) == []
     result = bench.run(f"x/{name}", "--llamakey-checks", "keyed,wire")
-    result.assert_outcomes(failed=2)
+    result.assert_outcomes(errors=2)
     result.stdout.fnmatch_lines(f"x/{name}: *{runtime}*not run by this version*")
 
 

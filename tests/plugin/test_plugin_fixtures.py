@@ -42,7 +42,7 @@ def test_by_id_with_other_fields_and_findings(bench: Bench) -> None:
             app.request_each_worker()
             assert [finding.cause for finding in app.findings] == ["key-missing"]
             assert {worker.key for worker in app.workers} == {None}
-            with pytest.raises(AssertionError, match="keyed: Not every worker holds the delivered key"):
+            with pytest.raises(AssertionError, match="keyed: Not every worker holds this run"):
                 app.assert_parity()
 
         def test_wrong_field(llamakey_deploy):

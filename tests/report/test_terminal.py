@@ -147,7 +147,7 @@ def test_foreign_text_cannot_act_on_the_terminal(color: bool) -> None:
     for text in (
         render(report, color=color, verbosity=1),
         render(report, color=color, verbosity=-1),
-        item_text(report, report.reasons["wire"]),
+        item_text(report, "wire", report.reasons["wire"]),
     ):
         rest = re.sub(r"\x1b\[[0-9;]*m", "", text) if color else text
         assert set(re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", rest)) == set()
