@@ -1,4 +1,4 @@
-"""What all tests share: those marked ``engine`` need a container engine, and say so where there is none."""
+"""What all tests share: those marked ``engine`` or ``cluster`` need one that answers, and say so where none does."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["pytester"]
 
-REQUIRED = any(os.environ.get(name) for name in ("CI", "LLAMAKEY_REQUIRE_ENGINE"))
-"""Where this holds, an engine test that does not run has failed."""
+REQUIRED = {
+    "engine": any(os.environ.get(name) for name in ("CI", "LLAMAKEY_REQUIRE_ENGINE")),
+    "cluster": bool(os.environ.get("LLAMAKEY_REQUIRE_CLUSTER")),
+}
+"""Where this holds, a test with such a mark that does not run has failed."""
 
 
 @lru_cache(maxsize=1)
@@ -30,20 +33,37 @@ def no_engine() -> str:
     return ""
 
 
+@lru_cache(maxsize=1)
+def no_cluster() -> str:
+    """Why tests on a Kubernetes cluster cannot run here, or an empty string."""
+    from pytest_llamakey.runtimes.base import RuntimeFault
+    from pytest_llamakey.runtimes.kubernetes_api import Cluster
+
+    try:
+        Cluster().close()
+    except RuntimeFault as fault:
+        return str(fault)
+    return ""
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip an engine test where no engine answers."""
-    if item.get_closest_marker("engine") and no_engine():
-        pytest.skip(no_engine())
+    """Skip a test where what it needs does not answer."""
+    for mark, lacking in (("engine", no_engine), ("cluster", no_cluster)):
+        if item.get_closest_marker(mark) and lacking():
+            pytest.skip(lacking())
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Where an engine is required, a skip of an engine test is a failure, whatever the test's reason is."""
+    """Where an engine or a cluster is required, a skip of its tests is a failure, whatever the test's reason is."""
     report: pytest.TestReport = yield
-    if REQUIRED and report.skipped and item.get_closest_marker("engine") and not hasattr(report, "wasxfail"):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
-        report.outcome = "failed"
-        report.longrepr = f"An engine test was skipped where CI or LLAMAKEY_REQUIRE_ENGINE asks for it. {reason}"
+    for mark, required in REQUIRED.items():
+        if required and report.skipped and item.get_closest_marker(mark) and not hasattr(report, "wasxfail"):
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+            report.outcome = "failed"
+            report.longrepr = (
+                f"This {mark} test was skipped where CI or LLAMAKEY_REQUIRE_{mark.upper()} asks for it. {reason}"
+            )
     return report
 
 

@@ -65,13 +65,17 @@ class Driven:
 
 @dataclass(frozen=True)
 class Course:
-    """The settings of a drive: what is sent from where, how many workers are expected, and seconds for each wait."""
+    """The settings of a drive: what is sent from where, how many workers are expected, and seconds for each wait.
+
+    ``alone``: no other replica is driven meanwhile, so that a call that does not say whose it is is known by its time.
+    """
 
     requests: tuple[Request, ...]
     folder: Path
     expected: int | None
     boot: float
     answer: float = 30.0
+    alone: bool = True
 
 
 class Driver:
@@ -226,7 +230,7 @@ class Driver:
         """
         tag = Tag.parse(call.tag)
         if tag is None:
-            return pid
+            return pid if self._course.alone else None
         if tag.replica != self._replica.id or tag.purpose != "app" or (tag.pid != pid and tag.pid in serving):
             return None
         return tag.pid

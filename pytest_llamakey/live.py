@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from pytest_llamakey import observe
 from pytest_llamakey.attribute import Yardstick, attribute
-from pytest_llamakey.drive import Course, Driven, Driver
+from pytest_llamakey.drive import Course, Driven
+from pytest_llamakey.drive_all import drive_all
 from pytest_llamakey.exposure import image_sightings, sightings
 from pytest_llamakey.facts import DeploymentFacts, Facts, Sighting, Via
 from pytest_llamakey.ready import NotReady, log_tail, wait_until_ready
@@ -111,9 +112,9 @@ class LiveDeployment:
         expected = None if deployment.task else deployment.workers
         course = Course(deployment.requests, deployment.folder, expected, self._setting.boot)
         if deployment.requests or not deployment.task:
-            for replica in self._running.replicas:
-                driver = Driver(replica, station.endpoint, station.listener, course, self._setting.progress)
-                self._driven[replica.id] = driver.run()
+            replicas, progress = self._running.replicas, self._setting.progress
+            driven = drive_all(replicas, station.endpoint, station.listener, course, progress, probed=deployment.probe)
+            self._driven.update(driven)
         if deployment.task:
             self._send_tasks(deployment.task)
         self._call_the_roll()
@@ -277,6 +278,7 @@ class LiveDeployment:
         """Ask every process that serves, calls or holds a client for its state and its clients' credentials."""
         listener = self._setting.station.listener
         awaited: set[tuple[str, int, str, int]] = set()
+        asked: list[tuple[RunningReplica, set[int]]] = []
         for replica in self._running.replicas:
             serving = self._roster(replica).serving
             pids = {
@@ -289,14 +291,16 @@ class LiveDeployment:
                     number = listener.send(replica.id, pid, command)
                     if number is not None:
                         awaited.add((replica.id, pid, answer, number))
-            self._wake(replica, pids, awaited)
+            asked.append((replica, pids))
+        self._wake(asked, awaited)
 
-    def _wake(self, replica: RunningReplica, pids: set[int], awaited: set[tuple[str, int, str, int]]) -> None:
+    def _wake(self, asked: Sequence[tuple[RunningReplica, set[int]]], awaited: set[tuple[str, int, str, int]]) -> None:
         """Wake the processes until all have answered: a signal may come before the command that it announces."""
         # A machine on which the app boots slowly answers slowly, too.
-        until = time.monotonic() + max(ROLLCALL_WAIT, self._timings.get("ready", 0.0))
-        while pids and time.monotonic() < until:
-            replica.wake(pids)
+        until = time.monotonic() + max(ROLLCALL_WAIT * len(asked), self._timings.get("ready", 0.0))
+        while any(pids for _, pids in asked) and time.monotonic() < until:
+            for replica, pids in asked:
+                replica.wake(pids)
             if self._setting.station.listener.wait_for(partial(_all_answered, awaited), REPEAT):
                 return
 

@@ -43,7 +43,7 @@ def test_fails_where_an_engine_is_required(project, monkeypatch, variable):
     monkeypatch.setenv(variable, "1")
     result = project.runpytest_subprocess("-ra")
     result.assert_outcomes(errors=2, skipped=1)
-    result.stdout.fnmatch_lines(["*An engine test was skipped where CI or LLAMAKEY_REQUIRE_ENGINE asks for it.*"])
+    result.stdout.fnmatch_lines(["*This engine test was skipped where CI or LLAMAKEY_REQUIRE_ENGINE asks for it.*"])
 
 
 @pytest.mark.engine

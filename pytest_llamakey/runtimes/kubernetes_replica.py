@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class KubernetesReplica:
         port = world.port
         self._forward = Forward(world.cluster, world.namespace, name, port, self._runs) if port is not None else None
         self._served: int | None = None
-        self._seen = False
+        self._seen = self._let_go = False
         self._log, self._logged = b"", float("-inf")
         self._lock = threading.Lock()
         self._spawned: list[Exec] = []
@@ -126,6 +127,8 @@ class KubernetesReplica:
         A container that Kubernetes starts anew has ended once it had served, and else when Kubernetes gives it up.
         """
         state = self._state
+        if self._let_go:
+            return Exit(-9)
         if state is None:
             return Exit(-9) if self._seen else None  # removed by force
         self._seen = True
@@ -162,6 +165,7 @@ class KubernetesReplica:
 
     def end(self) -> None:
         """Let go of the pod, with nothing held in it."""
+        self._let_go = True
         self.release()
         self._warden.close()
         for started in self._spawned:
@@ -225,7 +229,8 @@ class KubernetesReplica:
 
     def _bears_key(self, use: SecretUse) -> bool:
         delivered = {target.partition("/")[0] for target in self._world.secrets}
-        return use.secret in delivered or names_key(use.variable) or names_key(use.item.upper().replace("-", "_"))
+        names = (use.variable, use.item, use.secret)
+        return use.secret in delivered or any(names_key(re.sub(r"\W", "_", name).upper()) for name in names)
 
 
 def _named(name: str, words: str) -> bool:

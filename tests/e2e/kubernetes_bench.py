@@ -1,0 +1,122 @@
+"""Manifests of a tiny app for whole runs on a real cluster; it needs no image of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from docker_bench import SERVER
+
+ROOT = Path(__file__).parents[2]
+RUN_SECONDS = 240
+SECRET_ENV = """
+env:
+- name: OPENAI_API_KEY
+  valueFrom: {secretKeyRef: {name: openai, key: api-key}}
+"""
+
+
+def manifest(
+    name: str,
+    image: str,
+    command: list[str] | None = None,
+    *,
+    kind: str = "Deployment",
+    container: str = SECRET_ENV,
+    pod: str = "",
+    spec: str = "replicas: 1",
+) -> str:
+    """A workload of the tiny app; ``container``, ``pod`` and ``spec`` are further lines of those parts."""
+    version = "batch/v1" if kind == "Job" else "apps/v1"
+    selector = "" if kind == "Job" else f"selector: {{matchLabels: {{app: {name}}}}}"
+    words = json.dumps(command or ["python3", "/code/server.py", "2"])
+    mounts = "volumeMounts: [{name: code, mountPath: /code}]" if "volumeMounts" not in container else ""
+    volumes = "volumes: [{name: code, configMap: {name: code}}]" if "volumes" not in pod else ""
+    return f"""\
+apiVersion: {version}
+kind: {kind}
+metadata: {{name: {name}}}
+spec:
+{indented(spec, 2)}
+{indented(selector, 2)}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec:
+{indented(pod, 6)}
+{indented(volumes, 6)}
+      containers:
+      - name: app
+        image: {image}
+        command: {words}
+        ports: [{{containerPort: 8000}}]
+{indented(mounts, 8)}
+{indented(container, 8)}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: code}}
+data:
+  server.py: |
+{indented(SERVER, 4)}
+"""
+
+
+def indented(text: str, by: int) -> str:
+    """``text`` as a part of YAML that stands this far in."""
+    return textwrap.indent(text.strip("\n"), " " * by)
+
+
+@dataclass
+class ClusterBench:
+    """A folder with deployments, and runs of pytest on it."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def deployment(self, name: str, text: str, more: str = "") -> None:
+        """One more deployment of its own manifest; ``more`` are further fields."""
+        (self.folder / f"{name}.yaml").write_text(text)
+        with (self.folder / "llamakey.toml").open("a") as file:
+            file.write(
+                f'[[deployment]]\nname = "{name}"\nmanifests = ["{name}.yaml"]\nkey = "secret:openai/api-key"\n'
+                f'request = {{ path = "/ask" }}\nready = "/"\n{more}\n'
+            )
+
+    def command(self, *arguments: str) -> list[str]:
+        own = ["-p", "no:cacheprovider", "-p", "pytest_llamakey.plugin", "--llamakey"]
+        report = ["--llamakey-report", str(self.folder / "report.json")]
+        return [sys.executable, "-m", "pytest", *own, *report, *arguments, str(self.folder)]
+
+    def begin(self, *arguments: str, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        """Start pytest, as an argument of the command ``before``, and return at once."""
+        (self.folder / "pytest.ini").write_text("[pytest]\n")
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "160"}
+        return subprocess.Popen(
+            [*before, *self.command(*arguments)],
+            cwd=self.folder,
+            env={**environment, **self.environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, before: tuple[str, ...] = ()) -> tuple[str, dict[str, dict[str, Any]]]:
+        """Run pytest: its output, and the reports of the deployments by name."""
+        process = self.begin(*arguments, before=before)
+        output, _ = process.communicate(timeout=RUN_SECONDS)
+        path = self.folder / "report.json"
+        found = json.loads(path.read_text())["deployments"] if path.exists() else []
+        return output, {one["name"]: one for one in found}
+
+
+def namespaces(cluster: Any) -> set[str]:
+    """The namespaces that runs of the plugin have made."""
+    found = cluster.call("GET", "api/v1/namespaces", labelSelector="org.pytest-llamakey.run")["items"]
+    return {one["metadata"]["name"] for one in found}
