@@ -18,6 +18,10 @@ Kind = Literal["wsgi", "asgi", "raw"]
 Forks = Literal["worker", "preload", "spawn", "single", "prefork"]
 
 
+SCRIPTS = ("uvicorn-run", "werkzeug", "http.server", "prefork", "multiprocessing", "multiprocessing-spawn")
+"""Servers that the app starts itself."""
+
+
 @dataclass(frozen=True)
 class Server:
     """A way to serve: what it speaks, how its workers come to be (``forks``), and how many."""
@@ -36,7 +40,7 @@ class Server:
     @property
     def script(self) -> bool:
         """Whether the app starts its server itself."""
-        return self.name in ("uvicorn-run", "werkzeug", "http.server", "prefork", "multiprocessing")
+        return self.name in SCRIPTS
 
 
 SERVERS = (
@@ -53,6 +57,7 @@ SERVERS = (
     Server("http.server", "raw", "single", 1, 1),
     Server("prefork", "wsgi", "prefork", 2, 3),
     Server("multiprocessing", "asgi", "prefork", 2, 3),
+    Server("multiprocessing-spawn", "asgi", "spawn", 2, 2),
 )
 
 
@@ -97,6 +102,9 @@ LOADINGS = {
     "item": ("env", True),
     "getenv": ("env", True),
     "getenv-default": ("env", True),
+    "imported": ("env", True),
+    "either": ("env", True),
+    "starlette": ("env", True),
     "copied": ("env", False),
     "pydantic": ("env", True),
     "environs": ("env", True),
@@ -108,6 +116,7 @@ LOADINGS = {
     "pydantic-dotenv": ("dotenv", True),
     "environs-dotenv": ("dotenv", True),
     "decouple-dotenv": ("dotenv", True),
+    "starlette-dotenv": ("dotenv", True),
     "file": ("file", True),
     "file-environ": ("file", False),
     "file-shell": ("file", False),
@@ -137,6 +146,8 @@ TIMINGS = (
     "depends",
     "extension",
     "thread",
+    "background",
+    "process-pool",
     "post-fork",
     "with-options",
     "subclass",
@@ -294,8 +305,11 @@ def _timing_fits(timing: str, library: Library, server: Server, framework: str) 
         return framework == "fastapi"
     if timing == "extension":
         return framework == "flask"
-    if timing == "thread":
+    if timing in ("thread", "background"):
         return not library.is_async
+    if timing == "process-pool":
+        # What is forked in a thread of a server in threads may find a lock that nobody will open.
+        return not library.is_async and server.name in ("gunicorn-sync", "gunicorn-preload", "prefork")
     if timing == "post-fork":
         return server.gunicorn
     return True

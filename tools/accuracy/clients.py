@@ -53,7 +53,13 @@ def build(choices: Choices, key: str, cls: str = "") -> str:
 
 def generates(choices: Choices) -> bool:
     """Whether the app hands the answer on piece by piece."""
-    return choices.call == "stream" and choices.timing not in ("thread", "context", "decorator")
+    return choices.call == "stream" and choices.timing not in (
+        "thread",
+        "background",
+        "process-pool",
+        "context",
+        "decorator",
+    )
 
 
 def call(choices: Choices, client: str, question: str) -> list[str]:

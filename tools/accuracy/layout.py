@@ -165,6 +165,7 @@ def _write_entry(app: App, loaded: Loading, served: web.WebCode) -> None:
     if served.factory and serving_lines:
         body += ["", "", f"{words.app} = create_app()"]
     if serving_lines:
+        body += servers.definitions(choices)
         body += ["", "", 'if __name__ == "__main__":  #@main', *indented(serving_lines)]
     body = [*_noted(choices), *body]
     if not choices.modules:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tools.accuracy import names
+
 if TYPE_CHECKING:
     from tools.accuracy.choices import Choices
 
@@ -40,7 +42,7 @@ def loading(choices: Choices, prelude_file: str) -> Loading:
     prelude = _prelude(choices, prelude_file)
     if not choices.argument:
         return Loading(prelude)
-    if choices.loading.startswith(("pydantic", "dynaconf", "environs")):
+    if choices.loading.startswith(("pydantic", "dynaconf", "environs", "starlette")):
         return _settings(choices, prelude)
     expression, imports = _expression(choices)
     return _at_home(choices, prelude, expression, imports)
@@ -60,6 +62,11 @@ def _at_home(choices: Choices, prelude: Code, expression: str, imports: tuple[st
         lines = ("", "", f"def {words.reader}():", *_read(choices, expression), "")
         return Loading(prelude, Code(imports, lines), (words.reader,), f"{words.reader}()")
     return Loading(prelude, expression=expression, expression_imports=imports)
+
+
+def _other(choices: Choices) -> str:
+    """A name that the key goes by elsewhere."""
+    return next(name for name in names.VARIABLES if name != choices.variable)
 
 
 def _read(choices: Choices, expression: str) -> list[str]:
@@ -83,6 +90,8 @@ def _expression(choices: Choices) -> tuple[str, tuple[str, ...]]:
         "item": (f'os.environ["{name}"]', ("import os",)),
         "getenv": (f'os.getenv("{name}")', ("import os",)),
         "getenv-default": (f'os.getenv("{name}", "")', ("import os",)),
+        "imported": (f'environ["{name}"]', ("from os import environ",)),
+        "either": (f'os.environ.get("{_other(choices)}") or os.environ["{name}"]', ("import os",)),
         "decouple": (f'config("{name}")', ("from decouple import config",)),
         "decouple-dotenv": decouple,
         "dotenv-item": (f'os.environ["{name}"]', ("import os",)),
@@ -105,6 +114,11 @@ def _settings(choices: Choices, prelude: Code) -> Loading:
             ("from environs import Env",),
             ("env = Env()", *read, f'{choices.words.constant} = env.str("{name}")  #@read'),
         )
+        return Loading(prelude, code, (choices.words.constant,), choices.words.constant)
+    if choices.loading.startswith("starlette"):
+        path = f'"{choices.path}"' if choices.delivery == "dotenv" else ""
+        lines = (f"config = Config({path})  #@load", f'{choices.words.constant} = config("{name}")  #@read')
+        code = Code(("from starlette.config import Config",), lines)
         return Loading(prelude, code, (choices.words.constant,), choices.words.constant)
     field = name.lower()
     imports = ["from pydantic_settings import BaseSettings"]

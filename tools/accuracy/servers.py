@@ -44,6 +44,13 @@ def needs_path(choices: Choices) -> bool:
     )
 
 
+def definitions(choices: Choices) -> list[str]:
+    """What an entry module that starts its server itself defines for it."""
+    if choices.server.name != "multiprocessing-spawn":
+        return []
+    return ["", "", "def serve(sock):", f"    uvicorn.Server(uvicorn.Config({choices.words.app})).run([sock])"]
+
+
 def serving(choices: Choices) -> tuple[list[str], list[str]]:
     """Imports and lines with which an entry module starts its server; empty where a command does."""
     server, app = choices.server, choices.words.app
@@ -66,11 +73,13 @@ def serving(choices: Choices) -> tuple[list[str], list[str]]:
             "os.wait()  #@forked",
         ]
         return ["import os", "from wsgiref.simple_server import make_server"], lines
+    spawns = server.name == "multiprocessing-spawn"
+    target = "serve, args=(sock,)" if spawns else "uvicorn.Server(serving).run, args=([sock],)"
     lines = [
         f'serving = uvicorn.Config({app}, host="{HOST}", port={port})',
         "sock = serving.bind_socket()",
-        'context = multiprocessing.get_context("fork")',
-        f"workers = [context.Process(target=uvicorn.Server(serving).run, args=([sock],)) for _ in range({server.workers})]",
+        f'context = multiprocessing.get_context("{"spawn" if spawns else "fork"}")',
+        f"workers = [context.Process(target={target}) for _ in range({server.workers})]",
         "for worker in workers:",
         "    worker.start()  #@fork",
         "workers[0].join()  #@forked",

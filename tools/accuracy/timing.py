@@ -151,6 +151,42 @@ def _thread(parts: _Parts) -> _Made:
     return ("from concurrent.futures import ThreadPoolExecutor",), lines, (words.answer,), False
 
 
+def _background(parts: _Parts) -> _Made:
+    """One thread owns the client, and takes questions out of a queue."""
+    words = parts.choices.words
+    work = [
+        *parts.built(f"{words.holder} = "),
+        f"while ({words.field} := jobs.get()) is not None:",
+        "    try:",
+        f"        answers.put(_ask({words.holder}, {words.field}))",
+        "    except Exception as error:",
+        "        answers.put(error)",
+    ]
+    ask = ["", "", f"def _ask({words.holder}, {words.field}):", *indented(parts.call(words.holder))]
+    body = [
+        f"{words.getter}()",
+        f"jobs.put({words.field})",
+        "reply = answers.get(timeout=5)",
+        "if isinstance(reply, Exception):",
+        "    raise reply",
+        "return reply",
+    ]
+    start = ["", "", "@lru_cache(maxsize=1)", f"def {words.getter}():"]
+    start.append("    threading.Thread(target=_work, daemon=True).start()")
+    lines = ["jobs, answers = queue.SimpleQueue(), queue.SimpleQueue()", *ask, "", "", "def _work():", *indented(work)]
+    lines += [*start, "", "", f"def {words.answer}({words.field}):", *indented(body)]
+    return ("import queue", "import threading", "from functools import lru_cache"), lines, (words.answer,), False
+
+
+def _process_pool(parts: _Parts) -> _Made:
+    words = parts.choices.words
+    work = [*parts.built(f"{words.holder} = "), *parts.call(words.holder)]
+    lines = ["_pool = ProcessPoolExecutor(1)", "", "", f"def _work({words.field}):", *indented(work)]
+    lines += ["", "", f"def {words.answer}({words.field}):"]
+    lines.append(f"    return _pool.submit(_work, {words.field}).result()")
+    return ("from concurrent.futures import ProcessPoolExecutor",), lines, (words.answer,), False
+
+
 def _post_fork(parts: _Parts) -> _Made:
     words = parts.choices.words
     body = [f"global {words.holder}", *parts.built(f"{words.holder} = ")]
@@ -236,6 +272,8 @@ _TIMINGS: dict[str, Callable[[_Parts], _Made]] = {
     "depends": _given,
     "extension": _given,
     "thread": _thread,
+    "background": _background,
+    "process-pool": _process_pool,
     "post-fork": _post_fork,
     "with-options": _with_options,
     "subclass": _subclass,

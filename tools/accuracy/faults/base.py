@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Concerned = Literal["all", "some", "any"]
 Part = Literal["key", "second", "log", "endpoint", ""]
 
-FROM_ENVIRONMENT = ("implicit", "item", "getenv", "getenv-default")
+FROM_ENVIRONMENT = ("implicit", "item", "getenv", "getenv-default", "imported")
 WHERE_READ = ("read", "argument", "client", "client2", "settings", "load")
 PLACEHOLDERS = ("your key here", "sk-xxxxxxxxxxxxxxxxxxxx", "changeme", "<OPENAI_API_KEY>", "YOUR_API_KEY")
 
@@ -34,7 +34,10 @@ class Planted:
 
     def located(self, app: App) -> Planted:
         """With the lines' numbers, once the app's files are final."""
-        return replace(self, lines=tuple(place for mark in self.marks for place in app.source.places(mark)))
+        lines = tuple(dict.fromkeys(place for mark in self.marks for place in app.source.places(mark)))
+        # Where another process works for the worker, the fault may be either's.
+        concerned: Concerned = "any" if app.choices.timing == "process-pool" else self.concerned
+        return replace(self, lines=lines, concerned=concerned)
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,7 @@ def _literal_constant(app: App, rng: Random) -> Planted:
 
 
 def _has_constant(chosen: Choices, _able: Able) -> bool:
-    simple = not chosen.loading.startswith(("pydantic", "environs", "dynaconf"))
+    simple = not chosen.loading.startswith(("pydantic", "environs", "dynaconf", "starlette"))
     return chosen.argument and chosen.home == "constant" and simple
 
 

@@ -18,7 +18,7 @@ KEPT = ("PATH", "HOME", "PORT", "PYTHONPATH", "OPENAI_BASE_URL", "OPENAI_API_BAS
 OTHER_NAMES = (*names.VARIABLES, "OPENAI_APIKEY", "OPEN_AI_KEY", "OPENAI_TOKEN", "OPENAI_API_KEY_PROD", "GPT_KEY")
 OTHER_SERVICES = ("PINECONE_API_KEY", "COHERE_API_KEY", "SENDGRID_API_KEY", "TAVILY_API_KEY", "ANTHROPIC_API_KEY")
 LOADS_DOTENV = ("dotenv", "dotenv-item")
-READS_DOTENV = (*LOADS_DOTENV, "pydantic-dotenv", "environs-dotenv", "decouple-dotenv")
+READS_DOTENV = (*LOADS_DOTENV, "pydantic-dotenv", "environs-dotenv", "decouple-dotenv", "starlette-dotenv")
 
 
 def _env(chosen: Choices, _able: Able) -> bool:
