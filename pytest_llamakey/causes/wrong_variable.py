@@ -22,7 +22,7 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.causes.trail import arrived, delivery, had_key, holding, key_like, read_by
+from pytest_llamakey.causes.trail import ABSENT, arrived, delivery, had_key, holding, key_like, read_by
 from pytest_llamakey.causes.uses import Use, asked, grouped, literal_of, misses_near, once
 from pytest_llamakey.facts import Drive, Failure
 from pytest_llamakey.symptoms.lookups import delivered_names, lookups, names_model_key
@@ -353,7 +353,7 @@ def _reads(miss_: EnvironmentMiss) -> bool:
 def _failed(trouble: Trouble, names: frozenset[str]) -> Iterator[Use]:
     """The look-up that a silent worker failed with: of a name like the right one, and no client was built after it."""
     process = trouble.process
-    if not arrived(process) or any(s.sight is not None and s.sight.state != "match" for s in trouble.symptoms):
+    if not arrived(process) or any(s.sight is not None and s.sight.state in ABSENT for s in trouble.symptoms):
         return
     for missed in reversed(lookups(process)):
         if (

@@ -53,11 +53,13 @@ def _never_served(facts: Facts) -> Iterator[Symptom]:
                 continue
             speaks = any(map(about_keys, process.errors))
             failed = [c for c in process.clients if (c.error or speaks) and c.key.state != "match"]
-            if failed:
-                sight = failed[-1].key
+            sought = "" if failed else _in_vain(facts, replica, process)
+            # What else was built with a foreign key is a fault of its own.
+            literal = [c for c in process.clients if (failed or sought) and c.key.state == "different" and c.literal]
+            for sight in dict.fromkeys(c.key for c in (*failed[-1:], *literal)):
                 what = f"pid {process.pid} could not use its client with {key_words(sight)}, and nothing serves"
                 yield Symptom("keyed", "key", what, replica.id, process.pid, sight)
-            elif sought := _in_vain(facts, replica, process):
+            if sought:
                 held = None if process.key.state == "match" else process.key
                 what = f"pid {process.pid} could not read {sought}, and nothing serves"
                 yield Symptom("keyed", "key", what, replica.id, process.pid, held)
@@ -66,8 +68,9 @@ def _never_served(facts: Facts) -> Iterator[Symptom]:
 def _in_vain(facts: Facts, replica: Replica, process: Process) -> str:
     """The variable or file that the process ended for, by its last words, which name it or speak of a key."""
     delivered = delivered_names(facts)
-    if any(client.key.state == "match" and not client.error for client in process.clients):
-        return ""
+    well = any(client.key.state == "match" and not client.error for client in process.clients)
+    if well and not process.failures:
+        return ""  # the log is the whole deployment's
     missed = [miss.name for miss in reversed(lookups(process)) if _says(process, miss.name)]
     names = [name for name in missed if name in delivered or names_model_key(name)]
     spoke = process.failures or not any(each.failures or each.errors for each in replica.processes)

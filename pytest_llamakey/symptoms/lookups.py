@@ -117,5 +117,5 @@ def _speaks(text: str) -> bool:
 
 
 def last_words(process: Process) -> str:
-    """What the process said before it ended, or when it failed."""
-    return "\n".join([process.log_tail, *(f"{each.type}: {each.message}" for each in process.failures)])
+    """What the process said when it failed, or else the deployment before it ended."""
+    return "\n".join(f"{each.type}: {each.message}" for each in process.failures) or process.log_tail

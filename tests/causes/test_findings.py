@@ -318,3 +318,14 @@ def test_an_app_that_ends_with_words_of_its_own_lost_its_key_where_it_was_overwr
     assert finding.cause == "key-overwritten"
     assert [str(place) for place in finding.where] == ["app.py:4", "config.py:5"]
     assert finding.evidence[-1] == "1.10 s config.py:5 RuntimeError: no key for the model"
+
+
+def test_an_app_that_ends_for_one_fault_shows_the_literal_it_had_built_a_client_of_as_well() -> None:
+    second = client(0.4, FOREIGN, "llm.py:3", literal=at("llm.py:3")[0])
+    failure = Failure(0.6, "builtins.KeyError", "'OPENAI_TOKEN'", at("llm.py:4", 'key = os.environ["OPENAI_TOKEN"]'))
+    ended = worker(role="helper", ended=1.2, clients=(second,), calls=(), rollcall=(), failures=(failure,), drive=None)
+    findings = diagnose(app(ended))
+    assert [(finding.cause, str(finding.where[0])) for finding in findings] == [
+        ("wrong-variable", "llm.py:4"),
+        ("hardcoded-key", "llm.py:3"),
+    ]
