@@ -92,6 +92,22 @@ class WorkerSilent(Cause):
             ),
             True,
         ),
+        Example(
+            "it would read its .env, and never came to that",
+            app(
+                worker(
+                    calls=(),
+                    clients=(),
+                    rollcall=(),
+                    key=MISSING,
+                    environment={},
+                    files={".env": "readable"},
+                    drive=Drive("answered", answer=200, requests=1),
+                ),
+                delivered=("dotenv:.env",),
+            ),
+            True,
+        ),
         Example("it called", app(), False),
         Example(
             "a helper called in its stead",

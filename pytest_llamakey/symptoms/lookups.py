@@ -78,11 +78,15 @@ def names_in(failure: Failure) -> Iterator[str]:
 
 
 def undecided(facts: Facts, process: Process) -> bool:
-    """Whether the process has not come to its key yet, and can: the key is a file that it reads when it needs it."""
-    by_file = any(way.startswith("file:") for way in facts.deployment.delivered)
+    """Whether the process has not come to its key yet, and can: the key is a file that it reads when it needs it.
+
+    A ``.env`` is loaded at start as a rule; that it was not counts unless a request was to make the process need it.
+    """
+    ways = {way.partition(":")[0] for way in facts.deployment.delivered}
+    by_file = "file" in ways or ("dotenv" in ways and facts.deployment.driven and not process.dotenv)
     tried = process.clients or process.errors or any(call.via != "rollcall" for call in process.calls)
     tried = tried or any(files_missed(facts, process))
-    tried = tried or any(miss.name == OPENAI_KEY for miss in process.environment_misses)
+    tried = tried or any(miss.name in {OPENAI_KEY, *delivered_names(facts)} for miss in lookups(process))
     return by_file and process.key.state == "missing" and not tried and "readable" in process.files.values()
 
 
