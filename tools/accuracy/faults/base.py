@@ -19,6 +19,18 @@ FROM_ENVIRONMENT = ("implicit", "item", "getenv", "getenv-default", "imported")
 WHERE_READ = ("read", "argument", "client", "client2", "settings", "load")
 PLACEHOLDERS = ("your key here", "sk-xxxxxxxxxxxxxxxxxxxx", "changeme", "<OPENAI_API_KEY>", "YOUR_API_KEY")
 
+WRAPS = (
+    '"Bearer " + {}',
+    '{} + "\\n"',
+    "repr({})",
+    "{}[:24]",
+    '{} + " "',
+    "'\"' + {} + '\"'",
+    '{} + "\\r"',
+    '"\\ufeff" + {}',
+)
+"""What is done to a key's expression."""
+
 
 @dataclass(frozen=True)
 class Planted:
@@ -84,3 +96,9 @@ def plain_line(chosen: Choices) -> bool:
 def loads_by_itself(chosen: Choices) -> bool:
     """Whether the server loads ``.env`` before the app can (``flask run`` does: flask.palletsprojects.com, dotenv)."""
     return chosen.server.name == "flask-dev"
+
+
+def mend_empty_call(app: App, mark: str) -> None:
+    """Take away the comma that an inserted argument left before the bracket of a call without any."""
+    if ", )" in app.source.line(mark):
+        app.source.edit(mark, ", )", ")")

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 from tools.accuracy.faults.base import (
     FROM_ENVIRONMENT,
+    WRAPS,
     Fault,
     Planted,
     before_client,
     can_come_before_client,
     foreign_key,
     loads_by_itself,
+    mend_empty_call,
     plain_line,
 )
-from tools.accuracy.layout import HOOKS
 from tools.accuracy.loading import key_path
-from tools.accuracy.source import bare, marked
 
 if TYPE_CHECKING:
     from random import Random
@@ -24,16 +24,6 @@ if TYPE_CHECKING:
     from tools.accuracy.choices import Able, Choices
     from tools.accuracy.layout import App
 
-WRAPS = (
-    '"Bearer " + {}',
-    '{} + "\\n"',
-    "repr({})",
-    "{}[:24]",
-    '{} + " "',
-    "'\"' + {} + '\"'",
-    '{} + "\\r"',
-    '"\\ufeff" + {}',
-)
 SHELL_WRAPS = ("'${}'", "${} ", "Bearer ${}", '\\"${}\\"')
 
 
@@ -91,68 +81,14 @@ def _overwritten_client(app: App, rng: Random) -> Planted:
     return Planted("key-overwritten", ("blame",))
 
 
-def _overwritten_in_one(app: App, _rng: Random) -> Planted:
-    line = f'    os.environ["{app.choices.variable}"] = ""  #@blame'
-    app.hook("post_fork(server, worker)", "if worker.age == 2:", line)
-    app.imports(HOOKS, "import os")
-    return Planted("key-overwritten", ("blame",), "some")
-
-
-def _in_one(app: App, value: str, mark: str) -> None:
-    """Put ``value`` into the key's variable of the second worker alone."""
-    line = f'    os.environ["{app.choices.variable}"] = {value}  #@{mark}'
-    app.hook("post_fork(server, worker)", "if worker.age == 2:", line)
-    app.imports(HOOKS, "import os")
-
-
-def _mangled_in_one(app: App, rng: Random) -> Planted:
-    _in_one(app, rng.choice(WRAPS).format(f'os.environ["{app.choices.variable}"]'), "blame")
-    return Planted("key-mangled", ("blame",), "some")
-
-
-def _literal_in_one(app: App, rng: Random) -> Planted:
-    _in_one(app, f'"{foreign_key(rng)}"', "literal")
-    return Planted("hardcoded-key", ("literal",), "some")
-
-
-def _overwritten_when_recycled(app: App, _rng: Random) -> Planted:
-    """The workers that the server starts in the place of the first ones go without."""
-    app.command += ["--max-requests", "1"]
-    line = f'    os.environ.pop("{app.choices.variable}", None)  #@blame'
-    app.hook("post_fork(server, worker)", f"if worker.age > {app.workers}:", line)
-    app.imports(HOOKS, "import os")
-    return Planted("key-overwritten", ("blame",), "any")
-
-
-def _recycled(chosen: Choices, able: Able) -> bool:
-    return _late_in_every_worker(chosen, able) and chosen.launch == "direct" and "max-requests" not in chosen.extras
-
-
-def _late_in_every_worker(chosen: Choices, _able: Able) -> bool:
-    fork_first = chosen.server.forks == "worker" or (
-        not chosen.eager and chosen.home != "constant" or chosen.timing == "cache"
-    )
-    preload_reads_late = chosen.server.forks != "preload" or chosen.loading == "implicit" or chosen.home != "constant"
-    given_early = chosen.server.forks == "preload" and (chosen.eager or chosen.timing in ("factory", "extension"))
-    return (
-        chosen.server.gunicorn and chosen.loading in FROM_ENVIRONMENT and chosen.timing != "post-fork"
-        and "second-client" not in chosen.extras and fork_first and preload_reads_late and not given_early
-    )  # fmt: skip
-
-
 def _literal_argument(app: App, rng: Random) -> Planted:
     key = foreign_key(rng)
     if app.source.has("argument"):
         app.source.edit("argument", app.expression, f'"{key}"', "literal")
     else:
         app.source.edit("client", "(", f'(api_key="{key}", ', "literal")
-        _mend_empty_call(app, "client")
+        mend_empty_call(app, "client")
     return Planted("hardcoded-key", ("literal",))
-
-
-def _mend_empty_call(app: App, mark: str) -> None:
-    if ", )" in app.source.line(mark):
-        app.source.edit(mark, ", )", ")")
 
 
 def _can_take_literal(chosen: Choices, _able: Able) -> bool:
@@ -173,6 +109,15 @@ def _literal_second(app: App, rng: Random) -> Planted:
 
 def _has_second(chosen: Choices, _able: Able) -> bool:
     return "second-client" in chosen.extras and chosen.library.family == "bare" and chosen.timing != "module"
+
+
+def _overridden_by_a_file(app: App, rng: Random) -> Planted:
+    """A second ``.env`` of the developer's, which goes before everything and has no key in it."""
+    path = rng.choice((".env.local", "local.env", ".env.development"))
+    app.source.add(path, ["LOG_LEVEL=debug", f"{app.choices.variable}="])
+    before_client(app, f'load_dotenv("{path}", override=True)  #@blame')
+    app.imports(app.entry, "from dotenv import load_dotenv")
+    return Planted("key-overwritten", ("blame",))
 
 
 def _literal_in_a_copy(app: App, rng: Random) -> Planted:
@@ -212,7 +157,7 @@ def _late(app: App, _rng: Random) -> Planted:
 
 def _late_with_default(app: App, rng: Random) -> Planted:
     app.source.edit("client", "(", f'(api_key=os.getenv("{app.choices.library.variable}", ""), ', "argument")
-    _mend_empty_call(app, "client")
+    mend_empty_call(app, "client")
     path, _index = app.source.find("client")
     app.imports(path, "import os")
     return _late(app, rng)
@@ -239,26 +184,6 @@ def _can_be_late(chosen: Choices, _able: Able) -> bool:
 def _can_be_late_with_default(chosen: Choices, able: Able) -> bool:
     return _can_be_late(chosen, able) and not chosen.argument and plain_line(chosen) and chosen.timing in (
         "import", "service", "with-options", "settings"
-    )  # fmt: skip
-
-
-def _late_in_hook(app: App, _rng: Random) -> Planted:
-    (line,) = app.source.cut("prelude")
-    app.hook("post_fork(server, worker)", marked(bare(line), "load"))
-    app.imports(HOOKS, "from pathlib import Path")
-    app.imports(HOOKS, "import os")
-    path, _index = app.source.find("client")
-    app.source.edit("client", "(", f'(api_key=os.getenv("{app.choices.library.variable}", ""), ')
-    _mend_empty_call(app, "client")
-    app.imports(path, "import os")
-    return Planted("client-before-env", ("client",))
-
-
-def _can_be_late_in_hook(chosen: Choices, _able: Able) -> bool:
-    return (
-        chosen.server.forks == "preload" and chosen.loading == "file-environ" and plain_line(chosen)
-        and chosen.library.name != "llama-azure"  # which looks again when it is called
-        and "second-client" not in chosen.extras and chosen.timing in ("import", "service", "with-options", "settings")
     )  # fmt: skip
 
 
@@ -310,10 +235,7 @@ FAULTS = (
     Fault("key-mangled", "by the script", _any_environment, _mangled_script),
     Fault("key-overwritten", "in the environment", _overwritten_after_load, _overwritten),
     Fault("key-overwritten", "in the client", _holder_stands, _overwritten_client, "key"),
-    Fault("key-overwritten", "in one worker", _late_in_every_worker, _overwritten_in_one),
-    Fault("key-mangled", "in one worker", _late_in_every_worker, _mangled_in_one),
-    Fault("key-overwritten", "when workers are recycled", _recycled, _overwritten_when_recycled),
-    Fault("hardcoded-key", "in one worker", _late_in_every_worker, _literal_in_one),
+    Fault("key-overwritten", "by a second .env", _overwritten_after_load, _overridden_by_a_file),
     Fault("hardcoded-key", "in a copy", _copies, _literal_in_a_copy, "key"),
     Fault("hardcoded-key", "as argument", _can_take_literal, _literal_argument, "key"),
     Fault("hardcoded-key", "in the second client", _has_second, _literal_second, "second"),
@@ -323,7 +245,6 @@ FAULTS = (
     Fault(
         "client-before-env", "loaded below the client, with a default", _can_be_late_with_default, _late_with_default
     ),
-    Fault("client-before-env", "loaded in a hook", _can_be_late_in_hook, _late_in_hook),
     Fault("env-after-start", "loaded after the fork", _can_load_after_fork, _after_fork),
     Fault("env-after-start", "loaded after the launch", _can_load_after_spawn, _after_spawn),
 )

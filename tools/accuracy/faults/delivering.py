@@ -130,6 +130,18 @@ def _shadowed_script(app: App, _rng: Random) -> Planted:
     return Planted("dotenv-shadowed", ("load", "settings", "read", "argument", "blame"))
 
 
+def _shadowed_by_default(app: App, _rng: Random) -> Planted:
+    name = app.choices.variable
+    app.source.before("prelude", f'os.environ.setdefault("{name}", "")  #@blame')
+    path, _index = app.source.find("blame")
+    app.imports(path, "import os")
+    return Planted("dotenv-shadowed", ("load", "blame"))
+
+
+def _loads_by_code(chosen: Choices, able: Able) -> bool:
+    return _can_be_shadowed(chosen, able) and chosen.loading in LOADS_DOTENV and not loads_by_itself(chosen)
+
+
 def _can_be_shadowed(chosen: Choices, _able: Able) -> bool:
     return chosen.loading in READS_DOTENV and chosen.dotenv_call != "override" and not _decouple_repository(chosen)
 
@@ -231,6 +243,7 @@ FAULTS = (
     Fault("env-cleared", "launcher passes few variables", _launched, _wiped_launcher),
     Fault("dotenv-shadowed", "variable in the deployment", _can_be_shadowed, _shadowed_deployment),
     Fault("dotenv-shadowed", "empty export in the script", _can_be_shadowed, _shadowed_script),
+    Fault("dotenv-shadowed", "empty default in the code", _loads_by_code, _shadowed_by_default),
     Fault("dotenv-not-found", "it lies elsewhere", _reads_a_dotenv, _elsewhere),
     Fault("dotenv-not-found", "another working directory", _finds_by_working_directory, _elsewhere_run),
     Fault("dotenv-partial", "only where it is run as main", _has_an_entry_that_loads, _only_as_main),
