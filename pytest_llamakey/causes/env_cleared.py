@@ -192,6 +192,8 @@ def _loss(facts: Facts, replica: Replica, process: Process) -> _Loss | None:
     else:
         return None
     given = [way.partition(":")[2] for way in facts.deployment.delivered if way.startswith("env:")]
+    if any(sight.state == "mangled" for name, sight in child.environment.items() if name in given):
+        return None  # it came, altered
     if parent is None and given and facts.deployment.runtime in _SETS_VARIABLES and child.reported:
         first = "the command's environment" if facts.deployment.runtime == "process" else "the container"
         return _Loss(first, given[0], child.started, child.pid, program(child), child)

@@ -212,11 +212,13 @@ def _of_variable(trouble: Trouble, use: Use, process: Process, change_: Environm
     if change_.at > use.at or not _fits(change_, use):
         return None
     name = change_.name
-    if not is_key(standing(trouble.replica, process, name, math.nextafter(change_.at, -math.inf))):
+    load = next((each for each in process.dotenv if each.override and each.where == change_.where), None)
+    # The file is read before it sets the variable.
+    begun_at = change_.at if load is None else min(change_.at, load.at)
+    if not is_key(standing(trouble.replica, process, name, math.nextafter(begun_at, -math.inf))):
         return None
     if is_key(standing(trouble.replica, trouble.process, name, use.at)):
         return None
-    load = next((each for each in process.dotenv if each.override and each.where == change_.where), None)
     what = f"{name} removed" if change_.key.state == "missing" else f"{name} set to {key_label(change_.key)}"
     by = f" by load_dotenv(override=True) from {load.path}" if load else ""
     return _Lost(

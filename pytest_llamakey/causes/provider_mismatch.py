@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pytest_llamakey.causes.base import Cause, Example, class_name, innermost, moment
 from pytest_llamakey.causes.recorded import FOREIGN, HOST, MATCH, app, call, client, worker
+from pytest_llamakey.causes.uses import derived
 from pytest_llamakey.facts import KeySight
 from pytest_llamakey.findings import Finding
 from pytest_llamakey.spec.model import ALL_CHECKS
@@ -136,7 +137,8 @@ def _mixed(facts: Facts, process: Process) -> Iterator[tuple[Call, str]]:
 def _maker(process: Process, sent: Call) -> Place | None:
     """The line that built the client: the latest before the call with its host, as far as that tells them apart."""
     url = f"{sent.host}{sent.path}"
-    made = [c for c in process.clients if c.at <= sent.at and c.where and not c.error]
+    before = [c for c in sorted(process.clients, key=lambda each: each.at) if c.at <= sent.at and c.where]
+    made = [c for number, c in enumerate(before) if not c.error and not derived(c, before[:number])]
     there = [c for c in made if _base_of(c.base) and url.startswith(_base_of(c.base))]
     azure = sent.header == "api-key"
     fitting = [c for c in there or made if ("azure" in c.kind.lower()) == azure]

@@ -131,14 +131,14 @@ def _clients(process: Process, sights: Collection[KeySight], names: Collection[s
         if rows and line not in rows and not client.error and look not in calls and not silent:
             continue  # its object is gone, and the calls are right: somebody built a better one
         before = kept.setdefault(look, [])
-        if _derived(client, before) or line in {str(innermost(each.where)) for each in before}:
+        if derived(client, before) or line in {str(innermost(each.where)) for each in before}:
             continue
         before.append(client)
         missed = _missed(process, client.where, client.literal, client.at, names)
         yield Use(client.at, client.key, client.where, built(client), client.kind, _literal(process, client), missed)
 
 
-def _derived(client: Client, before: Iterable[Client]) -> bool:
+def derived(client: Client, before: Iterable[Client]) -> bool:
     """Whether a client was made out of one that was built before: LlamaIndex builds openai's, openai copies its own."""
     place = innermost(client.where)
     if place is None or not client.kind.startswith("openai."):

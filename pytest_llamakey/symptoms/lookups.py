@@ -83,11 +83,13 @@ def undecided(facts: Facts, process: Process) -> bool:
     A ``.env`` is loaded at start as a rule; that it was not counts unless a request was to make the process need it.
     """
     ways = {way.partition(":")[0] for way in facts.deployment.delivered}
-    by_file = "file" in ways or ("dotenv" in ways and facts.deployment.driven and not process.dotenv)
+    loaded = any(load.key.state == "match" for load in process.dotenv)
+    by_dotenv = "dotenv" in ways and facts.deployment.driven and (loaded or not process.dotenv)
     tried = process.clients or process.errors or any(call.via != "rollcall" for call in process.calls)
     tried = tried or any(files_missed(facts, process))
     tried = tried or any(miss.name in {OPENAI_KEY, *delivered_names(facts)} for miss in lookups(process))
-    return by_file and process.key.state == "missing" and not tried and "readable" in process.files.values()
+    there = loaded or "readable" in process.files.values()
+    return ("file" in ways or by_dotenv) and process.key.state == "missing" and not tried and there
 
 
 def files_missed(facts: Facts, process: Process) -> Iterator[tuple[str, Failure]]:

@@ -329,3 +329,61 @@ def test_an_app_that_ends_for_one_fault_shows_the_literal_it_had_built_a_client_
         ("wrong-variable", "llm.py:4"),
         ("hardcoded-key", "llm.py:3"),
     ]
+
+
+def test_a_dotenv_that_overrides_is_read_before_it_sets_the_variable() -> None:
+    ended = worker(
+        role="helper",
+        ended=1.2,
+        key=EMPTY,
+        dotenv=(dotenv(0.39, EMPTY, "main.py:5", override=True, path=".env.local", names=("OPENAI_API_KEY",)),),
+        environment_changes=(replace(change(0.4, EMPTY), where=at("main.py:5", "load_dotenv()")),),
+        clients=(client(0.5, EMPTY, error="openai.OpenAIError: Missing credentials"),),
+        calls=(),
+        rollcall=(),
+        drive=None,
+    )
+    overriding = replace(
+        ended, environment_changes=(replace(ended.environment_changes[0], where=at("main.py:5", "load_dotenv()")),)
+    )
+    finding = only(app(overriding))
+    assert (finding.cause, str(finding.where[0])) == ("key-overwritten", "main.py:5")
+    assert "by load_dotenv(override=True) from .env.local" in finding.evidence[1]
+
+
+def test_the_client_that_llama_index_builds_of_its_own_is_not_the_line_to_mend() -> None:
+    azure = client(0.5, kind="llama_index.llms.azure_openai.base.AzureOpenAI", base="https://api.openai.com")
+    inner = client(1.0, where="app.py:14", kind="openai.lib.azure.AzureOpenAI", base="https://api.openai.com/openai/")
+    sent = call(host="api.openai.com", path="/openai/deployments/gpt/chat/completions", header="api-key")
+    finding = only(app(worker(clients=(azure, inner), calls=(sent,)), hosts=("api.openai.com",)))
+    assert (finding.cause, str(finding.where[0])) == ("provider-mismatch", "app.py:5")
+
+
+def test_a_dotenv_that_was_read_and_not_needed_yet_is_no_lack_of_a_key() -> None:
+    failure = Failure(1.1, "builtins.ValueError", "no such user", at("app.py:12"))
+    silent = worker(
+        key=MISSING,
+        environment={},
+        dotenv=(dotenv(0.4, where="config.py:3"),),
+        clients=(),
+        calls=(),
+        rollcall=(),
+        failures=(failure,),
+        drive=Drive("answered", answer=500, requests=1),
+    )
+    assert causes_of(app(silent, delivered=("dotenv:.env",))) == ["worker-silent"]
+
+
+def test_a_variable_that_a_script_altered_was_not_cleared() -> None:
+    started = keyless(
+        1,
+        ppid=0,
+        role="main",
+        environment={"OPENAI_API_KEY": NEWLINE},
+        environment_changes=(change(0.6, MISSING, "llm.py:9"),),
+        clients=(client(0.5, NEWLINE),),
+        errors=(),
+        rollcall=(),
+    )
+    spawned = keyless(7, started=0.7)
+    assert "env-cleared" not in causes_of(app(started, spawned, runtime="process"))

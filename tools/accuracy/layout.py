@@ -209,6 +209,7 @@ def _pop_after(app: App) -> None:
         choices.eager
         and choices.loading in ("implicit", "item", "getenv", "getenv-default")
         and choices.home != "function"
+        and choices.server.name != "multiprocessing-spawn"  # whose workers import it anew, and need it there
     )
     if "pop-after" in choices.extras and at_once and choices.modules and choices.timing != "settings":
         app.source.add(app.client, ["", f'os.environ.pop("{choices.variable}", None)  #@pop'])

@@ -72,6 +72,18 @@ def _overwritten_after_load(chosen: Choices, able: Able) -> bool:
     return can_come_before_client(chosen) and (loaded or _from_environment(chosen, able))
 
 
+def _popped_before_spawn(app: App, _rng: Random) -> Planted:
+    """A tidy app, whose workers start anew and do not find what it has tidied away."""
+    app.source.add(app.client, ["", f'os.environ.pop("{app.choices.variable}", None)  #@blame'])
+    app.imports(app.client, "import os")
+    return Planted("key-overwritten", ("blame",))
+
+
+def _spawns(chosen: Choices, _able: Able) -> bool:
+    spawned = chosen.server.name == "multiprocessing-spawn" and chosen.loading in ("implicit", "item", "getenv")
+    return spawned and chosen.modules and chosen.eager and chosen.home != "function"
+
+
 def _overwritten_client(app: App, rng: Random) -> Planted:
     holder = "openai" if app.choices.timing == "module" else app.choices.words.holder
     value = rng.choice(('""', 'os.getenv("OPENAI_KEY_2", "")', 'os.environ.get("TEAM_KEY", "")'))
@@ -235,6 +247,7 @@ FAULTS = (
     Fault("key-mangled", "by the script", _any_environment, _mangled_script),
     Fault("key-overwritten", "in the environment", _overwritten_after_load, _overwritten),
     Fault("key-overwritten", "in the client", _holder_stands, _overwritten_client, "key"),
+    Fault("key-overwritten", "before workers are spawned", _spawns, _popped_before_spawn),
     Fault("key-overwritten", "by a second .env", _overwritten_after_load, _overridden_by_a_file),
     Fault("hardcoded-key", "in a copy", _copies, _literal_in_a_copy, "key"),
     Fault("hardcoded-key", "as argument", _can_take_literal, _literal_argument, "key"),
