@@ -266,7 +266,8 @@ def _undelivered(facts: Facts, trouble: Trouble) -> bool:
         return True  # nothing in the workload asks for it
     if given(facts, "file"):
         # It lies where the app does not look.
-        return any(files_missed(facts, trouble.process))
+        process = trouble.process
+        return any(files_missed(facts, process)) or any(map(about_key, process.failures))
     return bool(_delivered_names(facts)) and not _ancestor_had_it(trouble.replica, trouble.process)
 
 
@@ -326,14 +327,14 @@ def _failing_line(process: Process) -> Place | None:
 
 def _story(facts: Facts, trouble: Trouble, use: Use, variable: str) -> Iterator[str]:
     process = trouble.process
-    lost = [path for path, _failure in files_missed(facts, process)]
-    for path in facts.deployment.delivered if lost else ():
-        yield f"the key is delivered as {path.partition(':')[2]}, the app looks for {lost[0]}"
+    sought = "".join([f", the app looks for {path}" for path, _failure in files_missed(facts, process)][:1])
+    for path in facts.deployment.delivered if given(facts, "file") else ():
+        yield f"the key is delivered as {path.partition(':')[2]}{sought}"
     state = "empty" if variable in process.environment else "not in its environment"
     yield f"{process.started:.2f} s pid {process.pid} started, {variable} {state}"
     if use.defaulted is not None:
         yield moment(use.defaulted.at, use.defaulted.where, f"{use.defaulted.name} is looked up, and is not set")
-    if lost:
+    if given(facts, "file"):
         yield use.line
     yield from (built(client) for client in process.clients[:1])
     yield from (raised(error) for error in process.errors[:1])

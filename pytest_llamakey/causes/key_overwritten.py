@@ -213,6 +213,8 @@ def _of_variable(trouble: Trouble, use: Use, process: Process, change_: Environm
         return None
     name = change_.name
     load = next((each for each in process.dotenv if each.override and each.where == change_.where), None)
+    if load is None and change_.key.state == "different" and not change_.where:
+        return None  # no line of the app's did it, but an option of its server
     # The file is read before it sets the variable.
     begun_at = change_.at if load is None else min(change_.at, load.at)
     if not is_key(standing(trouble.replica, process, name, math.nextafter(begun_at, -math.inf))):

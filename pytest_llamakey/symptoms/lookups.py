@@ -85,11 +85,25 @@ def undecided(facts: Facts, process: Process) -> bool:
     ways = {way.partition(":")[0] for way in facts.deployment.delivered}
     loaded = any(load.key.state == "match" for load in process.dotenv)
     by_dotenv = "dotenv" in ways and facts.deployment.driven and (loaded or not process.dotenv)
-    tried = process.clients or process.errors or any(call.via != "rollcall" for call in process.calls)
-    tried = tried or any(files_missed(facts, process))
-    tried = tried or any(miss.name in {OPENAI_KEY, *delivered_names(facts)} for miss in lookups(process))
     there = loaded or "readable" in process.files.values()
-    return ("file" in ways or by_dotenv) and process.key.state == "missing" and not tried and there
+    if process.key.state != "missing" or not there or not ("file" in ways or by_dotenv):
+        return False
+    # What it has forked works for it, and may have needed the key in its stead.
+    family = [each for replica in facts.replicas for each in replica.processes if each.ppid == process.pid]
+    return not any(_tried(facts, each) for each in (process, *family))
+
+
+def _tried(facts: Facts, process: Process) -> bool:
+    """Whether the process came to the point at which it needs its key."""
+    names = {OPENAI_KEY, *delivered_names(facts)}
+    return bool(
+        process.clients
+        or process.errors
+        or any(call.via != "rollcall" for call in process.calls)
+        or any(miss.name in names for miss in process.environment_misses)
+        or any(map(about_key, process.failures))
+        or any(files_missed(facts, process))
+    )
 
 
 def files_missed(facts: Facts, process: Process) -> Iterator[tuple[str, Failure]]:

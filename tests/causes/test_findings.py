@@ -387,3 +387,47 @@ def test_a_variable_that_a_script_altered_was_not_cleared() -> None:
     )
     spawned = keyless(7, started=0.7)
     assert "env-cleared" not in causes_of(app(started, spawned, runtime="process"))
+
+
+def test_a_pool_that_needed_the_key_in_its_workers_stead_shows_that_the_worker_has_none() -> None:
+    nothing = {"environment": {}, "calls": (), "rollcall": (), "key": MISSING, "files": {".env": "readable"}}
+    main = main_process(environment={}, dotenv=(dotenv(0.9, where="app.py:36"),))
+    asked = worker(7, clients=(), drive=Drive("answered", answer=500, requests=1), **nothing)
+    failed = client(1.2, MISSING, "app.py:12", error="openai.OpenAIError: Missing credentials")
+    pooled = worker(9, ppid=7, role="helper", started=1.1, clients=(failed,), drive=None, **nothing)
+    finding = only(app(main, asked, pooled, delivered=("dotenv:.env",)))
+    assert (finding.cause, str(finding.where[0])) == ("env-after-start", "app.py:36")
+    assert ("web-1", 7) in finding.workers
+
+
+def test_an_option_of_the_server_that_sets_the_variable_is_no_line_that_overwrites_it() -> None:
+    by_option = replace(change(0.1, FOREIGN), where=())
+    main = main_process(environment_changes=(by_option,))
+    forked = worker(
+        environment={"OPENAI_API_KEY": FOREIGN},
+        key=FOREIGN,
+        environment_changes=(by_option,),
+        clients=(client(key=FOREIGN),),
+        calls=(call(FOREIGN),),
+        rollcall=(roll(FOREIGN),),
+    )
+    assert causes_of(app(main, forked)) == ["hardcoded-key"]
+
+
+def test_settings_that_look_for_the_file_elsewhere_find_no_key() -> None:
+    failure = Failure(
+        1.1, "pydantic_core.ValidationError", "1 error\nopenai_api_key\n  Field required", at("conf.py:9")
+    )
+    asked = worker(
+        environment={},
+        key=MISSING,
+        clients=(),
+        calls=(),
+        rollcall=(),
+        files={"/etc/openai": "readable"},
+        failures=(failure,),
+        drive=Drive("answered", answer=500, requests=1),
+    )
+    finding = only(app(main_process(environment={}), asked, delivered=("file:/etc/openai",)))
+    assert (finding.cause, [str(place) for place in finding.where]) == ("key-missing", ["llamakey.toml:7", "conf.py:9"])
+    assert finding.evidence[0] == "the key is delivered as /etc/openai"

@@ -181,10 +181,13 @@ def _background(parts: _Parts) -> _Made:
 def _process_pool(parts: _Parts) -> _Made:
     words = parts.choices.words
     work = [*parts.built(f"{words.holder} = "), *parts.call(words.holder)]
-    lines = ["_pool = ProcessPoolExecutor(1)", "", "", f"def _work({words.field}):", *indented(work)]
+    # Made when it is needed: one that was made before a fork would be all workers' in common.
+    lines = ["", "", "@lru_cache(maxsize=1)", f"def {words.getter}():", "    return ProcessPoolExecutor(1)"]
+    lines += ["", "", f"def _work({words.field}):", *indented(work)]
     lines += ["", "", f"def {words.answer}({words.field}):"]
-    lines.append(f"    return _pool.submit(_work, {words.field}).result()")
-    return ("from concurrent.futures import ProcessPoolExecutor",), lines, (words.answer,), False
+    lines.append(f"    return {words.getter}().submit(_work, {words.field}).result()")
+    imports = ("from concurrent.futures import ProcessPoolExecutor", "from functools import lru_cache")
+    return imports, lines, (words.answer,), False
 
 
 def _post_fork(parts: _Parts) -> _Made:

@@ -64,7 +64,8 @@ def failed(error):
 def _without_secrets(message):
     """``message`` without what stands in variables that other credentials are kept in."""
     for name, value in os.environ.items():
-        if len(value) >= 8 and value in message and any(word in name.upper() for word in _SECRET_WORDS):
+        path = value.startswith(("/", "./"))  # OPENAI_API_KEY_FILE=/run/secrets/openai
+        if len(value) >= 8 and value in message and not path and any(word in name.upper() for word in _SECRET_WORDS):
             message = message.replace(value, sight(value)["shown"])
     return message
 

@@ -231,7 +231,8 @@ def _can_load_after_spawn(chosen: Choices, _able: Able) -> bool:
 
 
 def _any_environment(chosen: Choices, _able: Able) -> bool:
-    return chosen.delivery == "env"
+    # dynaconf takes quotes away.
+    return chosen.delivery == "env" and chosen.loading != "dynaconf"
 
 
 def _holder_stands(chosen: Choices, _able: Able) -> bool:

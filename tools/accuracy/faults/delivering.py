@@ -40,12 +40,18 @@ def _renamed(app: App, rng: Random) -> Planted:
 def _misspelt(app: App, rng: Random) -> Planted:
     """The code asks for another name than the one that is delivered, and takes nothing for an answer."""
     other = rng.choice([name for name in OTHER_NAMES if name != app.choices.variable])
-    app.source.edit(
-        "argument", app.expression, rng.choice(('os.getenv("{}")', 'os.environ.get("{}", "")')).format(other)
-    )
+    reads = ['os.environ.get("{}", "")', 'os.getenv("{}", default="")']
+    if app.choices.variable != app.choices.library.variable:
+        reads.append('os.getenv("{}")')  # else None, for which the library looks up the right one by itself
+    app.source.edit("argument", app.expression, rng.choice(reads).format(other))
     path, _index = app.source.find("argument")
     app.imports(path, "import os")
     return Planted("wrong-variable", (*WHERE_READ, "toml-key"))
+
+
+def _asks_for_itself(chosen: Choices, able: Able) -> bool:
+    # LlamaIndex's class for Azure takes "" for nothing and looks the usual variables up.
+    return _gives_a_key(chosen, able) and chosen.library.name != "llama-azure"
 
 
 def _of_another_service(app: App, rng: Random) -> Planted:
@@ -234,7 +240,7 @@ FAULTS = (
     Fault("wrong-variable", "delivered under another name", _renamable, _renamed),
     Fault("key-missing", "the file lies elsewhere", lambda chosen, _able: chosen.delivery == "file", _file_elsewhere),
     Fault("wrong-variable", "a prefix", lambda chosen, _able: chosen.loading == "pydantic", _prefixed),
-    Fault("wrong-variable", "misspelt in the code", _gives_a_key, _misspelt, "key"),
+    Fault("wrong-variable", "misspelt in the code", _asks_for_itself, _misspelt, "key"),
     Fault("wrong-variable", "the key of another service", _gives_a_key, _of_another_service, "key"),
     Fault("env-cleared", "env -i in the command", _env, _wiped_command),
     Fault("env-cleared", "env -u in the command", _env, _unset_command),

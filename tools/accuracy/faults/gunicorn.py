@@ -49,7 +49,12 @@ def _overwritten_when_recycled(app: App, _rng: Random) -> Planted:
 
 
 def _recycled(chosen: Choices, able: Able) -> bool:
-    return _late_in_every_worker(chosen, able) and chosen.launch == "direct" and "max-requests" not in chosen.extras
+    return (
+        _late_in_every_worker(chosen, able)
+        and chosen.launch == "direct"
+        and "max-requests" not in chosen.extras
+        and "asgi" not in chosen.server.name
+    )
 
 
 def _late_in_every_worker(chosen: Choices, _able: Able) -> bool:
