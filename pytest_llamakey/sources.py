@@ -19,6 +19,7 @@ from pytest_llamakey.spec import dockerfile
 from pytest_llamakey.spec.complete import shown
 from pytest_llamakey.spec.dockerfile_facts import default_of, interpolated, literal_of
 from pytest_llamakey.spec.model import OPENAI_KEY
+from pytest_llamakey.unit_lines import unit_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -98,11 +99,16 @@ def _of_manifests(deployment: Deployment, root: Path, secrets: Secrets, build_ar
     return Sources((*below.lines, *lines), below.build_args)
 
 
+def _of_unit(deployment: Deployment, root: Path, secrets: Secrets, _build_args: Mapping[str, str]) -> Sources:
+    return Sources(tuple(unit_lines(deployment, root, _names(deployment), secrets)))
+
+
 _READERS: Mapping[str, Callable[[Deployment, Path, Secrets, Mapping[str, str]], Sources]] = {
     "docker": _of_image,
     "process": _of_process,
     "compose": _of_compose,
     "kubernetes": _of_manifests,
+    "systemd": _of_unit,
 }
 
 

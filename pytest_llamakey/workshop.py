@@ -37,6 +37,7 @@ RUNTIMES: Mapping[str, str] = {
     "kubernetes": "pytest_llamakey.runtimes.kubernetes:KubernetesRuntime",
     "process": "pytest_llamakey.runtimes.process:ProcessRuntime",
     "compose": "pytest_llamakey.runtimes.compose:ComposeRuntime",
+    "systemd": "pytest_llamakey.runtimes.systemd:SystemdRuntime",
 }
 """The runtimes by name: module and class, imported when a deployment wants it; each is made with the reaper."""
 

@@ -27,6 +27,7 @@ CAUSES = {
 }
 
 PAIRS = ROOT / "causes"
+RUNTIMES = ROOT / "runtimes"
 HALVES = sorted(path.parent for path in PAIRS.glob("*/*/llamakey.toml"))
 IN_CONTAINERS_ONLY = {"key-baked", "key-build-only", "secret-unreadable", "variable-unset"}
 
@@ -41,7 +42,13 @@ def deployment(sample: Path) -> dict:
 
 def test_every_folder_is_a_sample():
     folders = {path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))}
-    assert folders == {*SAMPLES, PAIRS, ROOT / "runtimes"}
+    assert folders == {*SAMPLES, PAIRS, RUNTIMES}
+
+
+@pytest.mark.parametrize("runtime", sorted(RUNTIMES.iterdir()), ids=lambda path: path.name)
+def test_every_runtime_has_a_right_and_a_broken_sample(runtime):
+    for half in ("right", "broken"):
+        assert ("expect" in deployment(runtime / half)) == (half == "broken")
 
 
 @each

@@ -100,6 +100,8 @@ class DotenvPartial(Cause):
             return
         rows = [(str(use.place), (trouble, use)) for trouble, use in bereft(self, facts) if not trouble.process.dotenv]
         loads = list(_loads(facts))
+        if facts.deployment.runtime == "systemd" and not loads:
+            return  # the file is one for the unit to read
         for group in grouped(rows):
             trouble, use = group[0]
             yield self.finding(

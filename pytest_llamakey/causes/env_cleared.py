@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from pytest_llamakey.facts import Facts, Place, Process, Replica
     from pytest_llamakey.findings import Finding
 
-_SETS_VARIABLES = frozenset({"docker", "process", "kubernetes"})
+_SETS_VARIABLES = frozenset({"docker", "process", "kubernetes", "systemd"})
 """Runtimes in which a variable that is delivered is set for the first process, whatever the app's files say."""
+_FIRST = {"process": "the command's environment", "systemd": "systemd (pid 1)"}
 _LAUNCHER = re.compile(r"\b(env -i|env --ignore|su|sudo|runuser|gosu|setpriv|cron|crond|supervisord|systemd|\S+\.sh)\b")
 
 
@@ -112,6 +113,15 @@ class EnvCleared(Cause):
             ),
             True,
         ),
+        Example(
+            "systemd starts a unit with an environment of its own",
+            app(
+                keyless(ppid=1),
+                runtime="systemd",
+                source=(source("command", "", "app.service:8", "ExecStart=/usr/bin/gunicorn app:app"),),
+            ),
+            True,
+        ),
         Example("passed on", app(main_process(), worker()), False),
         Example("nothing brought it", app(main_process(environment={}), keyless(), delivered=("none",)), False),
         Example(
@@ -158,8 +168,17 @@ class EnvCleared(Cause):
                     f"{loss.at:.2f} s pid {loss.pid} started without it: {loss.command}",
                     use.line,
                 ],
-                fix=f"Let what starts {loss.command!r} pass {loss.variable} on to it.",
+                fix=_fix(facts, loss),
             )
+
+
+def _fix(facts: Facts, loss: _Loss) -> str:
+    if facts.deployment.runtime == "systemd" and loss.holder == _FIRST["systemd"]:
+        return (
+            f"Write PassEnvironment={loss.variable} into the unit, or let EnvironmentFile= name a file that sets it: "
+            "systemd hands nothing of its own environment to a unit."
+        )
+    return f"Let what starts {loss.command!r} pass {loss.variable} on to it."
 
 
 @dataclass(frozen=True)
@@ -195,7 +214,7 @@ def _loss(facts: Facts, replica: Replica, process: Process) -> _Loss | None:
     if any(sight.state == "mangled" for name, sight in child.environment.items() if name in given):
         return None  # it came, altered
     if parent is None and given and facts.deployment.runtime in _SETS_VARIABLES and child.reported:
-        first = "the command's environment" if facts.deployment.runtime == "process" else "the container"
+        first = _FIRST.get(facts.deployment.runtime, "the container")
         return _Loss(first, given[0], child.started, child.pid, program(child), child)
     return None
 

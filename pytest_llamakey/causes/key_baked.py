@@ -19,7 +19,7 @@ from pytest_llamakey.causes.recorded import (
     source,
     worker,
 )
-from pytest_llamakey.causes.trail import is_composed
+from pytest_llamakey.causes.trail import is_deployed
 from pytest_llamakey.causes.uses import asked, once
 from pytest_llamakey.facts import ImageFacts, KeySight, Place, Sighting
 from pytest_llamakey.findings import Finding
@@ -146,11 +146,12 @@ class KeyBaked(Cause):
 
 
 def _holders(facts: Facts, key: KeySight) -> list[str]:
-    """What in the image, or in the compose file, holds this key, in words."""
+    """What in the image, or in the file that the app is deployed with, holds this key, in words."""
     contents = facts.deployment.contents or ImageFacts()
-    composed = [line for line in facts.deployment.source if line.key == key and is_composed(line.place)]
+    # What a Dockerfile sets stands in its image.
+    written = [line for line in facts.deployment.source if line.key == key and is_deployed(line.place)]
     return [
-        *(f"{line.place} sets {line.name}={key.shown}" for line in composed),
+        *(f"{line.place} sets {line.name}={key.shown}" for line in written),
         *(f"the image sets {name}={sight.shown}" for name, sight in contents.environment.items() if sight == key),
         *(f"{path} in the image holds {sight.shown}" for path, sight in contents.files.items() if sight == key),
         *(f"the image's history shows {first_line(step)}" for step in contents.history if key.shown in step),

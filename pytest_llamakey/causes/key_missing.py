@@ -34,7 +34,7 @@ from pytest_llamakey.causes.recorded import (
     source,
     worker,
 )
-from pytest_llamakey.causes.trail import given, is_key, key_like
+from pytest_llamakey.causes.trail import arrived, given, is_key, key_like
 from pytest_llamakey.causes.uses import bereft, once
 from pytest_llamakey.facts import Failure, Refusal, Replica
 from pytest_llamakey.findings import Finding
@@ -221,6 +221,7 @@ class KeyMissing(Cause):
         origins = facts.deployment.origins
         delivered = place_of(origins.get("key") or origins.get("env"))
         first, use = rows[0]
+        runtime = facts.deployment.runtime
         lost = next(files_missed(facts, first.process), None)
         services = [line for line in facts.deployment.source if line.kind == "service"]
         asking = _asking(facts)
@@ -237,15 +238,16 @@ class KeyMissing(Cause):
             fix = (
                 f'Deliver the key where the app is started, for instance as {variable} (key = "none" delivers nothing).'
             )
+        elif runtime == "systemd":
+            fix = f"Let EnvironmentFile= of the unit name the file that sets {variable}."
         else:
-            fix = (
-                f"Pass {variable} on to the processes of the {facts.deployment.runtime} deployment where it is started."
-            )
+            fix = f"Pass {variable} on to the processes of the {runtime} deployment where it is started."
         yield self.finding(
             once(trouble for trouble, _use in rows),
             where=[
                 *(line.place for line in (*services, *asking)),
                 delivered,
+                *_unit_lines(facts),
                 _failing_line(first.process) or use.place,
             ],
             evidence=_story(facts, first, use, variable),
@@ -268,6 +270,8 @@ def _undelivered(facts: Facts, trouble: Trouble) -> bool:
         # It lies where the app does not look.
         process = trouble.process
         return any(files_missed(facts, process)) or any(map(about_key, process.failures))
+    if facts.deployment.runtime == "systemd" and not arrived(trouble.process):
+        return not _ancestor_had_it(trouble.replica, trouble.process)
     return bool(_delivered_names(facts)) and not _ancestor_had_it(trouble.replica, trouble.process)
 
 
@@ -308,6 +312,14 @@ def _refused(facts: Facts) -> Iterator[Finding]:
             evidence=(f"pod {replica.id} was not started: {refusal.reason}: {refusal.words}",),
             fix=fix,
         )
+
+
+def _unit_lines(facts: Facts) -> list[Place]:
+    """Where a systemd unit could have brought it: the files that it reads, else the line that starts the app."""
+    if facts.deployment.runtime != "systemd":
+        return []
+    reads = [line.place for line in facts.deployment.source if line.kind == "unit"]
+    return reads or [line.place for line in facts.deployment.source if line.kind == "command"]
 
 
 def _ancestor_had_it(replica: Replica, process: Process) -> bool:

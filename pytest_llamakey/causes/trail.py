@@ -109,7 +109,8 @@ def scripted(facts: Facts, name: str) -> list[Place]:
 
 def launched_by(facts: Facts, name: str) -> list[Place]:
     """The lines that decide what the first process finds in this variable: of the start script, or the command."""
-    lines = scripted(facts, name)
+    lines = [line.place for line in facts.deployment.source if line.kind == "unit" and line.name == name]
+    lines += scripted(facts, name)
     lines += [line.place for line in facts.deployment.source if line.kind == "script" and not line.name]
     origin = place_of(facts.deployment.origins.get("command"))
     commands = [line.place for line in facts.deployment.source if line.kind == "command"]
@@ -119,6 +120,11 @@ def launched_by(facts: Facts, name: str) -> list[Place]:
 def is_composed(place: Place) -> bool:
     """Whether the line stands in a compose file."""
     return place.file.endswith((".yaml", ".yml"))
+
+
+def is_deployed(place: Place) -> bool:
+    """Whether the line stands in a file that starts the app, and not in one that an image is built from."""
+    return is_composed(place) or place.file.endswith((".service", ".conf"))
 
 
 def delivery(facts: Facts) -> Place | None:

@@ -95,6 +95,8 @@ class _World:
 
     plan: Plan
     image: str
+    config: Mapping[str, Any]
+    """What the image itself says of how it is run."""
     workdir: str
     port: int | None
     volumes: tuple[str, ...]
@@ -110,6 +112,7 @@ class DockerRuntime:
     """
 
     name = "docker"
+    replica_class = DockerReplica
 
     def __init__(self, reaper: Reaper, client: docker.DockerClient | None = None) -> None:
         self._reaper = reaper
@@ -163,6 +166,21 @@ class DockerRuntime:
         running.timings = {"build": built - begun, "start": time.monotonic() - built}
         return running
 
+    def options(self, plan: Plan, image: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - for those who differ
+        """What the engine is told of a container beside its environment; ``image`` is its image's configuration."""
+        return {"command": plan.deployment.command}
+
+    def environment(self, plan: Plan) -> Mapping[str, str]:
+        """The environment of a container."""
+        return plan.environment
+
+    def entries(self, plan: Plan) -> list[Entry]:  # noqa: ARG002 - for those who differ
+        """Further files that are laid into a container before it starts."""
+        return []
+
+    def prepared(self, replica: DockerReplica, plan: Plan) -> None:
+        """Called for a replica that has just been started."""
+
     def _engine(self) -> tuple[docker.DockerClient, Images, Scout]:
         with self._lock:
             if self._parts is None:
@@ -181,9 +199,8 @@ class DockerRuntime:
                 f"No Python was found in the image of {plan.deployment.name}, so no probe can be put into it. "
                 "With `probe = false` it is tested from outside."
             )
-        return _World(
-            plan, image, workdir, _port(plan.deployment, config), tuple(config.get("Volumes") or ()), findings
-        )
+        volumes = tuple(config.get("Volumes") or ())
+        return _World(plan, image, config, workdir, _port(plan.deployment, config), volumes, findings)
 
     def _contents(self, world: _World) -> Contents:
         plan, keyed = world.plan, world.findings.keyed
@@ -201,7 +218,7 @@ class DockerRuntime:
         plan, deployment, findings = world.plan, world.plan.deployment, world.findings
 
         def entries(container: Container) -> list[Entry]:
-            found = delivered_entries(client, container, plan.files, world.workdir)
+            found = [*self.entries(plan), *delivered_entries(client, container, plan.files, world.workdir)]
             if plan.agent is not None:
                 found += probe_entries(plan.agent(container.short_id, world.workdir), findings.folders)
             return found
@@ -210,7 +227,7 @@ class DockerRuntime:
             belongings.container(container)
             lay(client, container, entries(container))
 
-        image, prepare, more = world.image, fill, dict[str, Any]()
+        image, prepare, more = world.image, fill, self.options(plan, world.config)
         if network is not None:
             more["network"] = network
         if former:
@@ -220,14 +237,14 @@ class DockerRuntime:
             frozen = freeze(client, plan, image, world.volumes, entries, belongings)
             image, prepare = frozen.image, belongings.container
             more |= {"name": frozen.name, "read_only": True, "tmpfs": dict.fromkeys(deployment.tmpfs, "")}
-        container = container_of(
-            client, plan, image, prepare, command=deployment.command, environment=plan.environment, **more
-        )
+        container = container_of(client, plan, image, prepare, environment=self.environment(plan), **more)
         if world.port is not None:
             container.with_exposed_ports(world.port)
         raw = container.begin(deployment.name, deployment.origin("command"))
         warden = Warden(client, str(raw.id), findings.python, self._ways) if findings.python else None
-        return DockerReplica(client, raw, world.port, warden, more.get("name"))
+        replica = self.replica_class(client, raw, world.port, warden, more.get("name"))
+        self.prepared(replica, plan)
+        return replica
 
 
 def _config(client: docker.DockerClient, image: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_llamakey.spec import compose, dockerfile_facts
+from pytest_llamakey.spec import compose, dockerfile_facts, unit
 from pytest_llamakey.spec.model import (
     DEFAULT_CHECKS,
     OPENAI_KEY,
@@ -216,8 +216,14 @@ class _Completion:
                 raise self._mistake('runtime "kubernetes" needs its files; add manifests = ["deploy.yaml"]', "runtime")
             for one in self.values["manifests"]:
                 self._exists("manifests", one)
-        elif runtime == "systemd" and not self.values.get("unit"):
-            raise self._mistake('runtime "systemd" needs the unit under test; add unit = "app.service"', "runtime")
+        elif runtime == "systemd":
+            if not self.values.get("unit"):
+                raise self._mistake('runtime "systemd" needs the unit under test; add unit = "app.service"', "runtime")
+            self._exists("unit", self.values["unit"])
+            path = self.folder / self.values["unit"]
+            folder = unit.read(path, shown(path, self.given.root)).last("WorkingDirectory") or ""
+            if folder.startswith("/"):
+                self.values.setdefault("workdir", folder)
 
     def _exists(self, name: str, path: str) -> None:
         there = self.folder / path

@@ -25,6 +25,7 @@ def read(root: Path, fields: str, files: dict[str, str], build_args: dict[str, s
 
 DOCKERFILE = {"Dockerfile": "FROM x\n"}
 WEB = "services: {web: {build: .}}\n"
+UNIT = {"app.service": "[Service]\nExecStart=/usr/bin/app\n"}
 COMPOSE = {"docker-compose.yml": WEB}
 
 
@@ -42,8 +43,8 @@ COMPOSE = {"docker-compose.yml": WEB}
         ("service = 'web'", DOCKERFILE | COMPOSE, "compose"),
         ("compose = 'my.yaml'", DOCKERFILE | {"my.yaml": WEB}, "compose"),
         ("manifests = ['a.yaml']", DOCKERFILE | {"a.yaml": ""}, "kubernetes"),
-        ("unit = 'app.service'", DOCKERFILE, "systemd"),
-        ("unit = 'app.service'\nimage = 'x'", {}, "systemd"),
+        ("unit = 'app.service'", DOCKERFILE | UNIT, "systemd"),
+        ("unit = 'app.service'\nimage = 'x'", UNIT, "systemd"),
         ("runtime = 'process'\ncommand = ['x']", DOCKERFILE | COMPOSE, "process"),
     ],
 )
@@ -58,8 +59,8 @@ def test_runtime(tmp_path: Path, fields: str, files: dict[str, str], runtime: st
         ("dockerfile = 'D'", {"D": "FROM x\n"}, "."),
         ("build = 'sub'", {"sub/Dockerfile": "FROM x\n"}, "sub"),
         ("image = 'x'", DOCKERFILE, None),
-        ("unit = 'a.service'", DOCKERFILE, "."),
-        ("unit = 'a.service'", {}, None),
+        ("unit = 'app.service'", DOCKERFILE | UNIT, "."),
+        ("unit = 'app.service'", UNIT, None),
         ("runtime = 'process'\ncommand = ['x']", DOCKERFILE, None),
     ],
 )

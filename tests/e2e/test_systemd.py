@@ -1,0 +1,135 @@
+"""Units in containers whose first process is systemd: how a key gets into a unit, and how it does not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RIGHT = ROOT / "sample_images/runtimes/systemd/right"
+
+UNIT = """\
+[Unit]
+Description=Questions for the model
+
+[Service]
+User=app
+WorkingDirectory=/app
+Environment=APP=app:app
+{lines}
+ExecStart=/usr/bin/env gunicorn $APP --workers 2 --bind 0.0.0.0:8000
+"""
+DEPLOYMENT = """
+[[deployment]]
+name = "{name}"
+runtime = "systemd"
+unit = "{name}.service"
+port = 8000
+ready = "/health"
+request = {{ method = "POST", path = "/ask", json = {{ q = "ping" }} }}
+{fields}
+"""
+CREDENTIAL = """\
+import os, pathlib
+
+folder = pathlib.Path(os.environ["CREDENTIALS_DIRECTORY"])
+os.environ["OPENAI_API_KEY"] = (folder / "openai").read_text().strip()
+
+from app import app
+"""
+RIGHT_UNITS = {
+    "pass": ("PassEnvironment=OPENAI_API_KEY", 'key = "env:OPENAI_API_KEY"'),
+    "file": (
+        'EnvironmentFile=-/etc/app/nowhere.env\nEnvironmentFile=/etc/app/app.env',
+        'key = "dotenv:/etc/app/app.env"',
+    ),
+    "dropin": ("", 'key = "dotenv:/etc/app/app.env"'),
+    "credential": (
+        "LoadCredential=openai:/etc/app/openai_key\nEnvironment=APP=credential:app",
+        'key = "file:/etc/app/openai_key"',
+    ),
+}
+BROKEN_UNITS = {
+    "cleared": ("", 'key = "env:OPENAI_API_KEY"', "env-cleared", "cleared.service:9"),
+    "missing": (
+        "EnvironmentFile=-/etc/app/ap.env",
+        'key = "dotenv:/etc/app/app.env"',
+        "key-missing",
+        "missing.service:8",
+    ),
+    "unset": (
+        "PassEnvironment=OPENAI_API_KEY\nUnsetEnvironment=OPENAI_API_KEY",
+        'key = "env:OPENAI_API_KEY"',
+        "env-cleared",
+        "unset.service:9",
+    ),
+    "literal": (
+        "Environment=OPENAI_API_KEY=sk-proj-Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7",
+        'key = "dotenv:/etc/app/app.env"',
+        "key-baked",
+        "literal.service:8",
+    ),
+    "expansion": (
+        "Environment=OPENAI_API_KEY=${OPENAI_API_KEY}",
+        'key = "env:OPENAI_API_KEY"',
+        "key-mangled",
+        "expansion.service:8",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def units(run_llamakey, tmp_path_factory):
+    """All units in one run: they share one image."""
+    folder = tmp_path_factory.mktemp("units") / "app"
+    shutil.copytree(RIGHT, folder)
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    written = ""
+    for name, (lines, fields) in RIGHT_UNITS.items():
+        (folder / f"{name}.service").write_text(UNIT.format(lines=lines))
+        written += DEPLOYMENT.format(name=name, fields=f"{fields}\nworkers = 2")
+    for name, (lines, fields, cause, _where) in BROKEN_UNITS.items():
+        (folder / f"{name}.service").write_text(UNIT.format(lines=lines))
+        written += DEPLOYMENT.format(name=name, fields=f'{fields}\nworkers = 2\nexpect = ["{cause}"]')
+    (folder / "credential.py").write_text(CREDENTIAL)
+    (folder / "dropin.service.d").mkdir()
+    (folder / "dropin.service.d" / "key.conf").write_text("[Service]\nEnvironmentFile=/etc/app/app.env\n")
+    (folder / "crash.service").write_text(UNIT.format(lines="ExecStartPre=/bin/sh -c 'echo no luck today; exit 3'"))
+    written += DEPLOYMENT.format(name="crash", fields="")
+    (folder / "llamakey.toml").write_text(written)
+    return run_llamakey("--rootdir", str(folder), "-c", str(folder / "pytest.ini"), str(folder / "llamakey.toml"))
+
+
+def deployment(run, name: str) -> dict:
+    return next(each for each in run.report["deployments"] if each["name"] == name)
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RIGHT_UNITS)
+def test_a_key_that_reaches_the_unit_reaches_every_worker(units, name):
+    found = deployment(units, name)
+    assert (found["verdict"], found["seen_workers"]) == ("pass", 2), units.output
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BROKEN_UNITS)
+def test_a_key_that_stays_outside_has_its_cause_and_line(units, name):
+    found = deployment(units, name)
+    *_, cause, where = BROKEN_UNITS[name]
+    assert found["causes"] == [cause], units.output
+    assert found["outcome"] == "passed"
+    assert where in found["findings"][0]["where"]
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_a_unit_that_fails_is_told_at_once_with_its_last_words(units):
+    found = deployment(units, "crash")
+    assert found["verdict"] == "error"
+    assert "exit code 3" in found["error"]
+    assert "no luck today" in found["error"]
+    assert found["timings"]["ready"] < 30

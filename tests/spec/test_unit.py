@@ -1,0 +1,82 @@
+"""Units as systemd.syntax(7) has them: every assignment with its line."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_llamakey.spec import unit
+from pytest_llamakey.spec.model import SpecError
+
+TEXT = """\
+# the app
+[Unit]
+Description=Questions
+
+[Service]
+Environment="A=1 2" B=3
+; a comment
+Environment=OPENAI_API_KEY=sk-x
+ExecStart=/usr/bin/gunicorn \\
+  # not part of it
+  --workers 3 \\
+  app:app
+ExecReload=
+PassEnvironment=C D
+"""
+
+
+@pytest.fixture
+def app(tmp_path):
+    path = tmp_path / "app.service"
+    path.write_text(TEXT)
+    return path
+
+
+def test_every_assignment_has_its_line(app):
+    read = unit.read(app, "deploy/app.service")
+    lines = [(each.name, str(each.origin)) for file in read.files for each in file.assignments]
+    assert lines == [
+        ("Description", "deploy/app.service:3"),
+        ("Environment", "deploy/app.service:6"),
+        ("Environment", "deploy/app.service:8"),
+        ("ExecStart", "deploy/app.service:9"),
+        ("ExecReload", "deploy/app.service:13"),
+        ("PassEnvironment", "deploy/app.service:14"),
+    ]
+
+
+def test_a_backslash_joins_lines_and_comments_between_them_drop_out(app):
+    assert unit.read(app, "app.service").last("ExecStart") == "/usr/bin/gunicorn --workers 3 app:app"
+
+
+def test_the_variables_that_a_unit_sets(app):
+    read = unit.read(app, "app.service")
+    assert read.environment == {"A", "B", "OPENAI_API_KEY"}
+    assert read.all("PassEnvironment")[0].variables == ("C", "D")
+
+
+def test_drop_ins_come_after_the_unit_in_the_order_of_their_names(app):
+    folder = app.with_name("app.service.d")
+    folder.mkdir()
+    (folder / "b.conf").write_text("[Service]\nUser=second\n")
+    (folder / "a.conf").write_text("[Service]\nUser=first\n")
+    read = unit.read(app, "app.service")
+    assert [file.name for file in read.files] == ["app.service", "app.service.d/a.conf", "app.service.d/b.conf"]
+    assert read.last("User") == "second"
+
+
+def test_an_empty_value_resets(app):
+    assert unit.read(app, "app.service").last("ExecReload") is None
+
+
+@pytest.mark.parametrize(("text", "line"), [("[Service]\nnonsense\n", 2), ("[Service]\n\n=x\n", 3)])
+def test_a_line_that_is_nothing_is_told(tmp_path, text, line):
+    path = tmp_path / "app.service"
+    path.write_text(text)
+    with pytest.raises(SpecError, match=rf"app\.service:{line}: .*Name=value"):
+        unit.read(path, "app.service")
+
+
+def test_a_missing_unit_is_told(tmp_path):
+    with pytest.raises(SpecError, match="there is no unit file"):
+        unit.read(tmp_path / "app.service", "app.service")
