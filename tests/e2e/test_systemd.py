@@ -85,7 +85,8 @@ def units(run_llamakey, tmp_path_factory):
     """All units in one run: they share one image."""
     folder = tmp_path_factory.mktemp("units") / "app"
     shutil.copytree(RIGHT, folder)
-    (folder / "pytest.ini").write_text("[pytest]\n")
+    ini = folder.parent / "pytest.ini"
+    ini.write_text("[pytest]\n")
     written = ""
     for name, (lines, fields) in RIGHT_UNITS.items():
         (folder / f"{name}.service").write_text(UNIT.format(lines=lines))
@@ -99,7 +100,7 @@ def units(run_llamakey, tmp_path_factory):
     (folder / "crash.service").write_text(UNIT.format(lines="ExecStartPre=/bin/sh -c 'echo no luck today; exit 3'"))
     written += DEPLOYMENT.format(name="crash", fields="")
     (folder / "llamakey.toml").write_text(written)
-    return run_llamakey("--rootdir", str(folder), "-c", str(folder / "pytest.ini"), str(folder / "llamakey.toml"))
+    return run_llamakey("--rootdir", str(folder.parent), "-c", str(ini), str(folder / "llamakey.toml"))
 
 
 def deployment(run, name: str) -> dict:
