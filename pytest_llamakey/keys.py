@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -11,6 +12,8 @@ from pytest_llamakey.facts import KeySight
 CANARY_PREFIX = "sk-llamakey-"
 DECOY = CANARY_PREFIX + "0" * 40
 """What stands in for a tester's own credentials; the same in every run, so that image layers stay cached."""
+_REFERENCE = re.compile(r"""[ "']*(?:\$\w+|\$\{\w+\}|%\w+%)[ "']*""")
+"""A reference to a variable that nobody has expanded."""
 ADDED_AT_MOST = 16
 """Characters around the key that still count as an alteration of it."""
 
@@ -47,6 +50,8 @@ class Secrets:
             return KeySight("match", "<key>")
         if self.canary in value and len(value) <= len(self.canary) + ADDED_AT_MOST:
             return KeySight("mangled", f'"{repr(value)[1:-1].replace(self.canary, "<key>")}"')
+        if _REFERENCE.fullmatch(value):
+            return KeySight("mangled", f'"{value}"')
         if value in self.earlier:
             return KeySight("different", "<earlier key>")
         digest = blake2b(value.encode("utf-8", "surrogatepass"), digest_size=4, key=self.salt).hexdigest()

@@ -25,6 +25,8 @@ def test_each_canary_is_another_and_recognisable() -> None:
         (KEY + "\n", "mangled", '"<key>\\n"'),
         (f"Bearer {KEY}", "mangled", '"Bearer <key>"'),
         (f'"{KEY}"', "mangled", '""<key>""'),
+        ("${OPENAI_API_KEY}", "mangled", '"${OPENAI_API_KEY}"'),
+        ("%KEY%", "mangled", '"%KEY%"'),
         ("\ufeff" + KEY, "mangled", '"\\ufeff<key>"'),
     ],
 )

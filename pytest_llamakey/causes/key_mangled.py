@@ -18,6 +18,7 @@ from pytest_llamakey.causes.recorded import (
     keyless,
     main_process,
     roll,
+    source,
     worker,
 )
 from pytest_llamakey.causes.trail import given, launched_by
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_llamakey.findings import Finding
 
 _HELD: dict[str, Any] = {"key": NEWLINE, "clients": (client(key=NEWLINE),), "rollcall": (roll(NEWLINE),), "errors": ()}
+_REFERENCE = KeySight("mangled", '"$KEY"')
 _BEARER = KeySight("mangled", "'Bearer <key>'")
 
 
@@ -105,6 +107,17 @@ class KeyMangled(Cause):
             app(main_process(environment={"OPENAI_API_KEY": NEWLINE}), worker(environment={"OPENAI_API_KEY": NEWLINE})),
             False,
         ),
+        Example(
+            "a unit names a variable where nothing expands it",
+            app(
+                keyless(**{**_HELD, "environment": {"OPENAI_API_KEY": _REFERENCE}, "key": _REFERENCE}),
+                runtime="systemd",
+                source=(
+                    source("env", "OPENAI_API_KEY", "app.service:8", "Environment=OPENAI_API_KEY=$KEY", key=_REFERENCE),
+                ),
+            ),
+            True,
+        ),
         Example("exactly the key", app(worker(key=MATCH)), False),
     )
 
@@ -147,6 +160,8 @@ def _sources(facts: Facts, trouble: Trouble, names: frozenset[str]) -> Iterator[
     origin = place_of(origins.get("key") or origins.get("env"))
     # What is delivered as a variable is delivered exactly: it was altered on the way to the process.
     altered = {name: next(iter(launched_by(facts, name)), origin) for name in names if given(facts, "env")}
+    written = [line for line in facts.deployment.source if line.kind == "env" and line.key is not None]
+    altered |= {line.name: line.place for line in written if line.key and line.key.state == "mangled"}
     made = {(change.name, change.key.shown) for change in process.environment_changes}
     for name, sight in process.environment.items():
         # What the app itself set before the fork is its own doing.
@@ -181,6 +196,8 @@ def alteration(shown: str) -> tuple[str, str]:
         return f"cut short, only {shown} is left", "Deliver the whole key"
     text = _unquoted(shown)
     before, found, after = text.partition("<key>")
+    if not found and ("$" in text or "%" in text):
+        return "a reference to a variable that nobody has expanded", "Deliver the key itself: nothing expands it there"
     if not found:
         return "the key is altered", "Deliver the key exactly as it is"
     for word, seen, mend in (

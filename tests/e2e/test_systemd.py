@@ -17,9 +17,8 @@ Description=Questions for the model
 [Service]
 User=app
 WorkingDirectory=/app
-Environment=APP=app:app
 {lines}
-ExecStart=/usr/bin/env gunicorn $APP --workers 2 --bind 0.0.0.0:8000
+ExecStart=/usr/bin/env gunicorn app:app --workers 2 --bind 0.0.0.0:8000
 """
 DEPLOYMENT = """
 [[deployment]]
@@ -31,51 +30,39 @@ ready = "/health"
 request = {{ method = "POST", path = "/ask", json = {{ q = "ping" }} }}
 {fields}
 """
-CREDENTIAL = """\
-import os, pathlib
-
-folder = pathlib.Path(os.environ["CREDENTIALS_DIRECTORY"])
-os.environ["OPENAI_API_KEY"] = (folder / "openai").read_text().strip()
-
-from app import app
-"""
 RIGHT_UNITS = {
     "pass": ("PassEnvironment=OPENAI_API_KEY", 'key = "env:OPENAI_API_KEY"'),
     "file": (
-        'EnvironmentFile=-/etc/app/nowhere.env\nEnvironmentFile=/etc/app/app.env',
+        "EnvironmentFile=-/etc/app/nowhere.env\nEnvironmentFile=/etc/app/app.env",
         'key = "dotenv:/etc/app/app.env"',
     ),
     "dropin": ("", 'key = "dotenv:/etc/app/app.env"'),
-    "credential": (
-        "LoadCredential=openai:/etc/app/openai_key\nEnvironment=APP=credential:app",
-        'key = "file:/etc/app/openai_key"',
-    ),
 }
 BROKEN_UNITS = {
-    "cleared": ("", 'key = "env:OPENAI_API_KEY"', "env-cleared", "cleared.service:9"),
+    "cleared": ("", 'key = "env:OPENAI_API_KEY"', "env-cleared", "cleared.service:8"),
     "missing": (
         "EnvironmentFile=-/etc/app/ap.env",
         'key = "dotenv:/etc/app/app.env"',
         "key-missing",
-        "missing.service:8",
+        "missing.service:7",
     ),
     "unset": (
         "PassEnvironment=OPENAI_API_KEY\nUnsetEnvironment=OPENAI_API_KEY",
         'key = "env:OPENAI_API_KEY"',
         "env-cleared",
-        "unset.service:9",
+        "unset.service:8",
     ),
     "literal": (
         "Environment=OPENAI_API_KEY=sk-proj-Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7",
         'key = "dotenv:/etc/app/app.env"',
         "key-baked",
-        "literal.service:8",
+        "literal.service:7",
     ),
     "expansion": (
         "Environment=OPENAI_API_KEY=${OPENAI_API_KEY}",
         'key = "env:OPENAI_API_KEY"',
         "key-mangled",
-        "expansion.service:8",
+        "expansion.service:7",
     ),
 }
 
@@ -85,6 +72,7 @@ def units(run_llamakey, tmp_path_factory):
     """All units in one run: they share one image."""
     folder = tmp_path_factory.mktemp("units") / "app"
     shutil.copytree(RIGHT, folder)
+    (folder / ".dockerignore").write_text("*.service\n*.service.d\n")
     ini = folder.parent / "pytest.ini"
     ini.write_text("[pytest]\n")
     written = ""
@@ -94,7 +82,6 @@ def units(run_llamakey, tmp_path_factory):
     for name, (lines, fields, cause, _where) in BROKEN_UNITS.items():
         (folder / f"{name}.service").write_text(UNIT.format(lines=lines))
         written += DEPLOYMENT.format(name=name, fields=f'{fields}\nworkers = 2\nexpect = ["{cause}"]')
-    (folder / "credential.py").write_text(CREDENTIAL)
     (folder / "dropin.service.d").mkdir()
     (folder / "dropin.service.d" / "key.conf").write_text("[Service]\nEnvironmentFile=/etc/app/app.env\n")
     (folder / "crash.service").write_text(UNIT.format(lines="ExecStartPre=/bin/sh -c 'echo no luck today; exit 3'"))
@@ -123,7 +110,7 @@ def test_a_key_that_stays_outside_has_its_cause_and_line(units, name):
     *_, cause, where = BROKEN_UNITS[name]
     assert found["causes"] == [cause], units.output
     assert found["outcome"] == "passed"
-    assert where in found["findings"][0]["where"]
+    assert f"app/{where}" in found["findings"][0]["where"]
 
 
 @pytest.mark.engine

@@ -33,6 +33,10 @@ def agent(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         (f"Bearer {CANARY}", "mangled", '"Bearer <key>"'),
         ("\ufeff" + CANARY, "mangled", '"\\ufeff<key>"'),
         (CANARY[:20], "mangled", "<key>[:20]"),
+        ("${OPENAI_API_KEY}", "mangled", '"${OPENAI_API_KEY}"'),
+        ("$KEY", "mangled", '"$KEY"'),
+        ("%KEY%", "mangled", '"%KEY%"'),
+        ("50%", "different", None),
         (CANARY[5:], "mangled", f"<key>[5:{len(CANARY)}]"),
         (CANARY.upper(), "mangled", "<key> in other letter case"),
         (CANARY[:22] + CANARY[26:], "mangled", "<key>[:22] + '' + <key>[26:]"),
@@ -41,7 +45,9 @@ def agent(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     ],
 )
 def test_sights(agent: SimpleNamespace, value: object, state: str, shown: str) -> None:
-    assert agent.sight(value) == {"state": state, "shown": shown}
+    seen = agent.sight(value)
+    assert seen["state"] == state
+    assert shown in {None, seen["shown"]}
 
 
 @pytest.mark.parametrize("value", ["sk-proj-abcdef1234567890", "your key here", "sk-llamakey-" + "e" * 32, "x", "ключ"])

@@ -182,7 +182,8 @@ class TestNamedOnTheCommandLine:
         ],
     )
     def test_other_files(self, tmp_path: Path, name: str, runtime: str, field: str, value: object) -> None:
-        (tmp_path / name).write_text("services: {web: {build: .}}\n")
+        text = "[Service]\nExecStart=/bin/app\n" if runtime == "systemd" else "services: {web: {build: .}}\n"
+        (tmp_path / name).write_text(text)
         found = other.deployment_of(tmp_path / name, tmp_path, Defaults())
         assert (found.runtime, getattr(found, field)) == (runtime, value)
         assert found.id == f"{name}::{tmp_path.name}"

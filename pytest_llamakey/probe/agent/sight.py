@@ -36,7 +36,7 @@ def sight(value):
     altered = _altered(value)
     if altered:
         return {"state": "mangled", "shown": altered}
-    if len(value) >= 8 and value not in _foreign and len(_foreign) < 64:
+    if len(value) >= 8 and value[0] != "/" and value not in _foreign and len(_foreign) < 64:
         _foreign.append(value)
         _foreign.sort(key=len, reverse=True)  # a key that contains another is replaced before it
     return {"state": "different", "shown": "sk-…" + _fingerprint(value)}
@@ -51,6 +51,10 @@ def _altered(value):
     key, size = CANARY, len(CANARY)
     if not key:
         return ""
+    word = value.strip(" \"'")
+    name = word[1:].strip("{}") if word[:1] == "$" else word[1:-1] if word[:1] == word[-1:] == "%" else ""
+    if name.isidentifier():  # a reference to a variable that nobody has expanded
+        return '"' + value + '"'
     if key in value and len(value) <= size + 16:
         return '"' + repr(value)[1:-1].replace(key, "<key>") + '"'
     bare = value.strip(" \t\r\n\v\f'\"`\ufeff")
