@@ -289,8 +289,8 @@ class SourceLine:
     a launcher. ``run`` is a build step in which ``key`` stands word for word. ``service`` is where a compose file
     defines the service ``name``, ``container`` the same of a pod's manifest. ``secret-ref`` is where such a container
     asks for an item of a Secret: ``interpolates`` says which (``NAME/ITEM``; ``NAME`` for all), ``name`` is the
-    variable or path it becomes. ``unit`` is a line of a systemd
-    unit: ``name`` is the variable that it passes on or removes, or the file that it reads. Keys in the place's text are masked.
+    variable or path it becomes. ``unit`` is a line of a systemd unit: ``name`` is the variable that it passes on or
+    removes, or the file that it reads. Keys in the place's text are masked.
     """
 
     kind: Instruction
