@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,11 @@ from pytest_llamakey.spec import compose
 from pytest_llamakey.spec.complete import read_compose
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     from pytest_llamakey.keys import Secrets
-    from pytest_llamakey.spec.compose import Variable
+    from pytest_llamakey.spec.compose import Service, Variable
     from pytest_llamakey.spec.model import Deployment, Origin
 
 
@@ -39,8 +40,7 @@ def compose_lines(deployment: Deployment, root: Path, secrets: Secrets, names: C
 
 def built_from(deployment: Deployment) -> Deployment | None:
     """The service under test as an image of its Dockerfile; ``None`` where the files do not say which that is."""
-    facts = read_compose(deployment.folder, deployment.compose, deployment.folder)
-    service = facts.services[deployment.service or ""]
+    service = _service(deployment)
     build = service.build
     if build is None:
         return None
@@ -58,10 +58,36 @@ def built_from(deployment: Deployment) -> Deployment | None:
     )
 
 
+def bearers(deployment: Deployment, names: Iterable[str]) -> tuple[str, ...]:
+    """The variables of the service under test that are made of those called ``names``."""
+    return tuple(
+        variable.name
+        for variable in _service(deployment).environment.values()
+        if not {*names}.isdisjoint(_made_of(variable))
+    )
+
+
+def mounted(deployment: Deployment) -> dict[str, str]:
+    """Where the files of secrets and configs that the service is granted lie in its container, by normal path."""
+    facts = read_compose(deployment.folder, deployment.compose, deployment.folder)
+    files = {name: posixpath.normpath(one.text) for name, one in facts.secrets.items()}
+    return {
+        files[use.source]: use.target for use in facts.services[deployment.service or ""].secrets if use.source in files
+    }
+
+
+def _service(deployment: Deployment) -> Service:
+    facts = read_compose(deployment.folder, deployment.compose, deployment.folder)
+    return facts.services[deployment.service or ""]
+
+
+def _made_of(variable: Variable) -> tuple[str, ...]:
+    return (variable.name,) if variable.written is None else compose.interpolated(variable.written)
+
+
 def _tells(variable: Variable, names: Collection[str]) -> bool:
-    written = variable.written or ""
-    words = (variable.name, *compose.interpolated(written))
-    return any(word in names or names_key(word) for word in words) or is_key(variable.name, written)
+    words = (variable.name, *_made_of(variable))
+    return any(word in names or names_key(word) for word in words) or is_key(variable.name, variable.written or "")
 
 
 def _line(variable: Variable, texts: _Texts) -> SourceLine:
@@ -72,7 +98,7 @@ def _line(variable: Variable, texts: _Texts) -> SourceLine:
     default = compose.default_of(written)
     key = texts.secrets.sight(literal) if literal is not None else texts.secrets.sight(default) if default else None
     place = texts.place(variable.origin, (literal or "", default))
-    return SourceLine("env", place, variable.name, key, compose.interpolated(written))
+    return SourceLine("env", place, variable.name, key, _made_of(variable))
 
 
 class _Texts:

@@ -34,8 +34,8 @@ INTERCEPTED = ("api.openai.com", "eu.api.openai.com", "us.api.openai.com", *PROV
 class Delivery:
     """The complete environment and the files that go to the app; ``names`` are the variables that bear the key.
 
-    ``secrets`` are items of Kubernetes Secrets by ``NAME/ITEM`` (``None``: not to be there); ``arrivals`` is what they
-    come to the app as, in the words of other deliveries (``env:NAME``, ``file:PATH``).
+    ``secrets`` are items of Kubernetes Secrets by ``NAME/ITEM`` (``None``: not to be there); ``arrivals`` is what those,
+    or variables that a compose file hands on by other names, come to the app as, in the words of other deliveries (``env:NAME``, ``file:PATH``).
     """
 
     environment: Mapping[str, str]
@@ -81,8 +81,17 @@ def deliver(deployment: Deployment, key: str | None, endpoint: str) -> Delivery:
                 )
             secrets[way.target] = key
             arrivals += _arrivals(deployment, way.target)
+    if deployment.runtime == "compose":
+        arrivals += _handed_on(deployment, names)
     names += [arrival.removeprefix("env:") for arrival in arrivals if arrival.startswith("env:")]
     return Delivery(environment, tuple(files), tuple(dict.fromkeys(names)), secrets, tuple(dict.fromkeys(arrivals)))
+
+
+def _handed_on(deployment: Deployment, names: list[str]) -> list[str]:
+    """The variables that the compose file makes of those called ``names``."""
+    from pytest_llamakey.compose_sources import bearers
+
+    return [f"env:{name}" for name in bearers(deployment, names) if name not in names]
 
 
 def _arrivals(deployment: Deployment, target: str) -> list[str]:

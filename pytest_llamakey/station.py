@@ -97,7 +97,11 @@ class Station:
 
 def _places(deployment: Deployment, delivery: Delivery, workdir: str) -> dict[str, str]:
     """Where the delivered files lie for processes of the app in ``workdir``, by the path that the user wrote."""
-    root = ""
+    root, mounts = "", dict[str, str]()
+    if deployment.runtime == "compose":
+        from pytest_llamakey.compose_sources import mounted
+
+        mounts = mounted(deployment)
     if deployment.runtime == "process":  # a folder stands for ``/`` there
         from pytest_llamakey.runtimes.process_copy import DEFAULT_WORKDIR
 
@@ -105,6 +109,7 @@ def _places(deployment: Deployment, delivery: Delivery, workdir: str) -> dict[st
     paths = [way.removeprefix("file:") for way in delivery.arrivals if way.startswith("file:")]
     mounted = {path: path for path in paths}
     return mounted | {
-        file.path: posixpath.normpath(f"{root}{file.path}" if file.path[:1] == "/" else f"{workdir}/{file.path}")
+        file.path: mounts.get(posixpath.normpath(file.path))
+        or posixpath.normpath(f"{root}{file.path}" if file.path[:1] == "/" else f"{workdir}/{file.path}")
         for file in delivery.files
     }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pytest_llamakey.facts import GateFacts, GateTrial, RotationFacts
 from pytest_llamakey.ready import NotReady
 from pytest_llamakey.restarts import restarted_in_vain
-from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.runtimes.base import Refused, RuntimeFault
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -115,6 +115,8 @@ class Trials:
                     return self._ending(live, station, key, usual)
                 finally:
                     live.stop()
+        except Refused as refusal:
+            return GateTrial(key, False, time.monotonic() - started, f"was not even started: {refusal}")
         except RuntimeFault as fault:
             return GateTrial(key, False, time.monotonic() - started, fault=f"could not be judged: {fault}")
 

@@ -15,7 +15,7 @@ from pytest_llamakey.spec.model import OPENAI_KEY
 from pytest_llamakey.symptoms.lookups import LIBRARIES_LOOK_UP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from pytest_llamakey.facts import Client, ClientChange, Facts, Place, Process, Replica
 
@@ -125,6 +125,12 @@ def is_composed(place: Place) -> bool:
 def is_deployed(place: Place) -> bool:
     """Whether the line stands in a file that starts the app, and not in one that an image is built from."""
     return is_composed(place) or place.file.endswith((".service", ".conf"))
+
+
+def handed_on(facts: Facts, names: Collection[str]) -> list[Place]:
+    """The lines of a compose file in which one of these variables is given to the service."""
+    lines = (line for line in facts.deployment.source if line.kind == "env" and is_composed(line.place))
+    return [line.place for line in lines if line.name in names]
 
 
 def delivery(facts: Facts) -> Place | None:

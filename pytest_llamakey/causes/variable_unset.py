@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun
@@ -97,6 +98,16 @@ class VariableUnset(Cause):
             app(main_process(environment=_EMPTY_ENV), _KEYLESS, runtime="compose", source=(_COMPOSED,)),
             True,
         ),
+        Example(
+            "a compose file that hands the variable on by another name",
+            app(
+                main_process(environment={}),
+                keyless(),
+                runtime="compose",
+                source=(replace(_COMPOSED, name="LLM_KEY", interpolates=("OPENAI_API_KEY",)),),
+            ),
+            False,
+        ),
         Example("given to the container after all", app(source=(_LINE,)), False),
         Example("nothing in the files speaks of the key", app(_KEYLESS, delivered=("none",)), False),
         Example(
@@ -127,7 +138,9 @@ class VariableUnset(Cause):
     def find(self, facts: Facts) -> Iterable[Finding]:
         """A finding for each line, with the processes in which its variable is empty."""
         lines = [
-            line for line in facts.deployment.source if line.kind == "env" and line.interpolates and key_like(line.name)
+            line
+            for line in facts.deployment.source
+            if line.kind == "env" and line.interpolates and key_like(line.name) and not _is_set(facts, line)
         ]
         rows = [
             (str(line.place), (line, trouble, use))
@@ -153,6 +166,13 @@ class VariableUnset(Cause):
                 if composed
                 else f"Take {line.place} out and deliver {line.name} when the app starts, or give {sources} a value.",
             )
+
+
+def _is_set(facts: Facts, line: SourceLine) -> bool:
+    """Whether a compose file takes what ``docker compose`` is called with."""
+    ways = (way.partition(":") for way in facts.deployment.delivered)
+    called_with = {target for scheme, _, target in ways if scheme == "env"}
+    return is_composed(line.place) and called_with >= set(line.interpolates)
 
 
 def _is_why(line: SourceLine, trouble: Trouble, use: Use) -> bool:

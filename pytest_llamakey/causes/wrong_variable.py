@@ -22,7 +22,7 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.causes.trail import ABSENT, arrived, delivery, had_key, holding, key_like, read_by
+from pytest_llamakey.causes.trail import ABSENT, arrived, delivery, had_key, handed_on, holding, key_like, read_by
 from pytest_llamakey.causes.uses import Use, asked, grouped, literal_of, misses_near, once
 from pytest_llamakey.facts import Drive, Failure
 from pytest_llamakey.symptoms.lookups import delivered_names, lookups, names_model_key
@@ -260,7 +260,10 @@ class WrongVariable(Cause):
             looked_up = [_looked_up(missed, reading.there)] if missed else []
             yield self.finding(
                 once(row[1] for row in group),
-                where=[*(place for row in group for place in (row[0].place, row[2].place)), delivery(facts)],
+                where=[
+                    *(place for row in group for place in (row[0].place, row[2].place)),
+                    *(handed_on(facts, reading.there) or [delivery(facts)]),
+                ],
                 evidence=[
                     f"pid {process.pid} holds the key as {' and '.join(reading.there)}",
                     *(moment(missed.at, missed.where, line) for line in looked_up if missed),

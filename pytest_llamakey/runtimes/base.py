@@ -20,6 +20,10 @@ class RuntimeFault(Exception):
     """The deployment could not be run at all (verdict ``error``): what happened, what it was seen by, what to do."""
 
 
+class Refused(RuntimeFault):
+    """The deployment's own files refuse to be started without something that they ask for."""
+
+
 @dataclass(frozen=True)
 class Address:
     """A TCP address that is reachable from the process that runs pytest."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.runtimes.base import Plan, Reach, RuntimeFault
-from pytest_llamakey.runtimes.compose_folder import ProjectFolder, deliver_again, make_folder, on_disk
+from pytest_llamakey.runtimes.compose_folder import ProjectFolder, deliver_again, in_container, make_folder
 from pytest_llamakey.runtimes.compose_images import image_of
 from pytest_llamakey.runtimes.compose_project import Changes, Project, override
 from pytest_llamakey.runtimes.compose_stack import Stack, service_of
@@ -277,8 +277,7 @@ class ComposeRuntime:
     ) -> None:
         entries = []
         if under_test:
-            inside = [file for file in plan.files if file not in on_disk(plan.files)]
-            entries = delivered_entries(client, container, inside, app.workdir)
+            entries = delivered_entries(client, container, in_container(plan.files), app.workdir)
         if plan.agent is not None:
             entries += probe_entries(plan.agent(container.short_id, app.workdir), app.findings.folders)
         if app.read_only:

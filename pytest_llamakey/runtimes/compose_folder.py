@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+import stat
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.runtimes.process_copy import SKIPPED, World, lay, make_world
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from pytest_llamakey.runtimes.base import DeliveredFile, Plan
 
@@ -63,7 +64,7 @@ def make_folder(root: Path, plan: Plan) -> ProjectFolder:
     depth = max(0, *map(_upwards, paths), *(_depth(os.path.relpath(path, own)) for path in paths))
     base = own.parents[min(depth, len(own.parents)) - 1] if depth else own
     workdir = PurePosixPath("/", "project", *own.relative_to(base).parts)
-    world = make_world(root, own, str(workdir), on_disk(plan.files), plan.progress)
+    world = make_world(root, own, str(workdir), _on_disk(plan.files, own), plan.progress)
     try:
         _link_around(own, base, world)
     except OSError as error:
@@ -79,14 +80,29 @@ def deliver_again(folder: ProjectFolder, plan: Plan) -> None:
         RuntimeFault: they cannot be written.
     """
     try:
-        lay(folder.world, on_disk(plan.files))
+        lay(folder.world, _on_disk(plan.files, folder.own))
     except OSError as error:
         raise RuntimeFault(f"The key cannot be written into the copy of {folder.own}: {error}.") from error
 
 
-def on_disk(files: Iterable[DeliveredFile]) -> tuple[DeliveredFile, ...]:
-    """The delivered files that belong beside the compose file: those with a relative path."""
-    return tuple(file for file in files if not PurePosixPath(file.path).is_absolute())
+def in_container(files: Iterable[DeliveredFile]) -> tuple[DeliveredFile, ...]:
+    """The delivered files that are laid into the containers: those with an absolute path."""
+    return tuple(file for file in files if PurePosixPath(file.path).is_absolute())
+
+
+def _on_disk(files: Iterable[DeliveredFile], own: Path) -> Iterator[DeliveredFile]:
+    """The others as they are laid beside the compose file, with the mode of the user's own where there is one.
+
+    What is withdrawn is there and empty: without the file compose would not start.
+    """
+    for file in files:
+        if not PurePosixPath(file.path).is_absolute():
+            there, laid = own / file.path, replace(file, withdrawn=False)
+            if there.is_file():
+                laid = replace(laid, mode=stat.S_IMODE(there.stat().st_mode))
+            elif file.withdrawn:
+                laid = replace(laid, content=b"", merge_dotenv=False)
+            yield laid
 
 
 def _upwards(path: Path) -> int:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.runtimes.base import Refused, RuntimeFault
 from pytest_llamakey.runtimes.compose_tool import ComposeTimeout
 from pytest_llamakey.runtimes.docker_engine import engine_words
 
@@ -50,11 +50,13 @@ class Stack:
         """The user's own files resolved, as compose understands them.
 
         Raises:
-            RuntimeFault: compose does not; with its words and, for a variable that must be set, the line.
+            Refused: a variable that must be set is not; with compose's words and the line.
+            RuntimeFault: compose does not understand them, in its words.
         """
         said = self._call(["config", "--format", "json"], CONFIG_SECONDS, "resolve the compose file", own=True)
         if said.code:
-            raise RuntimeFault(self._refused(said))
+            words = self._refused(said)
+            raise Refused(words) if _REQUIRED.search(words) else RuntimeFault(words)
         found: Mapping[str, Any] = json.loads(said.output)
         return found
 

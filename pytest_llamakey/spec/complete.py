@@ -95,6 +95,7 @@ class _Completion:
         self.defaults = defaults
         self.values = dict(given.values)
         self.folder = given.folder
+        self.inferred: dict[str, Origin] = {}
 
     def deployment(self) -> Deployment:
         runtime = self._runtime()
@@ -121,7 +122,7 @@ class _Completion:
             checks=checks,
             build_args=build_args,
             workdir=workdir,
-            origins=self.given.origins,
+            origins={**self.inferred, **self.given.origins},
             **self.values,
         )
         port = self._port(bare, dockerfile) if service is None else self._published(bare, service)
@@ -231,13 +232,18 @@ class _Completion:
             raise self._mistake(f"{name}: there is no file at {shown(self.folder / path, self.given.root)}", name)
 
     def _composed(self) -> compose.Service:
-        """The service under test; its number of replicas is what the compose file says, unless the user does."""
+        """The service under test; its replicas, and how it gets the key, are as the file says unless the user does."""
         facts = read_compose(self.folder, self.values["compose"], self.given.root)
         place = self.given.origins.get("service") or self.given.here
         service = compose.under_test(facts, self.values.get("service"), place)
         self.values["service"] = service.name
         if service.replicas:
             self.values.setdefault("replicas", service.replicas)
+        if "key" not in self.values:
+            beside = (self.folder / self.values["compose"][0]).parent
+            found = compose.delivered_by(facts, service, beside)
+            if found is not None:
+                self.values["key"], self.inferred["key"] = (found[0],), found[1]
         return service
 
     def _published(self, bare: Deployment, service: compose.Service) -> int | None:

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from pytest_llamakey.spec.model import Origin, SpecError
+from dotenv import dotenv_values
+
+from pytest_llamakey.keylike import names_key
+from pytest_llamakey.spec.model import OPENAI_KEY, KeyDelivery, Origin, SpecError
 from pytest_llamakey.spec.yaml_lines import YamlDocument, read_yaml
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 # $NAME, ${NAME}, ${NAME:-default}, ${NAME:?error}, $$ (docs.docker.com/reference/compose-file/interpolation).
 _INTERPOLATION = re.compile(r"\$(?:\$|\{(\w+)(?:(:?[-+?])([^}]*))?\}|(\w+))")
 _TARGET_PORT = re.compile(r"(?:^|:)(\d+)(?:/tcp)?$")
+PROJECT_ENV = ".env"
+"""Beside the compose file, what it is filled in from (docs.docker.com/compose/how-tos/environment-variables)."""
 SECRETS_FOLDER = "/run/secrets"
 
 
@@ -45,6 +50,13 @@ class Named:
 
     text: str
     origin: Origin
+
+
+@dataclass(frozen=True)
+class EnvFile(Named):
+    """An ``env_file``; one that is not ``required`` may be missing."""
+
+    required: bool = True
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,7 @@ class Service:
     ports: tuple[int, ...] = ()
     has_ports: bool = False
     environment: Mapping[str, Variable] = field(default_factory=dict)
-    env_files: tuple[Named, ...] = ()
+    env_files: tuple[EnvFile, ...] = ()
     secrets: tuple[SecretUse, ...] = ()
     replicas: int | None = None
     profiles: tuple[str, ...] = ()
@@ -124,6 +136,36 @@ def under_test(facts: ComposeFacts, name: str | None, origin: Origin | None) -> 
     candidates = both or built or published or list(services.values())
     names = _listed(one.name for one in candidates)
     raise SpecError(f'which service is under test? Add service = "{candidates[0].name}" (candidates: {names})', here)
+
+
+def delivered_by(facts: ComposeFacts, service: Service, folder: Path) -> tuple[KeyDelivery, Origin] | None:
+    """How the key comes to ``service`` by what the files in ``folder`` say, and the line that says it.
+
+    ``None``: by nothing else than the variable ``OPENAI_API_KEY`` of the ``docker compose`` call, or not at all.
+    """
+    given = [one for one in service.environment.values() if names_key(one.name)]
+    for variable in given:
+        beside = _names_in(folder / PROJECT_ENV)
+        used = [name for name in interpolated(variable.written or "") if name in beside and name != OPENAI_KEY]
+        if used:
+            return KeyDelivery("dotenv", PROJECT_ENV, used[0]), variable.origin
+    if given:
+        return None
+    for file in service.env_files:
+        known = _names_in(folder / file.text)
+        name = next((name for name in (OPENAI_KEY, *known) if name in known and names_key(name)), None)
+        missing = file.required and not interpolated(file.text) and not (folder / file.text).exists()
+        if name or missing:
+            return KeyDelivery("dotenv", file.text, name or OPENAI_KEY), file.origin
+    for use in service.secrets:
+        if names_key(use.source) and use.source in facts.secrets:
+            return KeyDelivery("file", facts.secrets[use.source].text), use.origin
+    return None
+
+
+def _names_in(path: Path) -> tuple[str, ...]:
+    """The variables of a ``.env`` file; none where there is no such file."""
+    return tuple(dotenv_values(path, interpolate=False)) if path.is_file() else ()
 
 
 def interpolated(written: str) -> tuple[str, ...]:
@@ -264,11 +306,12 @@ class _Reader:
             name, equals, written = str(one).partition("=")
             yield Variable(name, written if equals else None, self.at(*here, "environment", index))
 
-    def _env_files(self, given: Any, here: YamlPath) -> Iterator[Named]:
+    def _env_files(self, given: Any, here: YamlPath) -> Iterator[EnvFile]:
         for index, one in enumerate(_list(given) or ([given] if given else [])):
             name = _text(_table(one).get("path") if isinstance(one, dict) else one)
             if name is not None:
-                yield Named(name, self.at(*here, "env_file", index))
+                required = _table(one).get("required", True) is not False
+                yield EnvFile(name, self.at(*here, "env_file", index), required)
 
     def _granted(self, given: Mapping[str, Any], here: YamlPath) -> Iterator[SecretUse]:
         for kind, folder in (("secrets", SECRETS_FOLDER), ("configs", "/")):

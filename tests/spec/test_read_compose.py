@@ -8,7 +8,7 @@ import pytest
 
 from pytest_llamakey.spec.complete import read_compose
 from pytest_llamakey.spec.compose import SecretUse, default_of, interpolated, literal_of, under_test
-from pytest_llamakey.spec.model import Defaults, Deployment, Origin, SpecError
+from pytest_llamakey.spec.model import Defaults, Deployment, KeyDelivery, Origin, SpecError
 from pytest_llamakey.spec.other import deployment_of
 from pytest_llamakey.spec.toml import read_deployments
 
@@ -161,6 +161,38 @@ def test_a_deployment_takes_what_the_file_says(tmp_path: Path) -> None:
     found = toml(tmp_path, "[[deployment]]\ncompose = 'compose.yaml'\nport = 8000\n")
     assert (found.runtime, found.compose, found.service, found.replicas) == ("compose", ("compose.yaml",), "web", 2)
     assert toml(tmp_path, "[[deployment]]\nservice = 'worker'\nreplicas = 3\n").replicas == 3
+
+
+WEB = "services:\n  web:\n    build: .\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "files", "key", "line"),
+    [
+        ("environment: [OPENAI_API_KEY]", {".env": "OPENAI_API_KEY=x"}, KeyDelivery("env", "OPENAI_API_KEY"), None),
+        ("env_file: .env", {".env": "A=1\nOPENAI_API_KEY=x"}, KeyDelivery("dotenv", ".env"), 4),
+        ("env_file: .env", {}, KeyDelivery("dotenv", ".env"), 4),
+        ("env_file: settings.env", {"settings.env": "A=1"}, KeyDelivery("env", "OPENAI_API_KEY"), None),
+        ("env_file: [{path: a.env, required: false}]", {}, KeyDelivery("env", "OPENAI_API_KEY"), None),
+        ("environment: {OPENAI_API_KEY: '${K}'}", {".env": "K=x"}, KeyDelivery("dotenv", ".env", "K"), 4),
+        ("environment: {OPENAI_API_KEY: '${K}'}", {}, KeyDelivery("env", "OPENAI_API_KEY"), None),
+        ("secrets: [db, openai_key]", {}, KeyDelivery("file", "./key.txt"), 4),
+    ],
+)
+def test_how_the_key_comes(
+    tmp_path: Path, given: str, files: dict[str, str], key: KeyDelivery, line: int | None
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    secrets = "secrets:\n  openai_key: {file: ./key.txt}\n  db: {file: ./db.txt}\n"
+    (tmp_path / "compose.yaml").write_text(f"{WEB}    {given}\n{secrets}")
+    found = deployment_of(tmp_path / "compose.yaml", tmp_path, Defaults())
+    assert found.key == (key,)
+    assert found.origins.get("key") == (None if line is None else at(line))
+
+
+def test_what_the_user_says_goes_over_it(tmp_path: Path) -> None:
+    assert toml(tmp_path, "[[deployment]]\nservice = 'worker'\nkey = 'none'\n").key == (KeyDelivery("none"),)
 
 
 @pytest.mark.parametrize(
