@@ -34,8 +34,9 @@ INTERCEPTED = ("api.openai.com", "eu.api.openai.com", "us.api.openai.com", *PROV
 class Delivery:
     """The complete environment and the files that go to the app; ``names`` are the variables that bear the key.
 
-    ``secrets`` are items of Kubernetes Secrets by ``NAME/ITEM`` (``None``: not to be there); ``arrivals`` is what those,
-    or variables that a compose file hands on by other names, come to the app as, in the words of other deliveries (``env:NAME``, ``file:PATH``).
+    ``secrets`` are items of Kubernetes Secrets by ``NAME/ITEM`` (``None``: not to be there); ``arrivals`` is what they,
+    or variables that a compose file hands on by another name, come to the app as, in the words of other deliveries
+    (``env:NAME``, ``file:PATH``).
     """
 
     environment: Mapping[str, str]

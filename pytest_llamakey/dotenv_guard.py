@@ -35,9 +35,14 @@ def defuse(text: str, decoy: str) -> str:
 
     A credential is a value whose variable's name contains KEY, TOKEN, SECRET or PASSWORD, or anything that looks like
     ``sk-…``, also in a comment or in a line that does not parse. Empty values, numbers, booleans and placeholders
-    (``your-key-here``) stay: an app that uses one is to be seen using it.
+    (``your-key-here``) stay: an app that uses one is to be seen using it. A password that stands in a URL as well is
+    replaced there too, so that a service and its users still agree on it.
     """
-    return _mark(text) + "".join(_defuse_binding(binding, decoy) for binding in _bindings(text))
+    bindings = _bindings(text)
+    defused = "".join(_defuse_binding(binding, decoy) for binding in bindings)
+    for value in {one.value for one in bindings if one.key and one.value and _is_credential(one.key, one.value)}:
+        defused = re.sub(rf"(?<=:){re.escape(value or '')}(?=@)", decoy, defused)
+    return _mark(text) + defused
 
 
 def defuse_bytes(content: bytes, decoy: str) -> bytes:

@@ -107,8 +107,7 @@ def _places(deployment: Deployment, delivery: Delivery, workdir: str) -> dict[st
 
         root = workdir.removesuffix(posixpath.normpath(posixpath.join("/", deployment.workdir or DEFAULT_WORKDIR)))
     paths = [way.removeprefix("file:") for way in delivery.arrivals if way.startswith("file:")]
-    mounted = {path: path for path in paths}
-    return mounted | {
+    return {path: path for path in paths} | {
         file.path: mounts.get(posixpath.normpath(file.path))
         or posixpath.normpath(f"{root}{file.path}" if file.path[:1] == "/" else f"{workdir}/{file.path}")
         for file in delivery.files

@@ -127,7 +127,7 @@ def is_deployed(place: Place) -> bool:
     return is_composed(place) or place.file.endswith((".service", ".conf"))
 
 
-def handed_on(facts: Facts, names: Collection[str]) -> list[Place]:
+def handed_on(facts: Facts, names: Collection[str]) -> list[Place | None]:
     """The lines of a compose file in which one of these variables is given to the service."""
     lines = (line for line in facts.deployment.source if line.kind == "env" and is_composed(line.place))
     return [line.place for line in lines if line.name in names]

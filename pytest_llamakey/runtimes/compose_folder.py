@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 from pytest_llamakey.dotenv_guard import defuse_bytes, is_dotenv
 from pytest_llamakey.keys import DECOY
-from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.runtimes.base import DeliveredFile, RuntimeFault
 from pytest_llamakey.runtimes.process_copy import SKIPPED, World, lay, make_world
+from pytest_llamakey.spec.compose import PROJECT_ENV
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pytest_llamakey.runtimes.base import DeliveredFile, Plan
+    from pytest_llamakey.runtimes.base import Plan
 
 _UPWARDS = re.compile(r"(?<![\w.])(?:\.\./)+|(?<![\w./])\.\.(?![\w./])")
 
@@ -64,7 +65,7 @@ def make_folder(root: Path, plan: Plan) -> ProjectFolder:
     depth = max(0, *map(_upwards, paths), *(_depth(os.path.relpath(path, own)) for path in paths))
     base = own.parents[min(depth, len(own.parents)) - 1] if depth else own
     workdir = PurePosixPath("/", "project", *own.relative_to(base).parts)
-    world = make_world(root, own, str(workdir), _on_disk(plan.files, own), plan.progress)
+    world = make_world(root, own, str(workdir), _on_disk(plan, own), plan.progress)
     try:
         _link_around(own, base, world)
     except OSError as error:
@@ -80,7 +81,7 @@ def deliver_again(folder: ProjectFolder, plan: Plan) -> None:
         RuntimeFault: they cannot be written.
     """
     try:
-        lay(folder.world, _on_disk(plan.files, folder.own))
+        lay(folder.world, _on_disk(plan, folder.own))
     except OSError as error:
         raise RuntimeFault(f"The key cannot be written into the copy of {folder.own}: {error}.") from error
 
@@ -90,12 +91,16 @@ def in_container(files: Iterable[DeliveredFile]) -> tuple[DeliveredFile, ...]:
     return tuple(file for file in files if PurePosixPath(file.path).is_absolute())
 
 
-def _on_disk(files: Iterable[DeliveredFile], own: Path) -> Iterator[DeliveredFile]:
+def _on_disk(plan: Plan, own: Path) -> Iterator[DeliveredFile]:
     """The others as they are laid beside the compose file, with the mode of the user's own where there is one.
 
-    What is withdrawn is there and empty: without the file compose would not start.
+    What is withdrawn is there and empty: without the file compose would not start. A variable that compose is called
+    without is not in the ``.env`` either.
     """
-    for file in files:
+    withheld = [way.target for way in plan.deployment.key if way.scheme == "env" and way.target not in plan.environment]
+    for name in withheld if (own / PROJECT_ENV).is_file() else ():
+        yield DeliveredFile(PROJECT_ENV, f"{name}\n".encode(), 0o600, merge_dotenv=True)
+    for file in plan.files:
         if not PurePosixPath(file.path).is_absolute():
             there, laid = own / file.path, replace(file, withdrawn=False)
             if there.is_file():

@@ -139,6 +139,7 @@ class Bench:
         found = {
             "containers": [f"{one.name} {one.status}" for one in self.containers(run)],
             "networks": [str(one.name) for one in self.engine.networks.list(filters=mark)],
+            "volumes": [one.name for one in self.engine.volumes.list(filters=mark)],
             "images": [str(one["Id"]) for one in self.engine.api.images(filters=mark)],
             "folders": sorted(path.name for path in self.temporary.iterdir()),
         }

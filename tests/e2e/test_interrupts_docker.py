@@ -125,6 +125,27 @@ def test_while_the_app_boots(docker_bench: Bench, bystander: Any, number: int) -
     end(docker_bench, process, number, bystander)
 
 
+COMPOSE = """\
+services:
+  web: {build: ., scale: 2, volumes: [data:/data], depends_on: [beside]}
+  beside: {image: PYTHON_IMAGE, command: [sleep, "600"]}
+volumes: {data: {}}
+"""
+
+
+@ENDINGS
+def test_while_a_compose_project_boots(docker_bench: Bench, bystander: Any, number: int) -> None:
+    docker_bench.app(mode="mute")
+    (docker_bench.folder / "compose.yaml").write_text(COMPOSE.replace("PYTHON_IMAGE", docker_bench.python_image))
+    (docker_bench.folder / "llamakey.toml").write_text("[[deployment]]\nservice = 'web'\nready = '/'\n")
+    process = docker_bench.begin()
+    assert until(lambda: said(docker_bench, process, "starting"), REACHED)
+    run = run_of(process.pid)
+    assert set(docker_bench.left(run)) == {"containers", "networks", "volumes", "folders"}
+    assert len(docker_bench.containers(run)) == 3
+    end(docker_bench, process, number, bystander)
+
+
 @ENDINGS
 def test_while_a_worker_is_driven(docker_bench: Bench, bystander: Any, number: int) -> None:
     docker_bench.app(mode="slow")

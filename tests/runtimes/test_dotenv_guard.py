@@ -49,6 +49,11 @@ def test_all_else_stays(text):
     assert defuse(text, "<D>") == text
 
 
+def test_a_password_in_a_url_goes_along():
+    text = "DB_PASSWORD=hunter2\nURL=postgres://app:hunter2@db/hunter2\n"
+    assert defuse(text, "<D>") == "DB_PASSWORD=<D>\nURL=postgres://app:<D>@db/hunter2\n"
+
+
 def test_bytes_of_any_encoding_pass():
     assert defuse_bytes(b"A=\xff\xfe\nMY_KEY=\xe4\xf6\n", "<D>") == b"A=\xff\xfe\nMY_KEY=<D>\n"
     wide = f"\ufeffMY_KEY={KEY}\r\n".encode("utf-16-le")
