@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pytest_llamakey.causes import diagnose
 from pytest_llamakey.causes.recorded import (
@@ -24,7 +25,9 @@ from pytest_llamakey.causes.recorded import (
     worker,
 )
 from pytest_llamakey.facts import Drive, Facts, Failure
-from pytest_llamakey.findings import Finding
+
+if TYPE_CHECKING:
+    from pytest_llamakey.findings import Finding
 
 
 def only(facts: Facts) -> Finding:
