@@ -1,0 +1,122 @@
+"""How a compose file or Kubernetes manifests run the app, and how the key gets to it there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pytest_llamakey.spec import compose as compose_files
+from pytest_llamakey.spec.model import SpecError
+from pytest_llamakey.spec.yaml_lines import read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pytest_llamakey.spec.compose import Service
+    from pytest_llamakey.spec.yaml_lines import YamlDocument
+
+_FOLDERS = (".", "k8s", "kubernetes", "deploy", "manifests")
+_KINDS = {"Deployment": "deployment", "StatefulSet": "statefulset", "DaemonSet": "daemonset"}
+
+
+@dataclass(frozen=True)
+class Compose:
+    """The service under test, empty where several could be meant, and how it gets its key."""
+
+    file: str
+    names: tuple[str, ...]
+    service: str = ""
+    why: str = ""
+    key: str = ""
+    key_where: str = ""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The workload that is given a key of a model."""
+
+    files: tuple[str, ...]
+    name: str
+    where: str
+    ready: str = ""
+    key: str = ""
+    key_where: str = ""
+
+
+def read_compose(path: Path, of_model: Callable[[str], bool]) -> Compose:
+    """The compose file; ``of_model`` tells the variables of a model's key.
+
+    Raises:
+        SpecError: it cannot be understood.
+    """
+    facts = compose_files.read([path], {path: path.name})
+    names = tuple(facts.services)
+    keyed = [service for service in facts.services.values() if any(map(of_model, service.environment))]
+    built = [service for service in facts.services.values() if service.build]
+    for found, why in ((keyed, "the service with a model's key"), (built, "the service that is built here")):
+        if len(found) == 1:
+            return _keyed(Compose(path.name, names, found[0].name, f"{found[0].origin}, {why}"), found[0], of_model)
+    return Compose(path.name, names)
+
+
+def _keyed(made: Compose, service: Service, of_model: Callable[[str], bool]) -> Compose:
+    for variable in service.environment.values():
+        if of_model(variable.name):
+            inner = compose_files.interpolated(variable.written or "")
+            name = inner[0] if inner else variable.name
+            return Compose(made.file, made.names, made.service, made.why, f"env:{name}", str(variable.origin))
+    for named in service.env_files[:1]:
+        return Compose(made.file, made.names, made.service, made.why, f"dotenv:{named.text}", str(named.origin))
+    return made
+
+
+@dataclass(frozen=True)
+class _Seen:
+    file: str
+    document: YamlDocument
+    containers: list[Any] = field(default_factory=list)
+
+
+def read_workload(folder: Path, of_model: Callable[[str], bool]) -> Workload | None:
+    """The workload among the manifests in ``folder`` and the usual folders below it."""
+    workloads = list(_workloads(folder))
+    if not workloads:
+        return None
+    files = tuple(dict.fromkeys(file for file, _document in _documents(folder)))
+    for seen in workloads:
+        for container in seen.containers:
+            for variable in container.get("env") or ():
+                reference = (variable.get("valueFrom") or {}).get("secretKeyRef") or {}
+                if of_model(str(variable.get("name"))) and reference:
+                    key = f"secret:{reference.get('name')}/{reference.get('key')}"
+                    return _workload(seen, files, key, f"{seen.file} {variable['name']}")
+    return _workload(workloads[0], files, "", "")
+
+
+def _workload(seen: _Seen, files: tuple[str, ...], key: str, key_where: str) -> Workload:
+    body = seen.document.value
+    name = f"{_KINDS[body['kind']]}/{(body.get('metadata') or {}).get('name')}"
+    probes = (((each.get("readinessProbe") or {}).get("httpGet") or {}).get("path") for each in seen.containers)
+    where = f"{seen.file}:{seen.document.line('metadata', 'name')}"
+    return Workload(files, name, where, str(next(filter(None, probes), "")), key, key_where)
+
+
+def _documents(folder: Path) -> Iterator[tuple[str, YamlDocument]]:
+    for below in _FOLDERS:
+        for path in sorted([*(folder / below).glob("*.yaml"), *(folder / below).glob("*.yml")]):
+            shown = path.relative_to(folder).as_posix()
+            try:
+                documents = read_yaml(path.read_text(encoding="utf-8", errors="replace"), shown)
+            except SpecError:
+                continue  # a template of Helm's, or no YAML at all
+            for document in documents:
+                if isinstance(document.value, dict) and {"apiVersion", "kind"} <= set(document.value):
+                    yield shown, document
+
+
+def _workloads(folder: Path) -> Iterator[_Seen]:
+    for file, document in _documents(folder):
+        if document.value["kind"] in _KINDS:
+            spec = ((document.value.get("spec") or {}).get("template") or {}).get("spec") or {}
+            yield _Seen(file, document, list(spec.get("containers") or ()))

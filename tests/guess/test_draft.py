@@ -1,0 +1,223 @@
+"""What is read of projects of other kinds, and what is said to be open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_llamakey.commands.init import render
+from pytest_llamakey.guess.draft import Draft, draft
+from pytest_llamakey.spec.model import Defaults
+from pytest_llamakey.spec.toml import read_deployments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Project = Callable[..., Draft]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project of these files, drafted; what is drafted can always be read."""
+
+    def make(**files: str) -> Draft:
+        for name, text in files.items():
+            path = tmp_path / name.replace("__", "/").replace("_DOT_", ".")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        made = draft(tmp_path)
+        if made.runtime:
+            (tmp_path / "llamakey.toml").write_text(render(made))
+            read_deployments(tmp_path / "llamakey.toml", tmp_path, Defaults())
+        return made
+
+    return make
+
+
+FASTAPI = """
+from typing import Annotated, Literal, Optional
+from fastapi import APIRouter, Depends, FastAPI, File, Form, Header, UploadFile
+from pydantic import BaseModel, Field
+
+class Message(BaseModel):
+    role: str
+    content: str = Field(..., max_length=10)
+
+class Body(BaseModel):
+    messages: list[Message]
+    model: Literal["small", "large"]
+    stream: bool = False
+    top: Optional[int] = None
+
+router = APIRouter(prefix="/chat")
+app = FastAPI()
+
+{route}
+async def talk({parameters}):
+    return await engine.achat("hello")
+
+app.include_router(router, prefix="/v1")
+
+@app.get("/healthz")
+def alive(): ...
+
+@app.get("/ready")
+def ready(): ...
+"""
+POST = '@app.post("/ask")'
+CASES: list[tuple[str, str, Any]] = [
+    (
+        '@router.post("/{user_id}")',
+        "user_id: int, body: Body, user=Depends(who)",
+        {
+            "method": "POST",
+            "path": "/v1/chat/1",
+            "json": {"messages": [{"role": "user", "content": "ping"}], "model": "small"},
+        },
+    ),
+    ('@app.get("/ask")', "q: str, top: int = 3", {"method": "GET", "path": "/ask?q=ping"}),
+    (POST, "q: Annotated[str, Form()]", {"method": "POST", "path": "/ask", "data": {"q": "ping"}}),
+    (POST, "one: Message, two: Message", {"method": "POST", "path": "/ask", "json": {
+        "one": {"role": "user", "content": "ping"}, "two": {"role": "user", "content": "ping"}}}),
+    ('@app.websocket("/talk")', "ws", {"websocket": "/talk", "send": ["ping"]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("route", "parameters", "request_"), CASES)
+def test_what_a_fastapi_route_takes(project: Project, route: str, parameters: str, request_: Any) -> None:
+    made = project(main_DOT_py=FASTAPI.format(route=route, parameters=parameters))
+    assert made.get("request") == request_
+    assert made.get("ready") == "/ready"
+    assert made.get("command") == ["uvicorn", "main:app", "--host", "0.0.0.0", "--port", "{port}"]
+
+
+def test_what_cannot_be_made_up_is_said(project: Project) -> None:
+    text = FASTAPI.format(route=POST, parameters="file: UploadFile, token: str = Header()")
+    made = project(main_DOT_py=text)
+    assert made.open[:2] == [
+        "request: main.py:20 also takes the upload file",
+        "request: main.py:20 also takes the header token",
+    ]
+
+
+FLASK = """
+import os
+from flask import Flask, request
+from dotenv import load_dotenv
+load_dotenv()
+app = Flask(__name__)
+DATABASE = os.environ["DATABASE_URL"]
+
+def answer(question):
+    return llm.complete(question)
+
+@app.route("/api/ask", methods=["GET", "POST"])
+def ask():
+    data = request.get_json(force=True) or {}
+    return answer(data.get("question")) + data["tone"]
+"""
+
+
+def test_flask_a_procfile_and_a_dotenv(project: Project) -> None:
+    made = project(
+        app_DOT_py=FLASK, Procfile="release: x\nweb: gunicorn -w 3 app:app --bind 0.0.0.0:$PORT\n", _DOT_env=""
+    )
+    assert made.runtime == "process"
+    assert made.get("command") == ["gunicorn", "-w", "3", "app:app", "--bind", "0.0.0.0:{port}"]
+    assert made.get("workers") == 3
+    assert made.get("key") == "dotenv:.env"
+    assert made.get("request") == {"method": "POST", "path": "/api/ask", "json": {"question": "ping", "tone": "ping"}}
+    assert any("app.py:7 needs DATABASE_URL" in line for line in made.open)
+
+
+@pytest.mark.parametrize(
+    ("command", "expected", "workers"),
+    [
+        ("CMD uvicorn a:a --port ${PORT:-80} --workers 2", ["uvicorn", "a:a", "--port", "{port}", "--workers", "2"], 2),
+        ('CMD ["sh", "-c", "exec gunicorn app:app -b :8080"]', ["gunicorn", "app:app", "-b", ":{port}"], 1),
+        ('ENTRYPOINT ["gunicorn", "app:app"]\nCMD ["-b", ":8080"]', None, 1),
+        ("CMD ./up && gunicorn a:a -w 4 -b :$PORT", ["sh", "-c", "./up && gunicorn a:a -w 4 -b :$PORT"], 4),
+    ],
+)  # fmt: skip
+def test_the_ways_a_dockerfile_starts(project: Project, command: str, expected: Any, workers: int) -> None:
+    made = project(Dockerfile=f"FROM x\nEXPOSE 8080\n{command}\n", app_DOT_py=FLASK)
+    assert made.runtime == "docker"
+    assert made.get("command") == expected
+    assert made.get("workers") == workers
+    assert made.get("port") == 8080
+    assert (made.get("env") == {"PORT": "{port}"}) == ("$PORT" in str(expected))
+
+
+def test_workers_of_gunicorns_own_file(project: Project) -> None:
+    made = project(app_DOT_py=FLASK, gunicorn_DOT_conf_DOT_py="workers = 5\n")
+    assert made.get("workers") == 5
+    assert draft_of_cpus(project).get("workers") is None
+
+
+def draft_of_cpus(project: Project) -> Draft:
+    return project(gunicorn_DOT_conf_DOT_py="import os\nworkers = os.cpu_count() * 2\n")
+
+
+COMPOSE = """
+services:
+  db: { image: postgres }
+  web:
+    image: registry/app:1
+    environment:
+      OPENAI_API_KEY: ${MY_KEY}
+"""
+
+
+def test_a_compose_file(project: Project) -> None:
+    made = project(compose_DOT_yaml=COMPOSE, app_DOT_py=FLASK)
+    assert (made.runtime, made.get("service"), made.get("key")) == ("compose", "web", "env:MY_KEY")
+
+
+MANIFEST = """
+apiVersion: v1
+kind: Service
+metadata: { name: web }
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: web }
+spec:
+  template:
+    spec:
+      containers:
+        - name: app
+          image: registry/app:1
+          env:
+            - name: OPENAI_API_KEY
+              valueFrom: { secretKeyRef: { name: openai, key: token } }
+          readinessProbe: { httpGet: { path: /up, port: 80 } }
+"""
+
+
+def test_manifests(project: Project) -> None:
+    made = project(k8s__web_DOT_yaml=MANIFEST, k8s__helm_DOT_yaml="a: {{ .Values.b }}\n")
+    assert made.runtime == "kubernetes"
+    assert made.get("manifests") == ["k8s/web.yaml"]
+    assert (made.get("workload"), made.get("key")) == ("deployment/web", "secret:openai/token")
+    assert made.get("ready") == "/up"
+
+
+def test_a_unit(project: Project) -> None:
+    unit = "[Service]\nEnvironment=A=1\nEnvironment=B=2\nExecStart=/opt/app/bin/gunicorn app:app -b 127.0.0.1:80 -w 2\n"
+    made = project(app_DOT_service=unit)
+    assert made.get("command") == ["gunicorn", "app:app", "-b", "127.0.0.1:{port}", "-w", "2"]
+    assert made.get("workers") == 2
+
+
+def test_azure(project: Project) -> None:
+    made = project(app_DOT_py=FLASK.replace("llm.complete", "AzureOpenAI().complete"))
+    assert made.get("key") == "env:AZURE_OPENAI_API_KEY"
+    assert made.get("env")["AZURE_OPENAI_ENDPOINT"] == "{endpoint}"
+
+
+def test_nothing_at_all(project: Project) -> None:
+    made = project(README="hello")
+    assert made.runtime == ""
+    assert made.open
