@@ -170,6 +170,7 @@ EXTRAS = (
     "quiet-log",
     "multi-line",
     "create-app",
+    "idle-dotenv",
 )
 
 

@@ -167,6 +167,9 @@ def _write_entry(app: App, loaded: Loading, served: web.WebCode) -> None:
     if serving_lines:
         body += servers.definitions(choices)
         body += ["", "", 'if __name__ == "__main__":  #@main', *indented(serving_lines)]
+    if "idle-dotenv" in choices.extras and choices.delivery == "env":  # for the developer's machine; nothing is there
+        imports.append("from dotenv import load_dotenv")
+        body = ["load_dotenv()", *body]
     body = [*_noted(choices), *body]
     if not choices.modules:
         imports = [

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tools.accuracy.layout import App
 
 Concerned = Literal["all", "some", "any"]
-Part = Literal["key", "second", "log", "endpoint", ""]
+Part = Literal["key", "second", "log", "endpoint", "silent", ""]
 
 FROM_ENVIRONMENT = ("implicit", "item", "getenv", "getenv-default", "imported")
 WHERE_READ = ("read", "argument", "client", "client2", "settings", "load")

@@ -203,9 +203,9 @@ FAULTS = (
     Fault("key-in-logs", "printed", _printable, _printed, "log"),
     # Of no part: an app that cannot call does not answer.
     Fault("key-in-logs", "in the answer", _answers_json, _returned),
-    Fault("worker-silent", "a canned answer", _known_framework, _canned),
-    Fault("worker-silent", "an error before the call", _any_app, _raising),
-    Fault("worker-silent", "another route", _routes, _other_route),
-    Fault("worker-silent", "one worker stands by", _gunicorn_framework, _standby),
+    Fault("worker-silent", "a canned answer", _known_framework, _canned, "silent"),
+    Fault("worker-silent", "an error before the call", _any_app, _raising, "silent"),
+    Fault("worker-silent", "another route", _routes, _other_route, "silent"),
+    Fault("worker-silent", "one worker stands by", _gunicorn_framework, _standby, "silent"),
     Fault("worker-died", "a crash", _supervised, _crash),
 )
