@@ -72,6 +72,21 @@ def _reads_base(chosen: Choices, able: Able) -> bool:
     return _takes_base(chosen, able) and can_come_before_client(chosen) and not chosen.intercept
 
 
+def _other_resource(app: App, rng: Random) -> Planted:
+    """The endpoint of last year's resource, written into the code."""
+    host = rng.choice(("https://contoso-old.openai.azure.com", "https://team-west.cognitiveservices.azure.com"))
+    line = app.source.line("client")
+    if "azure_endpoint=" in line:
+        app.source.edit("client", 'os.environ["AZURE_OPENAI_ENDPOINT"]', f'"{host}"')
+    else:
+        app.source.edit("client", f"{_client_call(app)}(", f'{_client_call(app)}(azure_endpoint="{host}", ')
+    return Planted("wrong-endpoint", ("client", "argument"))
+
+
+def _one_resource(chosen: Choices, _able: Able) -> bool:
+    return chosen.library.azure and not chosen.intercept and plain_line(chosen)
+
+
 def _openai_class_for_azure(app: App, _rng: Random) -> Planted:
     app.choices = replace(app.choices, intercept=True)
     host = f"{clients.AZURE_HOST}/openai/deployments/gpt-4o-mini"
@@ -198,6 +213,7 @@ FAULTS = (
     Fault("wrong-endpoint", "in the second client", _second_takes_base, _other_host_second, "second"),
     Fault("wrong-endpoint", "in the environment", _reads_base, _other_host_environment),
     Fault("wrong-endpoint", "unset by the script", _plain_base, _unset_base),
+    Fault("wrong-endpoint", "another resource of Azure's", _one_resource, _other_resource, "endpoint"),
     Fault("provider-mismatch", "OpenAI's class for Azure", _openai_class, _openai_class_for_azure),
     Fault("provider-mismatch", "Azure's class for OpenAI", _azure, _azure_class_for_openai),
     Fault("key-in-logs", "printed", _printable, _printed, "log"),
