@@ -8,6 +8,7 @@ from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, Trouble, b
 from pytest_llamakey.causes.recorded import EMPTY, NO_KEY_ERROR, app, client, keyless, roll, source, worker
 from pytest_llamakey.causes.trail import delivery
 from pytest_llamakey.causes.uses import Use, bereft, grouped, once
+from pytest_llamakey.facts import Drive, Failure, KeySight
 from pytest_llamakey.symptoms.keyed import unreadable
 
 if TYPE_CHECKING:
@@ -101,6 +102,20 @@ class SecretUnreadable(Cause):
             app(worker(environment={}, key_source="client", files={_FILE: "readable"}), delivered=_DELIVERED),
             False,
         ),
+        Example(
+            "one client was built before the user changed, and another reads the file for each request",
+            app(
+                worker(
+                    files={_FILE: "unreadable"},
+                    environment={},
+                    calls=(),
+                    failures=(Failure(1.2, "builtins.PermissionError", f"[Errno 13] denied: '/root{_FILE}'"),),
+                    drive=Drive("answered", answer=500, requests=1),
+                ),
+                delivered=_DELIVERED,
+            ),
+            True,
+        ),
         Example("the key comes by another way as well", app(worker(files={_FILE: "unreadable"})), False),
         Example(
             "it may be read, and nothing reads it", app(keyless(files={_FILE: "readable"}), delivered=_DELIVERED), False
@@ -124,6 +139,8 @@ class SecretUnreadable(Cause):
     def find(self, facts: Facts) -> Iterable[Finding]:
         """A finding for each file, with all processes that needed it and may not read it."""
         rows = [(path, (trouble, use)) for trouble, use in bereft(self, facts) for path in unreadable(trouble.process)]
+        told = {trouble.worker for _path, (trouble, _use) in rows}
+        rows += [row for trouble in self.troubled(facts) if trouble.worker not in told for row in _denied(trouble)]
         users = [line.place for line in facts.deployment.source if line.kind == "user"][-1:]
         for group in grouped([(path, (path, *row)) for path, row in rows]):
             path = group[0][0]
@@ -133,6 +150,14 @@ class SecretUnreadable(Cause):
                 evidence=_story(path, group),
                 fix=f"Let the user that the app runs as read {path}: set the file's owner or mode where it is mounted.",
             )
+
+
+def _denied(trouble: Trouble) -> Iterator[tuple[str, tuple[Trouble, Use]]]:
+    """The file that a request failed to read, though a client that was built before holds the key."""
+    for failure in trouble.process.failures:
+        for path in unreadable(trouble.process) if failure.type.endswith("PermissionError") else ():
+            if failure.message.rstrip("'").endswith(path):
+                yield path, (trouble, Use(failure.at, KeySight("missing"), failure.where, raised(failure)))
 
 
 def _story(path: str, group: list[tuple[str, Trouble, Use]]) -> Iterator[str]:

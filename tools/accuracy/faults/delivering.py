@@ -223,6 +223,7 @@ def _reads_late(chosen: Choices, able: Able) -> bool:
         return False
     # A relative path starts in the working directory, which a process may read on that it could not enter anew.
     reads = chosen.loading == "file" and chosen.path.startswith("/") and chosen.home != "constant"
+    reads = reads and "second-client" not in chosen.extras  # which is built before
     return (
         reads
         and not chosen.eager
