@@ -63,7 +63,9 @@ def attribute(
         if event.kind == "call"
     }
     windows = [(replica, window) for replica, each in driven.items() for window in each.windows]
-    asked = {(replica, window.pid): window.start for replica, window in windows}
+    asked: dict[tuple[str, int], float] = {}
+    for replica, window in windows:
+        asked[replica, window.pid] = min(window.start, asked.get((replica, window.pid), window.start))
     by_task = {(replica, window.pid) for replica, window in windows if window.via == "task"}
     first_asked = {
         replica: min((w.start for w in each.windows), default=float("inf")) for replica, each in driven.items()
@@ -73,7 +75,7 @@ def attribute(
     for call in received:
         tag = Tag.parse(call.tag)
         if tag is None:
-            owner = _by_time(call.at, driven)
+            owner = _claimed(call.index, driven) or _by_time(call.at, driven)
             begun, event = float("-inf") if owner else float("inf"), None
         else:
             owner = (tag.replica, tag.pid)
@@ -86,6 +88,10 @@ def attribute(
         else:
             known.setdefault(owner, []).append(fact)
     return Ledger({owner: tuple(calls) for owner, calls in known.items()}, tuple(strays))
+
+
+def _claimed(index: int, driven: Mapping[str, Driven]) -> tuple[str, int] | None:
+    return next(((replica, each.claims[index]) for replica, each in driven.items() if index in each.claims), None)
 
 
 def _by_time(at: float, driven: Mapping[str, Driven]) -> tuple[str, int] | None:

@@ -206,16 +206,25 @@ def _why(name: CheckName, symptoms: Sequence[Symptom], findings: Sequence[Findin
 
 def missing_workers(facts: Facts) -> str:
     """What is wrong with the number of workers, as a sentence, or nothing."""
-    seen = seen_workers(facts)
+    seen, each = seen_workers(facts), facts.deployment.expected_workers
+    if each is None:
+        return "" if seen else "At least one worker process expected, none found."
+    counts = {replica.id: len([r for r, _worker in seen if r is replica]) for replica in facts.replicas}
+    missing = max(1, facts.deployment.replicas) - len(counts)
+    # A queue's pool may grow with its tasks (celery --autoscale).
+    grows = any(worker.drive is not None and worker.drive.via == "task" for _replica, worker in seen)
+    if not missing and all(count == each or (grows and count > each) for count in counts.values()):
+        return ""
     pids = ", ".join(str(worker.pid) for _replica, worker in seen)
     found = f"{len(seen)} found: pid{'' if len(seen) == 1 else 's'} {pids}" if seen else "none found"
-    expected = expected_workers(facts)
-    if expected is None:
-        return "" if seen else "At least one worker process expected, none found."
-    if len(seen) >= expected:
-        return ""
     origin = facts.deployment.origins.get("workers")
-    return f"{expected} worker{'' if expected == 1 else 's'} expected{f' ({origin})' if origin else ''}, {found}."
+    many = max(counts.values(), default=0)
+    if many > each and min(counts.values()) >= each:
+        advice = f" If they are meant, write workers = {many}; if not, see what starts them."
+    else:
+        advice = ""
+    total = expected_workers(facts) or each
+    return f"{total} worker{'' if total == 1 else 's'} expected{f' ({origin})' if origin else ''}, {found}.{advice}"
 
 
 def verdict_of(results: Iterable[CheckResult]) -> Verdict:

@@ -3,43 +3,51 @@
 For each worker in turn the other workers are stopped (SIGSTOP), the deployment's requests are sent, and the others
 are continued: a stopped process cannot accept a connection, so the request can only reach the one that is awake.
 Helpers (a model server behind the web process, a queue's worker) and supervisors are never stopped.
+
+A worker is called silent only after it was given every chance: one that failed is asked again while something in the
+replica is still starting, and a call that comes long after an answer is waited for, of all workers at once.
 """
 
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.asking import Asked, Asker
 from pytest_llamakey.facts import Drive
-from pytest_llamakey.roster import Roster, roster, settled_roster, still_supervised
-from pytest_llamakey.send import Answer, new_client, send
+from pytest_llamakey.patience import ACCEPTED, GATEWAY, Pulse, about_keys_since, hopeful, is_helper
+from pytest_llamakey.reaching import accepts, relay
+from pytest_llamakey.roster import Roster, Told, in_doubt, roster, settled_roster, still_supervised, told_by
+from pytest_llamakey.send import USUAL_TIMEOUT
 from pytest_llamakey.tags import Tag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from pytest_llamakey.endpoint.server import Endpoint, ReceivedCall
     from pytest_llamakey.facts import Via
     from pytest_llamakey.probe.listener import Listener, ProcessRecord
-    from pytest_llamakey.runtimes.base import Progress, RunningReplica
+    from pytest_llamakey.runtimes.base import Address, ProcessRow, Progress, RunningReplica
     from pytest_llamakey.spec.model import Request
 
 GENERATIONS = 2
 """Workers that took the place of recycled ones are driven too, once."""
 TRIES = 3
-"""A worker that started meanwhile may have taken the request; the one that was meant is asked again."""
+"""Another worker may have taken the request; the one that was meant is asked again."""
 LATE = 10.0
-"""Seconds that a call may come after an answer that reports success (a background task)."""
+"""Seconds that a call may come after an answer that reports success, before the next worker is asked."""
+ALSO_LATE = 1.0
+"""The same once one worker was found to call later than that: the others will hardly be quicker."""
 AFTER_FAILURE = 0.5
 """The same after an answer that reports failure."""
-POLL = 0.1
-HOLD_LIMIT = 10.0
-"""Seconds that workers stay stopped at most: gunicorn ends one that is silent for 30 (docs.gunicorn.org, timeout)."""
+AGAIN = 1.0
+"""Seconds between two rounds in which those that failed are asked again."""
+REPLACED = 2.0
+"""Seconds within which a supervisor has started another worker in the place of one that ended."""
+POLL = 0.5
 
 
 @dataclass(frozen=True)
@@ -54,19 +62,27 @@ class Window:
 
 @dataclass(frozen=True)
 class Driven:
-    """What driving one replica gave: an outcome per worker, the roster before and after, and the answers' bodies."""
+    """What driving one replica gave: an outcome per worker, the roster before and after, and the answers' bodies.
+
+    ``claims``: the worker that a call was made for, by the call's index. ``accepting``: whether a process accepts
+    connections, where that was tried out.
+    """
 
     drives: Mapping[int, Drive]
     windows: tuple[Window, ...]
     first: Roster
     last: Roster
     bodies: tuple[tuple[int, bytes], ...] = field(repr=False, default=())
+    claims: Mapping[int, int] = field(default_factory=dict)
+    accepting: Mapping[int, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Course:
-    """The settings of a drive: what is sent from where, how many workers are expected, and seconds for each wait.
+    """The settings of a drive: what is sent from where, how many workers are expected, and what surrounds them.
 
+    ``boot``: seconds that a wait may take at most. ``services``: containers stand beside the app that it may need.
+    ``probe``: every Python process of the app has one.
     ``alone``: no other replica is driven meanwhile, so that a call that does not say whose it is is known by its time.
     """
 
@@ -74,8 +90,24 @@ class Course:
     folder: Path
     expected: int | None
     boot: float
-    answer: float = 30.0
+    services: bool = False
+    probe: bool = True
     alone: bool = True
+
+    @property
+    def patience(self) -> float:
+        """Seconds that the last answer, and then the call that follows it, may take."""
+        return (self.requests[-1].timeout if self.requests else None) or USUAL_TIMEOUT
+
+
+@dataclass(frozen=True)
+class _Try:
+    """The latest attempt at a worker: when it began, from which call of the endpoint's on, and when it was answered."""
+
+    asked: Asked
+    at: float
+    mark: int
+    answered: float
 
 
 class Driver:
@@ -86,8 +118,20 @@ class Driver:
     ) -> None:
         self._replica, self._endpoint, self._listener = replica, endpoint, listener
         self._course, self._progress = course, progress
-        self._bodies: list[tuple[int, bytes]] = []
+        self._asker = Asker(
+            replica,
+            course.requests,
+            course.folder,
+            lambda rows: self._roster(rows).serving,
+            course.boot - USUAL_TIMEOUT,
+        )
+        self._first = Roster((), (), ())
+        self._drives: dict[int, Drive] = {}
+        self._tries: dict[int, _Try] = {}
+        self._accepting: dict[int, bool] = {}
+        self._claims: dict[int, int] = {}
         self._windows: list[Window] = []
+        self._bodies: list[tuple[int, bytes]] = []
 
     def run(self) -> Driven:
         """Drive every worker; whatever happens, nobody is left stopped.
@@ -95,129 +139,234 @@ class Driver:
         Raises:
             NotReady: the replica ended as a whole.
         """
-        drives: dict[int, Drive] = {}
-        first = last = self._settled(self._course.expected)
+        self._first = last = self._settled(self._course.expected)
         for _generation in range(GENERATIONS):
-            todo = [row.pid for row in last.workers if row.pid not in drives]
+            todo = [row.pid for row in last.workers if row.pid not in self._drives]
             if not todo:
                 break
-            for number, pid in enumerate(todo, 1):
-                self._progress(f"driving worker {number} of {len(todo)} (pid {pid})")
-                drives.update(self._drive(pid, last.serving) if self._course.requests else {pid: Drive("skipped")})
-            last = still_supervised(self._settled(None), first, drives)
-        return Driven(drives, tuple(self._windows), first, last, tuple(self._bodies))
+            self._drive_all(todo, last)
+            last = still_supervised(self._settled(None), self._first, self._drives)
+            if self._first.unsure and not last.unsure:  # what had been taken for the app stands in front of it
+                self._drives, self._first = {}, last
+            if all(pid not in last.serving and self._outcome(pid) == "called" for pid in todo):
+                break  # a server that recycles a worker after each request has fresh ones for ever
+        bodies, windows = tuple(self._bodies), tuple(self._windows)
+        return Driven(dict(self._drives), windows, self._first, last, bodies, dict(self._claims), dict(self._accepting))
+
+    def _drive_all(self, todo: list[int], now: Roster) -> None:
+        if not self._course.requests:
+            self._drives.update(dict.fromkeys(todo, Drive("skipped")))
+            return
+        for number, pid in enumerate(todo, 1):
+            self._progress(f"driving worker {number} of {len(todo)} (pid {pid})")
+            now = self._drive(pid, self._replenished(now, todo))
+        self._ask_again(now)
+        self._await_late_calls()
 
     def _settled(self, expected: int | None) -> Roster:
-        return settled_roster(
+        found = settled_roster(
             self._replica,
             expected,
             self._course.boot,
             says_it_serves=self._says_it_serves,
-            forked=self._forked,
+            told=self._told,
             progress=self._progress,
         )
+        while doubtful := in_doubt(found, self._replica.app_port, self._told()):
+            for pid in doubtful:
+                others = {row.pid for row in (*found.workers, *found.mains) if self._replica.app_port in row.listens}
+                self._accepting[pid] = accepts(self._replica, pid, others - {pid})
+            found = self._roster((*found.workers, *found.mains, *found.others))
+        return found
+
+    def _now(self) -> Roster:
+        return still_supervised(self._roster(self._replica.census()), self._first, self._drives)
+
+    def _replenished(self, now: Roster, todo: Collection[int]) -> Roster:
+        """``now``, once as many serve as at the start: one that comes up while another is asked takes its request."""
+        until = time.monotonic() + REPLACED
+        while len(now.serving) < len(todo) and time.monotonic() < until:
+            time.sleep(POLL / 10)
+            now = self._now()
+        return now
+
+    def _roster(self, rows: Iterable[ProcessRow]) -> Roster:
+        return roster(rows, self._replica.app_port, self._told())
 
     def _records(self) -> list[ProcessRecord]:
         return [record for record in self._listener.processes() if record.replica == self._replica.id]
 
     def _says_it_serves(self, pid: int) -> bool:
-        return any(
-            record.pid == pid and record.alive and any(event.kind == "serving" for event in record.events)
-            for record in self._records()
-        )
+        return any(record.pid == pid and record.alive and record.of_kind("serving") for record in self._records())
 
-    def _forked(self) -> dict[int, tuple[str, ...]]:
-        return {record.pid: record.hello.forked for record in self._records() if record.alive and record.hello.forked}
+    def _told(self) -> Told:
+        return told_by(self._records(), self._replica.app_port, self._accepting, probed=self._course.probe)
 
-    def _drive(self, pid: int, serving: Collection[int]) -> dict[int, Drive]:
-        """The outcome for this worker, or for the process that turned out to serve in its stead."""
-        if self._replica.address() is None:
-            return {pid: Drive("silent", detail="the deployment names no port, so no request could be sent to it")}
-        started, sent = time.time(), 0
-        awake = set(serving) | {pid}
-        drive = Drive("silent")
-        for _try in range(TRIES):
-            mark, asked = len(self._endpoint.calls), time.time()
-            answer, count = self._ask(pid, awake - {pid})
-            sent += count
-            drive = self._outcome(pid, awake, mark, asked, answer)
-            now = roster(self._replica.census(), self._replica.app_port, self._forked())
-            takers = self._callers(mark, awake, pid) - {pid}
-            parent = next(
-                (row.pid for row in now.mains if row.pid in takers and self._replica.app_port in row.listens), None
-            )
-            if parent is not None:
-                # It serves itself, and what was taken for its worker is a process that it forked for other work.
-                pid, drive = parent, replace(drive, helpers=())
-                break
-            if not takers & now.serving:
-                break
-            awake |= now.serving
-        self._windows.append(Window(pid, started, time.time()))
-        return {pid: replace(drive, seconds=time.time() - started, requests=sent)}
-
-    def _ask(self, pid: int, others: Collection[int]) -> tuple[Answer, int]:
-        """The answer to the deployment's last request (or the first that failed), and how many were sent."""
+    def _drive(self, pid: int, now: Roster) -> Roster:
+        """Ask this worker, put down how that ended, and look who serves after it."""
         address = self._replica.address()
-        answer, sent = Answer(None, error="nothing was sent"), 0
         if address is None:
-            return answer, sent
-        client, thread = new_client(), ThreadPoolExecutor(1, "llamakey-drive")
-        try:
-            for request in self._course.requests:
-                ask = partial(send, request, address, self._course.folder, client, self._course.answer)
-                answer = self._alone(pid, others, partial(thread.submit, ask))
-                sent += 1
-                self._bodies.append((pid, answer.body))
-                if not answer.ok:
-                    break
-        finally:
-            # Not waited for: after Ctrl-C, or when the worker has died, an answer may be long in coming.
-            thread.submit(client.close)
-            thread.shutdown(wait=False)
-        return answer, sent
+            detail = "the deployment names no port, so no request could be sent to it"
+            self._drives[pid] = Drive("silent", detail=detail)
+            return now
+        row = next((row for row in (*now.workers, *now.mains, *now.others) if row.pid == pid), None)
+        if row is None:
+            self._drives[pid] = self._gone_before(now)
+            return now
+        begun, sent = time.time(), 0
+        for _try in range(TRIES):
+            others = now.serving - {pid}
+            mark, at = len(self._endpoint.calls), time.time()
+            with self._way(pid, now, address) as way:
+                asked = self._asker.ask(row, others, way)
+            self._tries[pid] = _Try(asked, at, mark, time.time())
+            self._bodies += [(pid, body) for body in asked.bodies]
+            sent += asked.sent
+            drive = self._judged(pid, others)
+            now = self._now()
+            serving = others | now.serving
+            callers = self._callers(mark, serving, pid)
+            if (drive.outcome == "called" and callers) or not self._went_astray(pid, mark, serving):
+                break
+        if drive.outcome == "called":
+            self._claims = {**dict.fromkeys(range(mark, len(self._endpoint.calls)), pid), **self._claims}
+            drive = replace(drive, helpers=tuple(sorted(callers - {pid})))
+        before = self._drives.get(pid, Drive("silent"))
+        self._windows.append(Window(pid, begun, time.time()))
+        self._drives[pid] = replace(
+            drive, seconds=before.seconds + time.time() - begun, requests=before.requests + sent
+        )
+        return now
 
-    def _alone(self, pid: int, others: Collection[int], ask: Callable[[], Future[Answer]]) -> Answer:
-        """The answer to one request, sent while the other workers are stopped.
+    def _way(self, pid: int, now: Roster, address: Address) -> AbstractContextManager[Address]:
+        """The address at which this worker, and no stopped one, is reached."""
+        listening = f"tcp:{self._replica.app_port}:"
+        sockets = {row.pid: {name for name in row.sockets if name.startswith(listening)} for row in now.workers}
+        own = sockets.pop(pid, set())
+        if own and any(theirs - own for theirs in sockets.values()):
+            return relay(self._replica, pid, address)
+        return nullcontext(address)
 
-        They are continued as soon as the worker has the connection in hand, so a slow answer holds nobody.
-        """
-        try:
-            if others:
-                self._replica.hold(others)
-            held_since = time.monotonic()
-            future = ask()
-            while True:
-                try:
-                    return future.result(POLL)
-                except NotYet:
-                    row = next((row for row in self._replica.census() if row.pid == pid and row.state != "Z"), None)
-                if row is None:
-                    return _result_or(future, Answer(None, error=f"worker {pid} ended while it was asked"))
-                if self._replica.app_port in row.accepted or time.monotonic() - held_since > HOLD_LIMIT:
-                    self._replica.release()
-        finally:
-            self._replica.release()
+    def _gone_before(self, now: Roster) -> Drive:
+        if now.serving - self._first.serving:
+            return Drive("spared", detail="it ended before it was asked, and another took its place")
+        return Drive("died", detail="it was gone before it was asked")
 
-    def _outcome(self, pid: int, serving: Collection[int], mark: int, asked: float, answer: Answer) -> Drive:
-        failed = not answer.ok or self._failed_since(pid, asked)
-        patience = AFTER_FAILURE if failed else LATE
+    def _went_astray(self, pid: int, mark: int, serving: Collection[int]) -> bool:
+        """Whether another worker seems to have taken the request: it called, and has no call to make up for."""
+        tags = [Tag.parse(call.tag) for call in self._endpoint.calls[mark:]]
+        theirs = {tag.pid for tag in tags if tag and tag.replica == self._replica.id and tag.purpose == "app"}
+        return bool(theirs & set(serving) - {pid, *self._owing()})
+
+    def _owing(self) -> list[int]:
+        """The workers that answered with success and have made no call so far, by the moment they were asked."""
+        owing = [pid for pid, each in self._tries.items() if each.asked.answer.ok]
+        return sorted((p for p in owing if self._outcome(p) == "answered"), key=lambda pid: self._tries[pid].at)
+
+    def _outcome(self, pid: int) -> str:
+        return self._drives[pid].outcome if pid in self._drives else ""
+
+    def _judged(self, pid: int, others: Collection[int]) -> Drive:
+        """How the latest try ended, as far as can be said soon."""
+        latest = self._tries[pid]
+        answer, patience = latest.asked.answer, self._patience(pid)
         call = self._endpoint.wait_for_call(
-            lambda call: self._caller(call, serving, pid) is not None, patience, since=mark
+            lambda call: self._caller(call, others, pid) is not None, patience, since=latest.mark
         )
         if call is not None:
-            return Drive("called", answer.status, helpers=tuple(sorted(self._callers(mark, serving, pid) - {pid})))
+            return Drive("called", answer.status)
         if not any(row.pid == pid and row.state != "Z" for row in self._replica.census()):
             seen = answer.error or f"status {answer.status}"
             return Drive("died", answer.status, detail=f"it was gone after it had been asked ({seen})")
-        if answer.status is None and answer.error:
-            return Drive("silent", detail=answer.error)
-        told = f"status {answer.status}" if answer.status is not None else "success"
-        return Drive(
-            "answered",
-            answer.status,
-            detail=f"it answered with {told} and did not call the model within {patience:g} s",
-        )
+        if answer.error:
+            return Drive("silent" if answer.status is None else "answered", answer.status, detail=answer.error)
+        if not answer.ok:
+            return Drive("answered", answer.status, detail=f"it answered with status {answer.status}")
+        return Drive("answered", answer.status, detail=_no_call_within(answer.status, patience))
+
+    def _patience(self, pid: int) -> float:
+        latest = self._tries[pid]
+        if not latest.asked.answer.ok or about_keys_since(self._records(), latest.at - self._listener.origin):
+            return AFTER_FAILURE
+        tagged = any(record.pid == pid and record.alive for record in self._records())
+        return min(ALSO_LATE if tagged and self._owing() else LATE, self._course.patience)
+
+    def _ask_again(self, now: Roster) -> None:
+        """Ask those once more that failed while something they need may still be starting, until that is over."""
+        begun, pulse, waited = time.monotonic(), Pulse(), 0.0
+        while failed := [pid for pid in self._tries if self._may_recover(pid)]:
+            pulse.beats(self._replica.census())
+            time.sleep(AGAIN)
+            busy = pulse.beats(self._replica.census()) and waited < self._course.boot
+            if waited > self._chance(failed, now) and not busy:
+                return
+            waited = time.monotonic() - begun
+            self._progress(f"asking {len(failed)} of {len(self._tries)} workers again that failed, {waited:.0f} s")
+            now = self._now()
+            for pid in failed:
+                now = self._drive(pid, now)
+
+    def _may_recover(self, pid: int) -> bool:
+        latest = self._tries[pid]
+        if self._drives[pid].outcome not in {"answered", "silent"} or not hopeful(latest.asked.answer):
+            return False
+        return not about_keys_since(self._records(), latest.at - self._listener.origin)
+
+    def _chance(self, failed: Collection[int], now: Roster) -> float:
+        """Seconds for which those that failed are asked again."""
+        behind = self._course.services or any(is_helper(row) for row in now.others)
+        gateway = any(self._tries[pid].asked.answer.status in GATEWAY for pid in failed)
+        return min(self._course.patience, self._course.boot) if behind or gateway else 0.0
+
+    def _await_late_calls(self) -> None:
+        """Wait for calls that come long after the answers, of all workers at once; longer while something is at work.
+
+        The calls of helpers, and those that name nobody, are put down to the workers in the order they were asked.
+        """
+        begun, pulse, beating = time.time(), Pulse(), True
+        while owing := self._owing():
+            mark = len(self._endpoint.calls)
+            self._claim(owing)
+            now = time.time()
+            alive = beating or any(self._tries[pid].asked.answer.status == ACCEPTED for pid in owing)
+            if alive and now - begun < self._course.boot:
+                due = owing
+            else:
+                due = [pid for pid in self._owing() if now - self._tries[pid].answered < self._course.patience]
+            if not due or not self._owing():
+                break
+            self._progress(f"waiting for the call of {len(due)} workers that have answered, {now - begun:.0f} s")
+            self._endpoint.wait_for_call(lambda _call: True, min(POLL, self._course.patience), since=mark)
+            beating = pulse.beats(self._replica.census())
+        for pid in self._owing():
+            drive, latest = self._drives[pid], self._tries[pid]
+            waited = time.time() - latest.answered
+            self._drives[pid] = replace(
+                drive, seconds=time.time() - latest.at, detail=_no_call_within(drive.answer, waited)
+            )
+
+    def _claim(self, owing: list[int]) -> None:
+        serving = self._now().serving
+        for index, call in enumerate(self._endpoint.calls):
+            waiting = [pid for pid in owing if self._outcome(pid) == "answered" and self._tries[pid].mark <= index]
+            if index in self._claims or not waiting:
+                continue
+            tag = Tag.parse(call.tag)
+            mine = tag.replica == self._replica.id and tag.purpose == "app" if tag else self._course.alone
+            if not mine:
+                continue
+            if tag is not None and tag.pid in serving:
+                if tag.pid not in waiting:
+                    continue
+                pid = tag.pid
+            else:
+                pid = waiting[0]
+            self._claims[index] = pid
+            helpers = (tag.pid,) if tag is not None and tag.pid != pid else ()
+            seconds = call.at - self._tries[pid].at
+            self._drives[pid] = replace(
+                self._drives[pid], outcome="called", helpers=helpers, seconds=seconds, detail=""
+            )
 
     def _callers(self, mark: int, serving: Collection[int], pid: int) -> set[int]:
         callers = {self._caller(call, serving, pid) for call in self._endpoint.calls[mark:]}
@@ -235,18 +384,7 @@ class Driver:
             return None
         return tag.pid
 
-    def _failed_since(self, pid: int, moment: float) -> bool:
-        return any(
-            event.kind == "error" and event.data.get("t", 0.0) >= moment
-            for record in self._records()
-            if record.pid == pid
-            for event in record.events
-        )
 
-
-def _result_or(future: Future[Answer], otherwise: Answer) -> Answer:
-    """The answer if it is there within a moment: the worker may have ended just after it had sent it."""
-    try:
-        return future.result(1.0)
-    except NotYet:
-        return otherwise
+def _no_call_within(status: int | None, seconds: float) -> str:
+    told = f"status {status}" if status is not None else "success"
+    return f"it answered with {told} and did not call the model within {seconds:.{0 if seconds >= LATE else 1}f} s"

@@ -34,7 +34,7 @@ Instruction = Literal[
     "secret-ref",
     "unit",
 ]
-DriveOutcome = Literal["called", "answered", "silent", "died", "skipped"]
+DriveOutcome = Literal["called", "answered", "silent", "died", "skipped", "spared"]
 
 
 @dataclass(frozen=True)
@@ -189,6 +189,9 @@ class Rollcall:
 @dataclass(frozen=True)
 class Drive:
     """How the attempt to make one worker call the model ended.
+
+    ``spared``: it was not asked, for it took the place of a worker that ended after its call, or was itself recycled
+    before its turn came.
 
     ``answer`` is the app's HTTP status where it has one, ``helpers`` the processes that called in this worker's stead,
     ``detail`` a sentence for people where the outcome is not ``called``.

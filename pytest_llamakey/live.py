@@ -14,7 +14,7 @@ from pytest_llamakey.drive_all import drive_all
 from pytest_llamakey.exposure import image_sightings, sightings
 from pytest_llamakey.facts import DeploymentFacts, Facts, Sighting, Via
 from pytest_llamakey.ready import NotReady, log_tail, wait_until_ready
-from pytest_llamakey.roster import Roster, roster
+from pytest_llamakey.roster import Roster, roster, told_by
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.sources import Sources
 from pytest_llamakey.tags import Tag
@@ -108,9 +108,14 @@ class LiveDeployment:
         """
         started = time.monotonic()
         deployment, station = self._setting.deployment, self._setting.station
-        # With a task, the expected workers are those of both kinds.
-        expected = None if deployment.task else deployment.workers
-        course = Course(deployment.requests, deployment.folder, expected, self._setting.boot)
+        course = Course(
+            deployment.requests,
+            deployment.folder,
+            None if deployment.task else deployment.workers,  # with a task, they are those of both kinds
+            self._setting.boot,
+            services=bool(deployment.services),
+            probe=deployment.probe,
+        )
         if deployment.requests or not deployment.task:
             replicas, progress = self._running.replicas, self._setting.progress
             driven = drive_all(replicas, station.endpoint, station.listener, course, progress, probed=deployment.probe)
@@ -189,7 +194,7 @@ class LiveDeployment:
                 delivered=(*map(_as_written, deployment.key), *setting.delivery.arrivals),
                 environment=tuple(sorted(setting.delivery.environment)),
                 driven=bool(deployment.requests or deployment.task),
-                expected_workers=deployment.workers,
+                expected_workers=self._expected(),
                 replicas=deployment.replicas or max(1, len(self._running.replicas)),
                 probe=deployment.probe,
                 hosts=hosts,
@@ -304,17 +309,27 @@ class LiveDeployment:
             if self._setting.station.listener.wait_for(partial(_all_answered, awaited), REPEAT):
                 return
 
+    def _expected(self) -> int | None:
+        """How many workers each replica is to have, those among them that a test has started and that serve."""
+        first = self._running.replicas[:1]
+        spawned = {pid for _replica, pid in self._spawned}
+        more = sum(len(self._roster(replica).serving & spawned) for replica in first) if spawned else 0
+        expected = self._setting.deployment.workers
+        return None if expected is None else expected + more
+
     def _records(self, replica: RunningReplica) -> list[ProcessRecord]:
         every = _of_the_app(self._setting.station.listener.processes())
         return [record for record in every if record.replica == replica.id]
 
     def _roster(self, replica: RunningReplica) -> Roster:
         records, rows, deployment = self._records(replica), replica.census(), self._setting.deployment
-        forked = {record.pid: record.hello.forked for record in records if record.hello.forked}
+        driven = self._driven.get(replica.id)
+        accepting = driven.accepting if driven else {}
+        found = roster(rows, replica.app_port, told_by(records, replica.app_port, accepting, probed=deployment.probe))
         if deployment.task is None:
-            return roster(rows, replica.app_port, forked)
+            return found
         pool = pools(rows, records).roster
-        return merged(roster(rows, replica.app_port, forked), pool) if deployment.requests else pool
+        return merged(found, pool) if deployment.requests else pool
 
     def _live_worker(self, replica: RunningReplica, pid: int, record: ProcessRecord | None) -> LiveWorker:
         own = {replica.id}

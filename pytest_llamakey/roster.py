@@ -1,22 +1,25 @@
 """Who serves: tells worker processes from supervisors and helpers by what the kernel shows of them.
 
 A supervisor (gunicorn's arbiter, uvicorn's parent) holds the listening socket too, because its children inherit it
-from there. So a process counts as a worker when it holds the socket and none of its own children does; children
-that a worker forked for its own computing (process pools inherit every descriptor) are told apart by the module
-that forked them.
+from there. So a process counts as a worker when it holds the socket and none of its own children does, unless it says
+itself that it serves, or was seen to accept connections. Children that a worker forked for its own computing (process
+pools inherit every descriptor) are told apart by the module that forked them, and where a front server (nginx, socat)
+listens on the port, those that it passes requests on to are the workers.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.fronts import behind_front
 from pytest_llamakey.ready import NotReady, describe_exit, log_tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
+    from pytest_llamakey.probe.listener import ProcessRecord
     from pytest_llamakey.runtimes.base import ProcessRow, Progress, RunningReplica
 
 POOLS = ("concurrent.futures.process", "multiprocessing.pool", "joblib.externals.loky", "billiard.pool")
@@ -30,12 +33,45 @@ SHORT_OF_WORKERS = 5.0
 
 
 @dataclass(frozen=True)
+class Told:
+    """What is known of processes beside their rows, by pid.
+
+    ``forked``: the modules that forked it, of one that a Python process forked. ``reported``: a probe answers from
+    inside (``None``: there are no probes). ``serving``: its server says that it takes requests, on the port of the app
+    as far as it names one. ``accepting``: whether it accepts connections, where that was tried out.
+    """
+
+    forked: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    reported: frozenset[int] | None = frozenset()
+    serving: frozenset[int] = frozenset()
+    accepting: Mapping[int, bool] = field(default_factory=dict)
+
+
+def told_by(records: Iterable[ProcessRecord], port: int | None, accepting: Mapping[int, bool], *, probed: bool) -> Told:
+    """What the living processes of one replica have told."""
+    living = [record for record in records if record.alive]
+    serving = {
+        record.pid
+        for record in living
+        for event in record.of_kind("serving")
+        if port is None or event.data.get("port") in {None, 0, port}
+    }
+    forked = {record.pid: record.hello.forked for record in living if record.hello.forked}
+    reported = frozenset(record.pid for record in living) if probed else None
+    return Told(forked, reported, frozenset(serving), dict(accepting))
+
+
+@dataclass(frozen=True)
 class Roster:
-    """The processes of one replica at one moment: those that serve, the supervisors above them, and all others."""
+    """The processes of one replica at one moment: those that serve, the supervisors above them, and all others.
+
+    ``unsure``: the workers look like front servers, and nobody listens behind them (yet).
+    """
 
     workers: tuple[ProcessRow, ...]
     mains: tuple[ProcessRow, ...]
     others: tuple[ProcessRow, ...]
+    unsure: bool = False
 
     @property
     def serving(self) -> frozenset[int]:
@@ -43,26 +79,61 @@ class Roster:
         return frozenset(row.pid for row in self.workers)
 
 
-def roster(rows: Iterable[ProcessRow], port: int | None, forked: Mapping[int, tuple[str, ...]]) -> Roster:
+def roster(rows: Iterable[ProcessRow], port: int | None, told: Told) -> Roster:
     """Sort ``rows`` by part played.
 
     ``port`` is the port the app listens on; without one, every process that listens anywhere counts, and where none
-    does, every process without children. ``forked`` gives, for a process that a Python process forked, the modules
-    that forked it.
+    does, every process without children.
     """
     living = [row for row in rows if row.state != "Z"]
-    pooled = {row.pid for row in living if any(module.startswith(POOLS) for module in forked.get(row.pid, ()))}
+    pooled = {row.pid for row in living if any(module.startswith(POOLS) for module in told.forked.get(row.pid, ()))}
+    pooled |= {pid for pid, accepts in told.accepting.items() if not accepts}
     parents = {row.pid: row.ppid for row in living}
+    fronts: frozenset[int] = frozenset()
+    unsure = False
     if port is not None:
         holders = {row.pid for row in living if port in row.listens} - pooled
+        behind = behind_front(living, holders, pooled, told.reported, told.serving)
+        if behind is not None:
+            unsure = not behind
+            fronts, holders = (frozenset(holders), set(behind)) if behind else (fronts, holders)
     else:
         holders = {row.pid for row in living if row.listens} - pooled or set(parents) - pooled
     mains: set[int] = set()
     for pid in holders:
         mains.update(ancestors(pid, parents))
+    themselves = {pid for pid in mains & holders if pid in told.serving or told.accepting.get(pid)}
+    mains = (mains | fronts) - themselves
     workers = tuple(sorted((row for row in living if row.pid in holders - mains), key=lambda row: row.pid))
     above = tuple(row for row in living if row.pid in mains)
-    return Roster(workers, above, tuple(row for row in living if row.pid not in holders | mains))
+    return Roster(workers, above, tuple(row for row in living if row.pid not in holders | mains), unsure)
+
+
+SUPERVISORS = frozenset({"gunicorn", "uvicorn", "hypercorn", "granian", "uwsgi", "fastapi"})
+"""Programs whose first process serves nothing itself when it has workers."""
+
+
+def in_doubt(found: Roster, port: int | None, told: Told) -> tuple[int, ...]:
+    """Processes of which nothing but a try says whether they serve: a parent and its children that hold one socket.
+
+    None where a server of the same kind as in the children would have said so in the parent, or is known never to
+    serve there.
+    """
+    parents = {row.pid: row.ppid for row in (*found.workers, *found.mains, *found.others)}
+    doubtful: set[int] = set()
+    for row in (*found.mains, *found.workers):
+        below = {each.pid for each in found.workers if row.pid in ancestors(each.pid, parents)}
+        if port not in row.listens or not below:
+            continue
+        if row.pid in found.serving:
+            doubtful |= below - told.serving
+        elif not (row.pid in (told.reported or ()) and below <= told.serving) and not _is_supervisor(row):
+            doubtful.add(row.pid)
+    return tuple(sorted(doubtful - set(told.accepting)))
+
+
+def _is_supervisor(row: ProcessRow) -> bool:
+    return any(word.rpartition("/")[2].partition(":")[0] in SUPERVISORS for word in row.command[:3])
 
 
 def still_supervised(now: Roster, before: Roster, served: Collection[int]) -> Roster:
@@ -92,7 +163,7 @@ def settled_roster(
     seconds: float,
     *,
     says_it_serves: Callable[[int], bool],
-    forked: Callable[[], Mapping[int, tuple[str, ...]]],
+    told: Callable[[], Told],
     progress: Progress,
 ) -> Roster:
     """The roster once every worker has booted: its server says so, or it has gone to sleep.
@@ -111,10 +182,10 @@ def settled_roster(
             raise NotReady(f"the app {describe_exit(ended)} while its workers were starting{log_tail(replica)}")
         rows = replica.census()
         now = time.monotonic()
-        found = roster(rows, replica.app_port, forked())
+        found = roster(rows, replica.app_port, told())
         asleep = {row.pid for row in found.workers if says_it_serves(row.pid) or quiet.seconds(row, now) >= IDLE}
         if found.workers and asleep >= found.serving:
-            short = expected is not None and len(found.workers) < expected
+            short = found.unsure or (expected is not None and len(found.workers) < expected)
             if not short or min(quiet.seconds(row, now) for row in rows) >= SHORT_OF_WORKERS:
                 return found
         if now - started > seconds:

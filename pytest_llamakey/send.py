@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -21,15 +21,21 @@ if TYPE_CHECKING:
 HERE = ("127.0.0.1", "localhost", "::1")
 BODY_KEPT = 1 << 20
 """Bytes of an answer that are kept to be searched for the key."""
+USUAL_TIMEOUT = 30.0
+"""Seconds within which an answer must come where the request names no ``timeout`` of its own."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: the HTTP status (a command's exit code stands in ``error``), the body, or why nothing came."""
+    """What came back: the HTTP status (a command's exit code stands in ``error``), the body, or why nothing came.
+
+    ``late``: it was waited for in vain, or had not ended in time.
+    """
 
     status: int | None
     body: bytes = field(default=b"", repr=False)
     error: str = ""
+    late: bool = False
 
     @property
     def ok(self) -> bool:
@@ -48,6 +54,19 @@ def send(request: Request, address: Address, folder: Path, client: httpx.Client,
     if isinstance(request, WebSocketRequest):
         return _websocket(request, address, timeout)
     return _command(request, address, folder, timeout)
+
+
+def name_of(request: Request) -> str:
+    """The request in an error: ``POST /ask``."""
+    if isinstance(request, HttpRequest):
+        return f"{request.method} {request.path}"
+    return f"WebSocket {request.path}" if isinstance(request, WebSocketRequest) else request.command[0]
+
+
+def overdue(request: Request, seconds: float, what: str = "had no answer within", status: int | None = None) -> Answer:
+    """The answer where none came in time; ``what`` goes before the seconds."""
+    advice = "" if request.timeout is not None else "; if it needs longer, give the request a timeout"
+    return Answer(status, error=f"{name_of(request)} {what} {seconds:.3g} s{advice}", late=True)
 
 
 def new_client() -> httpx.Client:
@@ -93,14 +112,14 @@ def _http(request: HttpRequest, address: Address, folder: Path, client: httpx.Cl
             for chunk in answer.iter_bytes():
                 body += chunk[: BODY_KEPT - len(body)]
                 if time.monotonic() > until:  # httpx's own timeout starts anew with every piece
-                    late = f"{request.method} {request.path} had not ended its answer after {timeout:.0f} s"
-                    return Answer(answer.status_code, bytes(body), late)
+                    late = overdue(request, timeout, "had not ended its answer after", answer.status_code)
+                    return replace(late, body=bytes(body))
     except httpx.TimeoutException:
-        return Answer(None, error=f"{request.method} {request.path} had no answer within {timeout:.0f} s")
+        return overdue(request, timeout)
     except httpx.HTTPError as error:
-        return Answer(None, error=f"{request.method} {request.path}: {type(error).__name__}: {error}")
+        return Answer(None, error=f"{name_of(request)}: {type(error).__name__}: {error}")
     except OSError as error:
-        return Answer(None, error=f"{request.method} {request.path}: {error}")
+        return Answer(None, error=f"{name_of(request)}: {error}")
     return Answer(answer.status_code, bytes(body))
 
 
@@ -119,9 +138,9 @@ def _websocket(request: WebSocketRequest, address: Address, timeout: float) -> A
                 answer = socket.recv(timeout=timeout)
                 body += answer.encode() if isinstance(answer, str) else answer
     except TimeoutError:
-        return Answer(None, body, f"WebSocket {request.path} had no answer within {timeout:.0f} s")
+        return replace(overdue(request, timeout), body=body)
     except (WebSocketException, OSError) as error:
-        return Answer(None, body, f"WebSocket {request.path}: {type(error).__name__}: {error}")
+        return Answer(None, body, f"{name_of(request)}: {type(error).__name__}: {error}")
     return Answer(101, body[:BODY_KEPT])
 
 
@@ -141,7 +160,7 @@ def _command(request: CommandRequest, address: Address, folder: Path, timeout: f
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
-        return Answer(None, error=f"{command[0]} had not ended after {timeout:.0f} s")
+        return overdue(request, timeout, "had not ended after")
     except OSError as error:
         return Answer(None, error=f"{command[0]} could not be started: {error}")
     failure = f"{command[0]} ended with exit code {done.returncode}" if done.returncode else ""

@@ -82,7 +82,8 @@ def merged(first: Roster, second: Roster) -> Roster:
     workers = {row.pid: row for each in (first, second) for row in each.workers}
     mains = {row.pid: row for each in (first, second) for row in each.mains if row.pid not in workers}
     others = {row.pid: row for each in (first, second) for row in each.others if row.pid not in workers | mains}
-    return Roster(*(tuple(rows[pid] for pid in sorted(rows)) for rows in (workers, mains, others)))
+    working, above, beside = (tuple(rows[pid] for pid in sorted(rows)) for rows in (workers, mains, others))
+    return Roster(working, above, beside)
 
 
 def _serves(record: ProcessRecord) -> set[str]:

@@ -70,8 +70,14 @@ HEALTHY = {
         worker(7, clients=(client(), client(base="http://second/v1"))), worker(8), worker(9)
     ),
     "an SDK that is not yet imported": app(worker(7, versions={}), worker(8)),
-    "recycled after its call": app(worker(7, ended=2.0), worker(8), worker(9), expected_workers=2),
-    "more workers than expected": app(worker(7), worker(8), expected_workers=1),
+    "recycled after its call": app(worker(7, ended=2.0), worker(8), worker(9, started=2.1), expected_workers=2),
+    "each recycled after its call": app(
+        worker(7, ended=2.0, exit="orderly"),
+        worker(8, ended=3.0, exit="orderly"),
+        worker(9, started=2.1, calls=(), drive=Drive("spared")),
+        worker(10, started=3.1, calls=(), drive=Drive("spared")),
+        expected_workers=2,
+    ),
     "another key of another provider": app(worker(environment={"OPENAI_API_KEY": MATCH, "COHERE_API_KEY": FOREIGN})),
     "a helper calls": app(worker(calls=(), drive=Drive("called", helpers=(9,))), worker(9, role="helper", drive=None)),
     "a helper in another container calls": two(
@@ -154,6 +160,20 @@ def test_without_probe_only_wire_and_exposure_are_judged() -> None:
         "parity": "skipped",
         "exposure": "passed",
     }
+
+
+def test_more_workers_than_expected_are_told() -> None:
+    judged = results(app(worker(7), worker(8), expected_workers=1))
+    assert {judged[name].outcome for name in ("keyed", "wire", "rollcall", "parity")} == {"error"}
+    assert judged["wire"].reason == (
+        "1 worker expected (llamakey.toml:9), 2 found: pids 7, 8. If they are meant, write workers = 2; if not, see "
+        "what starts them."
+    )
+
+
+def test_one_replica_does_not_make_up_for_another() -> None:
+    facts = two(app(worker(7), worker(8), worker(9), expected_workers=2, replicas=2), worker())
+    assert results(facts)["wire"].outcome == "error"
 
 
 def test_missing_workers_are_an_error_that_counts_them() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
 import time
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_llamakey.live import LiveDeployment
 
 SERVER = """
-import http.server, json, os, sys, threading, time, urllib.error, urllib.request
+import http.server, json, os, socket, sys, threading, time, urllib.error, urllib.request
 
 PORT, WORKERS, MODE = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 logged_in = False
@@ -46,6 +47,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 status = 500
             elif MODE == "later":
                 threading.Thread(target=call, args=(0.6,)).start()
+            elif MODE == "promise":
+                status = 202
+                threading.Thread(target=call, args=(1.5,)).start()
+            elif MODE == "helper":
+                status = 200 if os.path.exists("up") else 502
+                if status == 200:
+                    call()
+            elif MODE == "slowly":
+                time.sleep(1.2)
+                call()
+            elif MODE == "broken" and not logged_in:
+                logged_in, status = True, 500
             elif MODE == "slow":
                 call()
                 time.sleep(1.5)
@@ -63,10 +76,35 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 if MODE == "startup":
     call()
-server = http.server.HTTPServer(("127.0.0.1", PORT), Handler)
+if MODE == "helper" and os.fork() == 0:
+    time.sleep(3)
+    open("up", "w").close()
+    time.sleep(60)
+class Each(http.server.HTTPServer):
+    def server_bind(self):
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().server_bind()
+
+def serve():
+    if MODE == "each":
+        Each(("127.0.0.1", PORT), Handler).serve_forever()
+    if MODE.startswith("raw"):  # no server that could say it serves
+        while True:
+            connection, peer = server.socket.accept()
+            try:
+                Handler(connection, peer, server)
+            except OSError:
+                pass
+            connection.close()
+    server.serve_forever()
+
+if MODE != "each":
+    server = http.server.HTTPServer(("127.0.0.1", PORT), Handler)
 for _ in range(WORKERS):
     if os.fork() == 0:
-        server.serve_forever()
+        serve()
+if MODE.endswith("parent"):
+    serve()
 while True:
     try:
         os.wait()
@@ -89,10 +127,14 @@ def live(tmp_path: Path) -> Iterator[Callable[..., LiveDeployment]]:
     with workshop.station() as station:
 
         def start(
-            mode: str, workers: int = 2, progress: Callable[[str], None] = lambda _line: None, **fields: Any
+            mode: str,
+            workers: int | None = 2,
+            forks: int | None = None,
+            progress: Callable[[str], None] = lambda _line: None,
+            **fields: Any,
         ) -> Any:
             given = {
-                "command": ["python", "server.py", "{port}", str(workers), mode],
+                "command": ["python", "server.py", "{port}", str(forks or workers), mode],
                 "ready": "/health",
                 "request": {"path": "/ask"},
                 "workers": workers,
@@ -135,6 +177,72 @@ def test_every_worker_calls_exactly_once(live: Callable[..., LiveDeployment]) ->
     assert stopped(app) == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel does not spread connections by SO_REUSEPORT")
+def test_workers_that_each_listen_for_themselves_are_each_reached(live: Callable[..., LiveDeployment]) -> None:
+    app = live("each", workers=4)
+    app.request_each_worker()
+    facts = app.facts()
+    assert calls(facts) == [["request"]] * 4
+    assert [(drive.outcome, drive.answer, drive.requests) for drive in drives(facts)] == [("called", 200, 1)] * 4
+
+
+@pytest.mark.parametrize("mode", ["parent", "raw parent"])
+def test_a_parent_that_serves_beside_its_children_is_a_worker_too(
+    live: Callable[..., LiveDeployment], mode: str
+) -> None:
+    app = live(mode, forks=2, workers=None)
+    app.request_each_worker()
+    facts = app.facts()
+    assert calls(facts) == [["request"]] * 3
+    assert [drive.requests for drive in drives(facts)] == [1] * 3
+    assert len(app.workers) == 3
+
+
+def test_a_parent_that_only_waits_is_none(live: Callable[..., LiveDeployment]) -> None:
+    app = live("raw", forks=2, workers=None)
+    app.request_each_worker()
+    facts = app.facts()
+    assert [process.role for process in facts.replicas[0].processes] == ["main", "worker", "worker"]
+    assert calls(facts) == [["request"]] * 2
+
+
+FRONT = """
+use IO::Socket::INET; use IO::Socket::UNIX; use IO::Select;
+$SIG{CHLD} = "IGNORE";
+my $front = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => $ARGV[0], Listen => 9, ReuseAddr => 1) or die;
+while (1) {
+    my $one = $front->accept or next;
+    next if fork;
+    my $other = IO::Socket::UNIX->new(Peer => "app.sock") or exit;
+    my $both = IO::Select->new($one, $other);
+    while (my @ready = $both->can_read) {
+        for my $end (@ready) {
+            exit unless sysread $end, my $piece, 65536;
+            syswrite $end == $one ? $other : $one, $piece;
+        }
+    }
+}
+"""
+
+
+def test_behind_a_front_server_the_workers_are_those_of_the_app(
+    live: Callable[..., LiveDeployment], tmp_path: Path
+) -> None:
+    (tmp_path / "front.pl").write_text(FRONT)
+    command = "perl front.pl $0 & sleep 1; exec gunicorn wsgi:app --bind unix:app.sock --workers 3"
+    (tmp_path / "wsgi.py").write_text(
+        "import sys\nsys.argv = ['', '0', '0', 'ok']\n"
+        + SERVER.partition("class Handler")[0]
+        + "def app(environ, start):\n    call()\n    start('200 OK', [])\n    return [b'']\n"
+    )
+    app = live("ok", command=["sh", "-c", command, "{port}"], ready=None, workers=None)
+    app.request_each_worker()
+    facts = app.facts()
+    assert calls(facts) == [["request"]] * 3
+    assert all("gunicorn" in worker.command for _replica, worker in facts.workers)
+    assert all(process.reported for _replica, process in facts.workers)
+
+
 def test_the_whole_list_goes_to_each_worker(live: Callable[..., LiveDeployment]) -> None:
     app = live("state", workers=3, request=[{"path": "/login"}, {"path": "/ask"}])
     app.request_each_worker()
@@ -147,6 +255,58 @@ def test_a_call_after_the_answer_is_waited_for(live: Callable[..., LiveDeploymen
     app = live("later")
     app.request_each_worker()
     assert calls(app.facts()) == [["request"], ["request"]]
+
+
+def test_calls_that_come_much_later_are_waited_for_together(
+    live: Callable[..., LiveDeployment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_llamakey.drive.LATE", 0.2)
+    monkeypatch.setattr("pytest_llamakey.drive.ALSO_LATE", 0.1)
+    app = live("later", workers=3)
+    app.request_each_worker()
+    facts = app.facts()
+    assert calls(facts) == [["request"]] * 3
+    assert [drive.outcome for drive in drives(facts)] == ["called"] * 3
+    assert facts.strays == ()
+
+
+def test_work_that_was_promised_is_waited_for_longer(live: Callable[..., LiveDeployment]) -> None:
+    app = live("promise", request={"path": "/ask", "timeout": 0.3})
+    app.request_each_worker()
+    assert calls(app.facts()) == [["request"], ["request"]]
+
+
+def test_a_worker_whose_helper_is_not_up_yet_is_asked_again(live: Callable[..., LiveDeployment]) -> None:
+    app = live("helper")
+    app.request_each_worker()
+    facts = app.facts()
+    assert calls(facts) == [["request"], ["request"]]
+    assert all(drive.outcome == "called" and drive.requests > 1 for drive in drives(facts))
+
+
+def test_a_worker_that_fails_once_is_asked_once_more(live: Callable[..., LiveDeployment]) -> None:
+    app = live("broken")
+    app.request_each_worker()
+    facts = app.facts()
+    assert [(drive.outcome, drive.requests) for drive in drives(facts)] == [("called", 2)] * 2
+    assert calls(facts) == [["request"], ["request"]]
+
+
+def test_an_answer_may_take_long_while_the_worker_has_the_request(
+    live: Callable[..., LiveDeployment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("asking", "drive"):
+        monkeypatch.setattr(f"pytest_llamakey.{module}.USUAL_TIMEOUT", 0.5)
+    app = live("slowly")
+    app.request_each_worker()
+    assert calls(app.facts()) == [["request"], ["request"]]
+
+
+def test_a_request_has_a_timeout_of_its_own(live: Callable[..., LiveDeployment]) -> None:
+    app = live("slowly", workers=1, request={"path": "/ask", "timeout": 0.5})
+    app.request_each_worker()
+    (drive,) = drives(app.facts())
+    assert (drive.outcome, drive.detail) == ("silent", "GET /ask had no answer within 0.5 s")
 
 
 def test_several_calls_of_one_request_are_one_workers(live: Callable[..., LiveDeployment]) -> None:
@@ -205,15 +365,14 @@ def test_a_worker_that_answers_with_an_error_is_not_waited_for_long(live: Callab
     assert time.monotonic() - started < 6
 
 
-def test_a_worker_that_answers_and_does_not_call(
-    live: Callable[..., LiveDeployment], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pytest_llamakey.drive.LATE", 0.5)
-    app = live("idle", workers=1)
+def test_a_worker_that_answers_and_does_not_call(live: Callable[..., LiveDeployment]) -> None:
+    app = live("idle", workers=2, request={"path": "/ask", "timeout": 0.5})
+    started = time.monotonic()
     app.request_each_worker()
-    (drive,) = drives(app.facts())
-    assert (drive.outcome, drive.answer) == ("answered", 200)
-    assert drive.detail == "it answered with status 200 and did not call the model within 0.5 s"
+    assert time.monotonic() - started < 5
+    for drive in drives(app.facts()):
+        assert (drive.outcome, drive.answer) == ("answered", 200)
+        assert re.fullmatch(r"it answered with status 200 and did not call the model within \d\.\d s", drive.detail)
 
 
 def test_without_a_request_nobody_is_asked(live: Callable[..., LiveDeployment]) -> None:
@@ -225,20 +384,20 @@ def test_without_a_request_nobody_is_asked(live: Callable[..., LiveDeployment]) 
 
 
 def test_ctrl_c_leaves_nobody_stopped(live: Callable[..., LiveDeployment], monkeypatch: pytest.MonkeyPatch) -> None:
-    from pytest_llamakey.drive import Driver
+    from pytest_llamakey.asking import Asker
 
     app = live("slow", workers=3)
-    alone = Driver._alone
+    alone = Asker._alone
 
-    def interrupted(self: Driver, pid: int, others: Any, ask: Any) -> Any:
+    def interrupted(self: Asker, row: Any, others: Any, request: Any, ask: Any) -> Any:
         def ask_and_interrupt() -> Any:
             ask()
             assert len(stopped(app)) == 2
             raise KeyboardInterrupt
 
-        return alone(self, pid, others, ask_and_interrupt)
+        return alone(self, row, others, request, ask_and_interrupt)
 
-    monkeypatch.setattr(Driver, "_alone", interrupted)
+    monkeypatch.setattr(Asker, "_alone", interrupted)
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         app.request_each_worker()

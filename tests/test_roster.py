@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_llamakey.ready import NotReady
-from pytest_llamakey.roster import roster, settled_roster, still_supervised
+from pytest_llamakey.roster import Told, in_doubt, roster, settled_roster, still_supervised
 from pytest_llamakey.runtimes.base import Exit, ProcessRow
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def row(pid: int, ppid: int, *listens: int, state: str = "S", cpu: float = 1.0) -> ProcessRow:
-    return ProcessRow(pid, ppid, (f"p{pid}",), state, cpu, listens)
+    return ProcessRow(pid, ppid, ("python3", f"p{pid}.py"), state, cpu, listens)
 
 
 GUNICORN = (row(1, 0, 8000), row(7, 1, 8000), row(8, 1, 8000))
@@ -56,15 +57,69 @@ GUNICORN = (row(1, 0, 8000), row(7, 1, 8000), row(8, 1, 8000))
 def test_roster(
     rows: tuple[ProcessRow, ...], port: int | None, forked: dict[int, Any], workers: list[int], mains: list[int]
 ) -> None:
-    found = roster(rows, port, forked)
+    found = roster(rows, port, Told(forked))
     assert [each.pid for each in found.workers] == workers
     assert [each.pid for each in found.mains] == mains
     everyone = {each.pid for each in (*found.workers, *found.mains, *found.others)}
     assert everyone == {each.pid for each in rows if each.state != "Z"}
 
 
+def test_a_parent_that_says_it_serves_is_a_worker_too() -> None:
+    found = roster(GUNICORN, 8000, Told(reported=frozenset({1, 7, 8}), serving=frozenset({1, 7, 8})))
+    assert found.serving == {1, 7, 8}
+    assert found.mains == ()
+
+
+def test_who_is_tried_out_whether_it_serves() -> None:
+    def doubtful(told: Told) -> tuple[int, ...]:
+        return in_doubt(roster(GUNICORN, 8000, told), 8000, told)
+
+    everyone = frozenset({1, 7, 8})
+    assert doubtful(Told(reported=everyone, serving=frozenset({7, 8}))) == ()  # the same server would say so in pid 1
+    assert doubtful(Told(reported=everyone)) == (1,)
+    assert doubtful(Told(reported=everyone, accepting={1: False})) == ()
+    assert doubtful(Told(reported=everyone, accepting={1: True})) == (7, 8)
+    assert roster(GUNICORN, 8000, Told(accepting={1: True, 7: False, 8: True})).serving == {1, 8}
+    arbiter = replace(GUNICORN[0], command=("/usr/bin/python3", "/usr/bin/gunicorn", "app:app"))
+    assert in_doubt(roster((arbiter, *GUNICORN[1:]), 8000, Told()), 8000, Told()) == ()
+
+
+def behind(
+    *fronts: ProcessRow, reported: tuple[int, ...] | None = (20, 21, 22, 30)
+) -> tuple[list[int], list[int], bool]:
+    app = [replace(row(pid, 20 if pid > 20 else 1), sockets=("unix:/run/app.sock",)) for pid in (20, 21, 22)]
+    helper = replace(row(30, 1, 9000), sockets=("tcp:9000:5",))
+    python = [replace(each, command=("/usr/bin/python3", "app.py")) for each in (*app, helper)]
+    rows = (row(1, 0), *fronts, *(each for each in python if reported is None or each.pid in reported))
+    found = roster(rows, 8000, Told(reported=None if reported is None else frozenset(reported)))
+    return [each.pid for each in found.workers], [each.pid for each in found.mains], found.unsure
+
+
+def test_the_workers_are_those_behind_a_front_server() -> None:
+    master = replace(row(9, 1, 8000), command=("nginx: master process nginx -g daemon off;",))
+    worker = replace(row(10, 9, 8000), command=("nginx: worker process",))
+    assert behind(master, worker) == ([21, 22], [1, 9, 10, 20], False)
+    assert behind(master, worker, reported=None) == ([21, 22], [1, 9, 10, 20], False)  # probe = false
+    node = replace(row(9, 1, 8000), command=("/usr/bin/node", "web.js"))
+    assert behind(node) == ([21, 22], [1, 9, 20], False)
+    tunnel = replace(row(9, 1, 8000), command=("socat", "TCP-LISTEN:8000,fork", "TCP:127.0.0.1:9000"))
+    assert behind(tunnel)[0] == [30]
+
+
+def test_a_front_server_with_nobody_behind_it_may_yet_get_somebody() -> None:
+    master = replace(row(9, 1, 8000), command=("/usr/sbin/haproxy", "-f", "x.cfg"))
+    found = roster((row(1, 0), master), 8000, Told())
+    assert (found.serving, found.unsure) == ({9}, True)
+    assert behind(replace(master, command=("perl", "front.pl")), reported=()) == ([9], [1], True)
+
+
+def test_a_python_that_serves_without_a_probe_is_no_front_server() -> None:
+    blind = replace(row(9, 1, 8000), command=("/usr/bin/python3", "-I", "-S", "web.py"))
+    assert behind(blind) == ([9], [1], False)
+
+
 def test_a_supervisor_without_workers_is_no_worker_unless_it_has_served() -> None:
-    before, alone = roster(GUNICORN, 8000, {}), roster(GUNICORN[:1], 8000, {})
+    before, alone = roster(GUNICORN, 8000, Told()), roster(GUNICORN[:1], 8000, Told())
     assert alone.serving == {1}
     assert still_supervised(alone, before, {7, 8}).serving == set()
     assert [each.pid for each in still_supervised(alone, before, {7, 8}).mains] == [1]
@@ -100,7 +155,7 @@ def settle(replica: Replica, expected: int | None, seconds: float, says: set[int
         expected,
         seconds,
         says_it_serves=lambda pid: pid in (says or ()),
-        forked=dict,
+        told=Told,
         progress=said.append,
     )
     return [each.pid for each in found.workers]

@@ -100,6 +100,11 @@ class Listener:
         return _Connection(self)
 
     @property
+    def origin(self) -> float:
+        """The moment (:func:`time.time`) that events count from."""
+        return self._origin
+
+    @property
     def rejected(self) -> int:
         """How many connections were dropped for a wrong signature, sequence, hello or line, or a replay."""
         return self._rejected

@@ -53,7 +53,9 @@ class ProcessRow:
     """One process as seen from outside, with pids as the app itself sees them.
 
     ``listens``: local TCP ports on which it holds a listening socket. ``accepted``: local TCP ports of its established
-    incoming connections. ``cpu``: seconds of processor time used. ``state``: the letter of ``ps``.
+    incoming connections. ``cpu``: seconds of processor time used. ``state``: the letter of ``ps``. ``sockets``: its
+    listening sockets by name (``tcp:8000:INODE``, ``unix:/run/app.sock``); processes that share one have the same
+    name for it. ``taken``: how many incoming connections it holds, TCP and Unix.
     """
 
     pid: int
@@ -63,6 +65,8 @@ class ProcessRow:
     cpu: float
     listens: tuple[int, ...] = ()
     accepted: tuple[int, ...] = ()
+    sockets: tuple[str, ...] = ()
+    taken: int = 0
 
 
 @dataclass(frozen=True)

@@ -103,8 +103,8 @@ class DockerReplica:
             return self._shown_by_engine()
         rows = self._ask(self._warden, "census")
         return tuple(
-            ProcessRow(pid, ppid, tuple(command), state, cpu, tuple(listens), tuple(accepted))
-            for pid, ppid, command, state, cpu, listens, accepted in rows or ()
+            ProcessRow(pid, ppid, tuple(command), state, cpu, tuple(listens), tuple(accepted), tuple(names), taken)
+            for pid, ppid, command, state, cpu, listens, accepted, names, taken in rows or ()
         )
 
     def hold(self, pids: Collection[int]) -> None:

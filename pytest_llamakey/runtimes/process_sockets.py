@@ -1,8 +1,9 @@
-"""Which TCP ports a process listens on, and on which it has accepted connections.
+"""Which sockets a process listens on, and which connections it has accepted.
 
 psutil answers that for one process at a time and reads the system's whole table for each, which costs a census of a few
-workers on a busy machine more than all the rest. On Linux the table is read once here, and each process's descriptors
-are matched with it by inode (proc(5), ``/proc/net/tcp`` and ``/proc/pid/fd``); elsewhere psutil is asked.
+workers on a busy machine more than all the rest. On Linux the tables are read once here, and each process's descriptors
+are matched with them by inode (proc(5), ``/proc/net/tcp``, ``/proc/net/unix`` and ``/proc/pid/fd``); elsewhere psutil
+is asked, for TCP alone.
 """
 
 from __future__ import annotations
@@ -16,18 +17,33 @@ import psutil
 
 _ESTABLISHED, _LISTEN = "01", "0A"
 """States in ``/proc/net/tcp`` (include/net/tcp_states.h)."""
+_UNIX_LISTENS, _UNIX_CONNECTED = 0x10000, "03"
+"""``__SO_ACCEPTCON`` and ``SS_CONNECTED`` in ``/proc/net/unix`` (include/uapi/linux/net.h)."""
 
 
 @dataclass(frozen=True)
 class Sockets:
-    """Local ports of one process: those it listens on, and those of its established connections."""
+    """Of one process: the TCP ports it listens on and those of its established connections, by local port.
+
+    ``names``: its listening sockets, as :attr:`~pytest_llamakey.runtimes.base.ProcessRow.sockets` has them.
+    ``from_unix``: how many connections it has accepted on Unix sockets (only the accepting end bears a path).
+    """
 
     listening: frozenset[int] = frozenset()
     established: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    from_unix: int = 0
+
+
+@dataclass(frozen=True)
+class _Socket:
+    name: str
+    listens: bool
+    port: int | None = None
 
 
 class SocketTable:
-    """The TCP sockets of this moment. Processes in another network namespace than ours show none."""
+    """The sockets of this moment. Processes in another network namespace than ours show none."""
 
     def __init__(self) -> None:
         self._by_inode = _read_tables() if sys.platform == "linux" else None
@@ -36,13 +52,15 @@ class SocketTable:
         """The sockets of ``process``; none where they may not be looked at."""
         rows = self._asked(process) if self._by_inode is None else self._matched(process.pid, self._by_inode)
         return Sockets(
-            frozenset(port for port, state in rows if state == _LISTEN),
-            tuple(sorted(port for port, state in rows if state == _ESTABLISHED)),
+            frozenset(row.port for row in rows if row.listens and row.port is not None),
+            tuple(sorted(row.port for row in rows if not row.listens and row.port is not None)),
+            tuple(sorted({row.name for row in rows if row.listens})),
+            sum(not row.listens and row.port is None for row in rows),
         )
 
     @staticmethod
-    def _matched(pid: int, by_inode: dict[str, tuple[int, str]]) -> list[tuple[int, str]]:
-        found: dict[str, tuple[int, str]] = {}
+    def _matched(pid: int, by_inode: dict[str, _Socket]) -> list[_Socket]:
+        found: dict[str, _Socket] = {}
         with contextlib.suppress(OSError):
             folder = f"/proc/{pid}/fd"
             for name in os.listdir(folder):  # noqa: PTH208 - polled: paths as objects are measurably slower
@@ -53,23 +71,36 @@ class SocketTable:
         return list(found.values())
 
     @staticmethod
-    def _asked(process: psutil.Process) -> list[tuple[int, str]]:
-        states = {psutil.CONN_LISTEN: _LISTEN, psutil.CONN_ESTABLISHED: _ESTABLISHED}
+    def _asked(process: psutil.Process) -> list[_Socket]:
+        states = {psutil.CONN_LISTEN: True, psutil.CONN_ESTABLISHED: False}
         try:
             # psutil renamed it in version 6 (psutil changelog).
             connections = getattr(process, "net_connections", None) or process.connections
-            return [(row.laddr.port, states[row.status]) for row in connections(kind="tcp") if row.status in states]
+            return [
+                _Socket(f"tcp:{row.laddr.port}", states[row.status], row.laddr.port)
+                for row in connections(kind="tcp")
+                if row.status in states
+            ]
         except (psutil.Error, OSError):
             return []
 
 
-def _read_tables() -> dict[str, tuple[int, str]]:
-    """Port and state of each listening or connected TCP socket, by inode."""
+def _read_tables() -> dict[str, _Socket]:
+    """Each listening or connected TCP socket, and each Unix socket that listens or was accepted, by inode."""
     found = {}
     for name in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(OSError), open(name, encoding="ascii") as stream:  # noqa: PTH123 - as above
             for line in stream:
                 fields = line.split()
                 if fields[3] in {_ESTABLISHED, _LISTEN}:
-                    found[fields[9]] = (int(fields[1].rpartition(":")[2], 16), fields[3])
+                    port = int(fields[1].rpartition(":")[2], 16)
+                    found[fields[9]] = _Socket(f"tcp:{port}:{fields[9]}", fields[3] == _LISTEN, port)
+    with contextlib.suppress(OSError), open("/proc/net/unix", encoding="utf-8", errors="replace") as stream:  # noqa: PTH123
+        next(stream)
+        for line in stream:
+            fields = line.split(maxsplit=7)
+            if fields[7:]:  # with a path
+                listens = bool(int(fields[3], 16) & _UNIX_LISTENS)
+                if listens or fields[5] == _UNIX_CONNECTED:
+                    found[fields[6]] = _Socket(f"unix:{fields[7].rstrip()}", listens)
     return found

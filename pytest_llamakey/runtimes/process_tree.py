@@ -92,14 +92,12 @@ class ProcessTree:
                 row = (process.pid, process.ppid(), command, state, times.user + times.system)
                 found.append((row, table.of(process)))
         ports = frozenset[int]().union(*(seen.listening for _row, seen in found))
-        return tuple(
-            ProcessRow(
-                *row,
-                listens=tuple(sorted(seen.listening)),
-                accepted=tuple(port for port in seen.established if port in ports),
-            )
-            for row, seen in sorted(found, key=lambda pair: pair[0][0])
-        )
+        rows = []
+        for row, seen in sorted(found, key=lambda pair: pair[0][0]):
+            accepted = tuple(port for port in seen.established if port in ports)
+            listens, taken = tuple(sorted(seen.listening)), len(accepted) + seen.from_unix
+            rows.append(ProcessRow(*row, listens=listens, accepted=accepted, sockets=seen.names, taken=taken))
+        return tuple(rows)
 
     def hold(self, pids: Collection[int]) -> None:
         """Stop these members, and wait until each is seen stopped; others and those that are gone are passed over."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DEADMAN = 20.0
 SETTLE = 0.2
 ESTABLISHED, LISTEN = "01", "0A"
+UNIX_LISTENS, UNIX_CONNECTED = 0x10000, "03"
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -51,20 +52,26 @@ def pids() -> "list[int]":
     return sorted(int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != own)
 
 
-def sockets() -> "dict[str, tuple[str, int]]":
-    """Of every TCP socket that listens or is connected to a listened port: inode → (state, local port)."""
+def sockets() -> "dict[str, tuple[str, int, str]]":
+    """Of every socket that listens or was accepted: inode → (state, local port, name); Unix sockets have port 0."""
     found = {}
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in read(table).decode("ascii", "replace").splitlines()[1:]:
             fields = line.split()
-            found[fields[9]] = (fields[3], int(fields[1].rpartition(":")[2], 16))
-    listened = {port for state, port in found.values() if state == LISTEN}
+            port = int(fields[1].rpartition(":")[2], 16)
+            found[fields[9]] = (fields[3], port, "tcp:%d:%s" % (port, fields[9]))
+    listened = {port for state, port, name in found.values() if state == LISTEN}
     found.pop("0", None)
-    return {
-        inode: (state, port)
-        for inode, (state, port) in found.items()
-        if state == LISTEN or (state == ESTABLISHED and port in listened)
+    seen = {
+        inode: one for inode, one in found.items() if one[0] == LISTEN or (one[0] == ESTABLISHED and one[1] in listened)
     }
+    for line in read("/proc/net/unix").decode("utf-8", "replace").splitlines()[1:]:
+        fields = line.split(None, 7)
+        if fields[7:] and (int(fields[3], 16) & UNIX_LISTENS or fields[5] == UNIX_CONNECTED):
+            # Only the accepting end of a connection bears the path.
+            state = LISTEN if int(fields[3], 16) & UNIX_LISTENS else ESTABLISHED
+            seen[fields[6]] = (state, 0, "unix:" + fields[7])
+    return seen
 
 
 def inodes(pid: int) -> "list[str]":
@@ -136,7 +143,10 @@ def all_inodes(wanted: "list[int]") -> "dict[int, list[str]]":
 
 
 def census() -> "list[list[object]]":
-    """One row a process: pid, ppid, command, state, seconds of processor time, listened ports, accepted ports."""
+    """One row a process: pid, ppid, command, state, seconds of processor time, then what it listens on and has taken.
+
+    The latter: listened ports, accepted ports, names of listening sockets, number of accepted connections.
+    """
     everyone = pids()
     held = all_inodes(everyone)
     # After the descriptors: a connection accepted meanwhile is then in the table for certain.
@@ -150,8 +160,10 @@ def census() -> "list[list[object]]":
         command = words.rstrip("\0").split("\0") if words.strip("\0") else ["[%s]" % fields[0]]
         cpu = (int(fields[12]) + int(fields[13])) / TICKS
         seen = [table[inode] for inode in held[pid] if inode in table]
-        ports = [sorted({port for state, port in seen if state == wanted}) for wanted in (LISTEN, ESTABLISHED)]
-        rows.append([pid, int(fields[2]), command, fields[1], cpu] + ports)
+        ports = [sorted({p for state, p, name in seen if state == wanted and p}) for wanted in (LISTEN, ESTABLISHED)]
+        names = sorted({name for state, port, name in seen if state == LISTEN})
+        taken = sum(state == ESTABLISHED for state, port, name in seen)
+        rows.append([pid, int(fields[2]), command, fields[1], cpu] + ports + [names, taken])
     return rows
 
 

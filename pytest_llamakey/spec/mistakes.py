@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _EXPECTED = {
     "string_type": "a string",
     "int_type": "a whole number",
+    "float_type": "a number",
     "bool_type": "true or false",
     "list_type": "a list",
     "dict_type": "a table",

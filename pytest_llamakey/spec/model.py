@@ -101,7 +101,8 @@ class KeyDelivery:
 class HttpRequest:
     """An HTTP request that makes the app call the model.
 
-    ``json`` is any JSON value; ``files`` maps form fields to paths.
+    ``json`` is any JSON value; ``files`` maps form fields to paths. ``timeout`` (of every kind of request): seconds
+    within which the answer must come, and as many again for the call that follows it; ``None`` where nobody says.
     """
 
     path: str
@@ -110,6 +111,7 @@ class HttpRequest:
     json: Any = None
     data: Mapping[str, str] | str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class WebSocketRequest:
     path: str
     send: tuple[str, ...]
     headers: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ class CommandRequest:
     """A command run beside pytest for what else speaks to the app; ``{url}`` in it is the app's base URL."""
 
     command: tuple[str, ...]
+    timeout: float | None = None
 
 
 Request = HttpRequest | WebSocketRequest | CommandRequest

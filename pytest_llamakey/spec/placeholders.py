@@ -133,7 +133,7 @@ def _seen(deployment: Deployment) -> set[str]:
 
 def _request(one: Request, fill_in: _Fill) -> Request:
     if isinstance(one, CommandRequest):
-        return CommandRequest(tuple(map(fill_in, one.command)))
+        return replace(one, command=tuple(map(fill_in, one.command)))
     if isinstance(one, HttpRequest):
         return replace(
             one,

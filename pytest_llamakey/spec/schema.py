@@ -6,6 +6,7 @@ What a value means for another field, or for the folder, is judged in :mod:`pyte
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -89,6 +90,12 @@ def _json(value: Any) -> Any:
     return value
 
 
+def _seconds(value: float) -> float:
+    if not 0 < value < math.inf:
+        raise ValueError(f"expected a number of seconds above 0, found {value:g}")
+    return value
+
+
 def _form_data(value: Any) -> Any:
     if isinstance(value, str):
         return value
@@ -112,6 +119,7 @@ def _as_list(value: Any) -> Any:
 Text = Annotated[str, AfterValidator(_filled)]
 UrlPath = Annotated[str, AfterValidator(_path)]
 Command = Annotated[list[str], Field(min_length=1)]
+Seconds = Annotated[float, AfterValidator(_seconds)]
 Variables = dict[Annotated[str, AfterValidator(words.variable)], str]
 Json = Annotated[Any, AfterValidator(_json)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -126,6 +134,7 @@ class HttpTable(Table):
     body: Json = Field(default=None, alias="json")
     data: Annotated[dict[str, str] | str | None, PlainValidator(_form_data)] = None
     files: dict[str, str] = {}
+    timeout: Seconds | None = None
 
     @model_validator(mode="after")
     def _one_body(self) -> HttpTable:
@@ -143,7 +152,7 @@ class HttpTable(Table):
         """The request; one that bears a body is a POST unless it says otherwise."""
         body = any(map(self._has, ("body", "data", "files")))
         method = self.method or ("POST" if body else "GET")
-        return HttpRequest(self.path, method, self.headers, self.body, self.data, self.files)
+        return HttpRequest(self.path, method, self.headers, self.body, self.data, self.files, self.timeout)
 
 
 class WebSocketTable(Table):
@@ -152,20 +161,22 @@ class WebSocketTable(Table):
     websocket: UrlPath
     send: Command
     headers: dict[str, str] = {}
+    timeout: Seconds | None = None
 
     def model(self) -> WebSocketRequest:
         """The messages and where they go."""
-        return WebSocketRequest(self.websocket, tuple(self.send), self.headers)
+        return WebSocketRequest(self.websocket, tuple(self.send), self.headers, self.timeout)
 
 
 class CommandTable(Table):
     """``request = { command = […] }``."""
 
     command: Command
+    timeout: Seconds | None = None
 
     def model(self) -> CommandRequest:
         """The command."""
-        return CommandRequest(tuple(self.command))
+        return CommandRequest(tuple(self.command), self.timeout)
 
 
 class PathReady(Table):

@@ -68,6 +68,11 @@ def called(process: Process) -> bool:
     return process.drive is not None and process.drive.outcome == "called"
 
 
+def spared(process: Process) -> bool:
+    """Whether it was left alone because its server recycles its workers, so that it need not have called."""
+    return process.drive is not None and process.drive.outcome == "spared"
+
+
 def proven(process: Process) -> bool:
     """Whether the process itself sent the delivered key, as its provider asks for it, and never another."""
     sent = [call for call in process.calls if call.via != "rollcall"]
@@ -105,7 +110,9 @@ def died(facts: Facts, process: Process) -> bool:
         return False
     if process.exit not in {"", ORDERLY}:
         return True
-    return not called(process) if facts.deployment.driven else process.exit != ORDERLY
+    if facts.deployment.driven:
+        return not called(process) and not spared(process)
+    return process.exit != ORDERLY
 
 
 def took_over(replica: Replica, worker: Process) -> bool:
@@ -124,12 +131,19 @@ def _relieved(before: Process, worker: Process) -> bool:
 
 def seen_workers(facts: Facts) -> tuple[tuple[Replica, Process], ...]:
     """The workers that count: all but those that ended before anything was learned from them, or were replaced."""
-    return tuple(
-        (replica, worker)
-        for replica, worker in facts.workers
-        if worker.ended is None
-        or (called(worker) and not any(_relieved(worker, after) for after in replica.workers if after.ended is None))
-    )
+    return tuple((replica, worker) for replica in facts.replicas for worker in _seen(replica))
+
+
+def _seen(replica: Replica) -> tuple[Process, ...]:
+    """Its workers, where one that was recycled after its call and the one in its place count once."""
+    fresh = [worker for worker in replica.workers if worker.ended is None]
+    replaced = set()
+    for worker in replica.workers:
+        successor = next((after for after in fresh if _relieved(worker, after)), None)
+        if successor is not None:
+            fresh.remove(successor)
+            replaced.add(worker.pid)
+    return tuple(w for w in replica.workers if w.pid not in replaced and (w.ended is None or called(w)))
 
 
 def expected_workers(facts: Facts) -> int | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.symptoms.base import Symptom, held_key, proven
+from pytest_llamakey.symptoms.base import Symptom, held_key, proven, spared, took_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_llamakey.facts import Facts, KeySight, Process
+    from pytest_llamakey.facts import Facts, KeySight, Process, Replica
 
 EARLIER_KEY = "<earlier key>"
 """How the key of a deployment before is shown."""
@@ -47,18 +47,18 @@ def unshown(facts: Facts) -> str:
     seen = facts.rotation
     if seen is None or seen.fault:
         return seen.fault if seen else ""
-    workers = [worker for replica in seen.replicas for worker in replica.workers if worker.ended is None]
+    workers = [(replica, worker) for replica in seen.replicas for worker in replica.workers if worker.ended is None]
     expected = facts.deployment.expected_workers
     wanted = 1 if expected is None else expected * max(1, facts.deployment.replicas)
     if len(workers) < wanted:
         return f"After the redeploy {wanted} worker{'' if wanted == 1 else 's'} expected, {len(workers)} found."
-    silent = [worker.pid for worker in workers if not _shows(facts, worker)]
+    silent = [worker.pid for replica, worker in workers if not _shows(facts, replica, worker)]
     if not silent:
         return ""
     return f"After the redeploy pid {', '.join(map(str, silent))} did not show which key it sends."
 
 
-def _shows(facts: Facts, worker: Process) -> bool:
-    if facts.deployment.driven:
+def _shows(facts: Facts, replica: Replica, worker: Process) -> bool:
+    if facts.deployment.driven and not (spared(worker) or took_over(replica, worker)):
         return worker.drive is not None and worker.drive.outcome == "called"
     return proven(worker) or held_key(worker).state == "match"

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.symptoms.base import Symptom, all_calls, called, died, driven_calls, key_words, took_over
+from pytest_llamakey.symptoms.base import (
+    Symptom,
+    all_calls,
+    called,
+    died,
+    driven_calls,
+    key_words,
+    spared,
+    took_over,
+)
 from pytest_llamakey.symptoms.elsewhere import astray, uncalled
 from pytest_llamakey.symptoms.provider import mismatch
 
@@ -30,7 +39,7 @@ def _workers(facts: Facts) -> Iterator[Symptom]:
             yield Symptom(
                 check, "died", f"pid {worker.pid} ended during the run{_exit(worker)}", replica.id, worker.pid
             )
-        elif driven and not took_over(replica, worker) and not _arrived(facts, replica, worker):
+        elif driven and not (spared(worker) or took_over(replica, worker) or _arrived(facts, replica, worker)):
             yield Symptom("wire", "silent", _silence(worker), replica.id, worker.pid)
 
 

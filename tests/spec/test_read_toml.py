@@ -86,8 +86,8 @@ def test_every_field(tmp_path: Path) -> None:
           { path = "/login" },
           { method = "put", path = "/ask", json = { q = "ping" }, headers = { A = "b" } },
           { path = "/upload", data = { a = "b" }, files = { f = "doc.txt" } },
-          { websocket = "/chat", send = ["ping"], headers = { C = "d" } },
-          { command = ["python", "ask.py", "{url}"] },
+          { websocket = "/chat", send = ["ping"], headers = { C = "d" }, timeout = 90 },
+          { command = ["python", "ask.py", "{url}"], timeout = 2.5 },
         ]
         task = { app = "tasks:celery", name = "tasks.ask", args = ["ping", 1], kwargs = { n = 2 }, queue = "llm" }
         workers = 4
@@ -124,8 +124,8 @@ def test_every_field(tmp_path: Path) -> None:
             HttpRequest("/login"),
             HttpRequest("/ask", "PUT", {"A": "b"}, {"q": "ping"}),
             HttpRequest("/upload", "POST", data={"a": "b"}, files={"f": "doc.txt"}),
-            WebSocketRequest("/chat", ("ping",), {"C": "d"}),
-            CommandRequest(("python", "ask.py", "{url}")),
+            WebSocketRequest("/chat", ("ping",), {"C": "d"}, 90.0),
+            CommandRequest(("python", "ask.py", "{url}"), 2.5),
         ),
         task=CeleryTask("tasks:celery", "tasks.ask", ("ping", 1), {"n": 2}, "llm"),
         workers=4,

@@ -1,0 +1,113 @@
+"""Whether a connection reaches one process and no other: tried out with connections that say nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import socketserver
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.runtimes.base import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from pytest_llamakey.runtimes.base import RunningReplica
+
+ACCEPTS = 0.5
+"""Seconds within which a process that serves has accepted a connection, when nobody else can."""
+EACH = 0.2
+"""The same, where another connection is tried then."""
+REACHED = 8.0
+"""Seconds within which one of many connections must have reached the worker that is meant."""
+CONNECTS = 2.0
+POLL = 0.01
+_PIECE = 1 << 16
+
+
+def taken(replica: RunningReplica, pid: int) -> int:
+    """How many incoming connections this process holds now."""
+    return next((row.taken for row in replica.census() if row.pid == pid), 0)
+
+
+def accepts(replica: RunningReplica, pid: int, others: Collection[int]) -> bool:
+    """Whether ``pid`` accepts a connection to the app's port while ``others`` are stopped."""
+    address = replica.address()
+    if address is None:
+        return False
+    before = taken(replica, pid)
+    try:
+        replica.hold(others)
+        with socket.create_connection((address.host, address.port), CONNECTS):
+            return _within(ACCEPTS, lambda: taken(replica, pid) > before)
+    except OSError:
+        return False
+    finally:
+        replica.release()
+
+
+def _within(seconds: float, holds: Callable[[], bool]) -> bool:
+    until = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > until:
+            return False
+        time.sleep(POLL)
+    return True
+
+
+@contextlib.contextmanager
+def relay(replica: RunningReplica, pid: int, address: Address) -> Iterator[Address]:
+    """An address whose connections reach ``pid`` alone, among workers that each listen for themselves.
+
+    With ``SO_REUSEPORT`` the kernel gives a connection to one of their sockets by a hash of its addresses, whether or
+    not that worker is stopped (socket(7)). So connections are made until one is taken by the worker that is meant; a
+    stopped one finds the others closed, with nothing in them, when it goes on.
+    """
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):
+                through = _reached(replica, pid, address)
+                if through is not None:
+                    with through:
+                        _join(self.request, through)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        server.block_on_close = False
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="llamakey-relay", daemon=True)
+        thread.start()
+        try:
+            yield Address("127.0.0.1", server.server_address[1])
+        finally:
+            server.shutdown()
+
+
+def _reached(replica: RunningReplica, pid: int, address: Address) -> socket.socket | None:
+    until = time.monotonic() + REACHED
+    while time.monotonic() < until:
+        before = taken(replica, pid)
+        through = socket.create_connection((address.host, address.port), CONNECTS)
+        if _within(EACH, lambda before=before: taken(replica, pid) > before):  # type: ignore[misc]
+            return through
+        through.close()
+    return None
+
+
+def _join(one: socket.socket, other: socket.socket) -> None:
+    """Pass on what each end says until both have ended, or either is gone."""
+    one.settimeout(None)
+    other.settimeout(None)
+    way = {one: other, other: one}
+    reading = [one, other]
+    while reading:
+        for end in select.select(reading, [], [])[0]:
+            piece = end.recv(_PIECE)
+            if piece:
+                way[end].sendall(piece)
+            else:
+                reading.remove(end)
+                way[end].shutdown(socket.SHUT_WR)
