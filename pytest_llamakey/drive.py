@@ -200,7 +200,10 @@ class Driver:
         return any(record.pid == pid and record.alive and record.of_kind("serving") for record in self._records())
 
     def _told(self) -> Told:
-        return told_by(self._records(), self._replica.app_port, self._accepting, probed=self._course.probe)
+        records = self._records()
+        latest = self._listener.origin + max((record.started for record in records), default=0.0)
+        told = told_by(records, self._replica.app_port, self._accepting, probed=self._course.probe)
+        return replace(told, latest=latest)
 
     def _drive(self, pid: int, now: Roster) -> Roster:
         """Ask this worker, put down how that ended, and look who serves after it."""

@@ -28,6 +28,8 @@ POOLS = ("concurrent.futures.process", "multiprocessing.pool", "joblib.externals
 POLL = 0.05
 IDLE = 0.3
 """Seconds without processor time after which a process counts as booted where no server in it says so itself."""
+GROWTH = 0.5
+"""Seconds after the latest start of a process within which others may follow: supervisors start workers in turn."""
 SHORT_OF_WORKERS = 5.0
 """Seconds for which all is quiet with fewer workers than expected before the wait is given up."""
 
@@ -38,13 +40,15 @@ class Told:
 
     ``forked``: the modules that forked it, of one that a Python process forked. ``reported``: a probe answers from
     inside (``None``: there are no probes). ``serving``: its server says that it takes requests, on the port of the app
-    as far as it names one. ``accepting``: whether it accepts connections, where that was tried out.
+    as far as it names one. ``accepting``: whether it accepts connections, where that was tried out. ``latest``: when
+    the youngest of them started (:func:`time.time`).
     """
 
     forked: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     reported: frozenset[int] | None = frozenset()
     serving: frozenset[int] = frozenset()
     accepting: Mapping[int, bool] = field(default_factory=dict)
+    latest: float = 0.0
 
 
 def told_by(records: Iterable[ProcessRecord], port: int | None, accepting: Mapping[int, bool], *, probed: bool) -> Told:
@@ -182,9 +186,13 @@ def settled_roster(
             raise NotReady(f"the app {describe_exit(ended)} while its workers were starting{log_tail(replica)}")
         rows = replica.census()
         now = time.monotonic()
-        found = roster(rows, replica.app_port, told())
-        asleep = {row.pid for row in found.workers if says_it_serves(row.pid) or quiet.seconds(row, now) >= IDLE}
-        if found.workers and asleep >= found.serving:
+        known = told()
+        found = roster(rows, replica.app_port, known)
+        asleep = {
+            row.pid for row in found.workers if says_it_serves(row.pid) or quiet.seconds(row, now) >= _rest(row, known)
+        }
+        growing = expected is None and time.time() - known.latest < GROWTH
+        if found.workers and asleep >= found.serving and not growing:
             short = found.unsure or (expected is not None and len(found.workers) < expected)
             if not short or min(quiet.seconds(row, now) for row in rows) >= SHORT_OF_WORKERS:
                 return found
@@ -192,6 +200,11 @@ def settled_roster(
             return found
         progress(f"{len(asleep)} of {expected or len(found.workers)} workers have booted, {now - started:.0f} s")
         time.sleep(POLL)
+
+
+def _rest(row: ProcessRow, told: Told) -> float:
+    """Seconds without processor time after which it has booted: a server whose kind says that it serves may not yet."""
+    return SHORT_OF_WORKERS if row.pid in (told.reported or ()) and _is_supervisor(row) else IDLE
 
 
 class _Quiet:

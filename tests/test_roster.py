@@ -173,6 +173,35 @@ def test_a_worker_that_says_it_serves_is_not_waited_for() -> None:
     assert replica.age < 0.3
 
 
+def test_workers_that_are_started_in_turn_are_waited_for() -> None:
+    replica = Replica(lambda age: GUNICORN if age > 0.3 else GUNICORN[:2])
+    born = time.time()
+    found = settled_roster(
+        replica,  # type: ignore[arg-type]
+        None,
+        10,
+        says_it_serves=lambda _pid: True,
+        told=lambda: Told(latest=born + min(replica.age, 0.3)),
+        progress=lambda _line: None,
+    )
+    assert found.serving == {7, 8}
+    assert replica.age < 2
+
+
+def test_a_supervisor_that_has_no_worker_yet_is_not_taken_for_one() -> None:
+    arbiter = replace(GUNICORN[0], command=("/usr/bin/python3", "/usr/bin/gunicorn", "app:app"))
+    replica = Replica(lambda age: (arbiter, *GUNICORN[1:]) if age > 0.8 else (arbiter,))
+    found = settled_roster(
+        replica,  # type: ignore[arg-type]
+        None,
+        10,
+        says_it_serves=lambda pid: pid > 1,
+        told=lambda: Told(reported=frozenset({1, 7, 8})),
+        progress=lambda _line: None,
+    )
+    assert found.serving == {7, 8}
+
+
 def test_missing_workers_are_waited_for() -> None:
     replica = Replica(lambda age: GUNICORN if age > 0.8 else GUNICORN[:2])
     assert settle(replica, 2, 10, {7, 8}) == [7, 8]
