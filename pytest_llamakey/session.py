@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 import warnings
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_llamakey import __version__, progress, xdist_scope
 from pytest_llamakey.collect import CheckFailed, CheckItem, DeploymentFile, DeploymentNode
-from pytest_llamakey.report import json_report, terminal
-from pytest_llamakey.report.item import ItemRepr, item_outcome, item_text
+from pytest_llamakey.report import github, json_report, terminal
+from pytest_llamakey.report.item import ItemRepr, item_outcome, item_text, properties
 from pytest_llamakey.report.model import DeploymentReport, EngineReport, Report, from_dict, to_dict
 from pytest_llamakey.spec.model import Defaults, SpecError, runs_elsewhere
 from pytest_llamakey.spec.toml import read_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
-    from pathlib import Path
 
     from pytest_llamakey.options import Options
     from pytest_llamakey.workshop import Workshop
@@ -96,6 +97,7 @@ class Session:
         if elsewhere := runs_elsewhere(item.deployment, self.options.runtime):
             pytest.skip(elsewhere)
         report = self._ran.get(item.deployment.id) or self._run(item)
+        item.user_properties.extend(properties(report, item.check))
         outcome, reason = item_outcome(report, item.check)
         if outcome != "error":
             return
@@ -201,6 +203,11 @@ class Session:
         for kind, path in (("JSON report", self.options.report), ("HTML report", self.options.html)):
             if path and not any(line.startswith(kind) for line in self._unwritten):
                 terminalreporter.write_line(f"{kind}: {_near(path, self.config.invocation_params.dir)}")
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            workspace = Path(os.environ.get("GITHUB_WORKSPACE") or self.config.rootpath)
+            for carried in self._gathered.values():
+                for line in github.commands(carried.report, self.config.rootpath, workspace):
+                    terminalreporter.write_line(line)
         for line in self._unwritten:
             terminalreporter.write_line(line, red=True)
 
@@ -221,6 +228,9 @@ class Session:
         )
         self._write("JSON report", self.options.report, report)
         self._write("HTML report", self.options.html, report)
+        summary = os.environ.get("GITHUB_STEP_SUMMARY")
+        if summary and report.deployments:
+            self._write("Job summary", Path(summary), report)
         if self._unwritten and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
@@ -230,6 +240,9 @@ class Session:
         try:
             if kind == "JSON report":
                 json_report.write(report, path)
+            elif kind == "Job summary":
+                with path.open("a", encoding="utf-8") as file:  # other steps' lines stand in it too
+                    file.write(github.summary(report.deployments))
             else:
                 from pytest_llamakey.report import html_report
 

@@ -40,6 +40,20 @@ def item_text(report: DeploymentReport, check: CheckName, reason: str) -> str:
     return "\n".join(lines)
 
 
+def properties(report: DeploymentReport, check: CheckName) -> list[tuple[str, object]]:
+    """What JUnit's XML says of an item beside how it ended: properties of its ``testcase``."""
+    expected = report.seen_workers if report.expected_workers is None else report.expected_workers
+    found = [finding for finding in report.findings if check in finding.breaks]
+    told = [
+        ("llamakey_deployment", report.id),
+        ("llamakey_runtime", report.runtime),
+        ("llamakey_workers", f"{report.seen_workers} of {expected}"),
+        ("llamakey_causes", ", ".join(dict.fromkeys(finding.cause for finding in found))),
+        ("llamakey_where", ", ".join(dict.fromkeys(place for finding in found for place in finding.where))),
+    ]
+    return [(name, safe(value)) for name, value in told if value]
+
+
 @dataclass(frozen=True)
 class ItemRepr:
     """An item's text for a terminal: lines that are longer than it is wide go on below where they began.

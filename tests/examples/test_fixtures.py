@@ -30,3 +30,25 @@ def test_a_broken_deployment_names_its_cause(llamakey_deploy):
     (finding,) = app.findings
     assert finding.cause == "client-before-env"
     assert [str(place) for place in finding.where] == ["llm.py:4", "main.py:9"]
+
+
+def test_an_index_embeds_the_question_first(llamakey_deploy, llamakey_key):
+    app = llamakey_deploy("sample_images/embedding")
+    app.request_each_worker()
+    for worker in app.workers:
+        assert {call.authorization for call in worker.calls} == {f"Bearer {llamakey_key}"}
+        assert {call.path for call in worker.calls} >= {"/v1/embeddings", "/v1/chat/completions"}
+
+
+def test_a_rate_limit_is_waited_out(llamakey_deploy, llamakey_openai):
+    limit = httpx.Response(429, json={"error": {"message": "Rate limit reached", "code": "rate_limit_exceeded"}})
+    answer = {"role": "assistant", "content": "pong"}
+    choice = {"index": 0, "finish_reason": "stop", "message": answer}
+    well = httpx.Response(
+        200, json={"id": "1", "object": "chat.completion", "created": 1, "model": "gpt-4o", "choices": [choice]}
+    )
+    answers = iter([limit, well, well])
+    app = llamakey_deploy("sample_images/flask_sync")  # makes one call while it starts, and is ready
+    llamakey_openai.router["chat"].mock(side_effect=lambda request: next(answers))
+    app.request_each_worker()
+    assert [call.status for call in app.calls] == [200, 429, 200, 200]

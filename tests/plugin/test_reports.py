@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 import jsonschema
 from plugin_apps import table
@@ -11,6 +12,8 @@ from plugin_apps import table
 from pytest_llamakey.report.json_report import stored_schema
 
 if TYPE_CHECKING:
+    import pytest
+
     from conftest import Bench
 
 
@@ -86,3 +89,38 @@ def test_long_lines_go_on_below_where_they_began_in_a_terminal(bench: Bench) -> 
     started = next(n for n, line in enumerate(shown) if line.startswith("shop/llamakey.toml:2: 'gunicorm' is found"))
     assert shown[started + 1].startswith("  ")
     assert len(shown[started]) <= 60
+
+
+def test_github_gets_annotations_and_a_summary_beside_what_is_there(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.app("good", table(workers=1))
+    bench.app("bad", table(workers=1, key="none"))
+    plain = bench.run("-k", "keyed").stdout
+    plain.no_fnmatch_line("::error*")
+    summary = bench.root / "summary.md"
+    summary.write_text("before\n")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(bench.root))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    told = bench.run("-k", "keyed").stdout
+    told.fnmatch_lines("::error title=key-missing (bad),file=bad/llamakey.toml,line=6::Deliver the key*")
+    assert sum(line.startswith("::error") for line in told.str().splitlines()) == 1
+    lines = summary.read_text().splitlines()
+    assert lines[0] == "before"
+    assert "| ✅ | good/llamakey.toml::good | process | 1 of 1 | - |" in lines
+    assert "| ❌ | bad/llamakey.toml::bad | process | 1 of 1 | key-missing |" in lines
+
+
+def test_junit_has_properties_for_each_item(bench: Bench) -> None:
+    bench.app("bad", table(workers=1, key="none"))
+    bench.run("-k", "keyed or exposure", "--junitxml", "junit.xml")
+    cases = ET.parse(bench.root / "junit.xml").iter("testcase")  # noqa: S314 - pytest wrote it
+    told = {case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")} for case in cases}
+    assert told["exposure"] == {
+        "llamakey_deployment": "bad/llamakey.toml::bad",
+        "llamakey_runtime": "process",
+        "llamakey_workers": "1 of 1",
+    }
+    assert told["keyed"]["llamakey_causes"] == "key-missing"
+    assert told["keyed"]["llamakey_where"].startswith("bad/llamakey.toml:6, server.py:")
