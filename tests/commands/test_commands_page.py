@@ -1,0 +1,46 @@
+"""The page of the commands names all of them, and shows what ``init`` really says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.cli import COMMANDS, main
+
+if TYPE_CHECKING:
+    import pytest
+
+PAGE = (Path(__file__).parents[2] / "docs/commands.md").read_text()
+WEB = """import os
+
+from flask import Flask, request
+from llama_index.core import Settings
+
+app = Flask(__name__)
+DATABASE = os.environ["DATABASE_URL"]
+
+
+@app.get("/healthz")
+def healthz():
+    return "well"
+
+
+@app.post("/questions")
+def questions():
+    return Settings.llm.complete(request.json["text"]).text
+"""
+
+
+def test_every_command_is_there() -> None:
+    assert re.findall(r"^\| `(\w+)", PAGE, re.MULTILINE) == list(COMMANDS)
+    assert re.findall(r"^## (\w+)", PAGE, re.MULTILINE) == list(COMMANDS)
+
+
+def test_what_init_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/web.py").write_text(WEB)
+    (tmp_path / "shop/Procfile").write_text("web: gunicorn web:app --workers 2\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "shop"]) == 0
+    assert f"$ python -m pytest_llamakey init shop\n{capsys.readouterr().out}```" in PAGE
