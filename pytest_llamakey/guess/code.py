@@ -62,6 +62,16 @@ class WebApp:
 
 
 @dataclass(frozen=True)
+class Task:
+    """A Celery task that calls a model: ``app`` as ``celery -A`` takes it; ``args`` are one text a parameter."""
+
+    app: str
+    name: str
+    args: tuple[str, ...]
+    place: str
+
+
+@dataclass(frozen=True)
 class Code:
     """All of it; ``variables`` are those that the code reads, with the place and whether it cannot do without."""
 
@@ -71,6 +81,7 @@ class Code:
     dotenv: str = ""
     secret_file: tuple[str, str] | None = None
     azure: str = ""
+    tasks: tuple[Task, ...] = ()
     files: int = 0
 
 
@@ -98,7 +109,7 @@ def read_code(folder: Path) -> Code:
     }
     models = models_of(module.tree for module in modules)
     included = _included(modules)
-    routes, apps, variables = [], [], dict[str, tuple[str, bool]]()
+    routes, apps, tasks, variables = [], [], [], dict[str, tuple[str, bool]]()
     dotenv, azure, secret = "", "", None
     for module in modules:
         routers = _routers(module)
@@ -111,6 +122,7 @@ def read_code(folder: Path) -> Code:
                     socket = method == "WEBSOCKET"
                     said = taken(node, path, models)
                     routes.append(Route(prefix + path or "/", method, module.at(node), said, asks, socket))
+                tasks += [task for task in _tasks(module, node) if _asks(node, functions, _DEEP, set())]
             for name, required in _read_variables(node):
                 known = variables.get(name)
                 variables[name] = (known[0] if known else module.at(node), required or bool(known and known[1]))
@@ -121,7 +133,7 @@ def read_code(folder: Path) -> Code:
                 azure = azure or module.at(node)
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and _SECRET_FILE.match(node.value):
                 secret = secret or (node.value, module.at(node))
-    return Code(tuple(routes), tuple(apps), variables, dotenv, secret, azure, len(modules))
+    return Code(tuple(routes), tuple(apps), variables, dotenv, secret, azure, tuple(tasks), len(modules))
 
 
 def _modules(folder: Path) -> Iterator[_Module]:
@@ -214,6 +226,20 @@ def _decorated(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tup
         named = [_text(each) for each in methods.elts] if isinstance(methods, ast.List | ast.Tuple | ast.Set) else []
         method = (named or ["GET" if verb in {"route", "api_route"} else verb.upper()])[-1].upper()
         yield path, method, _name(decorator.func.value)
+
+
+def _tasks(module: _Module, function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Task]:
+    """The function as a Celery task, where a decorator makes it one."""
+    for decorator in function.decorator_list:
+        func = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if not (_name(func) == "shared_task" or (isinstance(func, ast.Attribute) and func.attr == "task")):
+            continue
+        given = _text(_keyword(decorator, "name")) if isinstance(decorator, ast.Call) else ""
+        bound = isinstance(decorator, ast.Call) and _keyword(decorator, "bind") is not None
+        needed = function.args.args[bound : len(function.args.args) - len(function.args.defaults)]
+        yield Task(
+            module.dotted, given or f"{module.dotted}.{function.name}", ("ping",) * len(needed), module.at(function)
+        )
 
 
 def _asks(function: ast.AST, functions: Mapping[str, ast.AST], deep: int, seen: set[str]) -> bool:

@@ -73,7 +73,16 @@ def draft(folder: Path) -> Draft:
     workload = read_workload(folder, names_model_key)
     begun = _begun(folder, facts, code)
     if facts is not None:
-        _docker(made, facts, begun)
+        unit = next(iter(sorted(folder.glob("*.service"))), None)
+        started = " ".join(each.text for each in (facts.cmd, facts.entrypoint) if each)
+        if unit is not None and re.search(r"systemd|/sbin/init", started):
+            begun = starts.of_unit(unit)
+            made.runtime = "systemd"
+            made.say("unit", unit.name, "the image's PID 1 is systemd")
+            made.say("build", ".", facts.file)
+            _port(made, facts, begun)
+        else:
+            _docker(made, facts, begun)
         if compose is not None:
             made.also.append(
                 f'{compose.file} starts it too: a [[deployment]] with compose = "{compose.file}" tests that'
@@ -141,6 +150,10 @@ def _docker(made: Draft, facts: DockerfileFacts, begun: Start | None) -> None:
             made.say(
                 "command", list(begun.words), f"{begun.where}; needed for --llamakey-runtime process only", sure=False
             )
+    _port(made, facts, begun)
+
+
+def _port(made: Draft, facts: DockerfileFacts, begun: Start | None) -> None:
     ports = [port.number for port in facts.ports]
     if len(ports) == 1:
         made.say("port", ports[0], f"{facts.file}:{facts.ports[0].line} EXPOSE")
@@ -175,6 +188,11 @@ def _ready(made: Draft, code: Code, facts: DockerfileFacts | None, workload: Wor
 
 
 def _request(made: Draft, code: Code) -> None:
+    for task in code.tasks[:1]:
+        value = {"app": task.app, "name": task.name, "args": list(task.args)}
+        made.say("task", value, f"{task.place}, a Celery task; for a worker beside the web app", sure=not code.routes)
+    if code.tasks and not code.routes:
+        return
     candidates = [r for r in code.routes if not _HEALTH.search(r.path) and (r.asks or _TALKS.search(r.path))]
     if not candidates:
         example = {"method": "POST", "path": "/ask", "json": {"q": "ping"}}
@@ -263,7 +281,16 @@ def _env(made: Draft, code: Code, facts: DockerfileFacts | None, begun: Start | 
         why.append(code.azure)
     if env:
         made.say("env", env, ", ".join(why))
-    known = {*env, *(facts.env if facts else {}), "PORT", "HOME", "PATH", "OPENAI_API_BASE", "OPENAI_BASE_URL"}
+    known = {
+        *env,
+        *(begun.sets if begun else ()),
+        *(facts.env if facts else {}),
+        "PORT",
+        "HOME",
+        "PATH",
+        "OPENAI_API_BASE",
+        "OPENAI_BASE_URL",
+    }
     for name, (at, required) in code.variables.items():
         if required and name not in known and not names_model_key(name):
             made.open.append(f'env: {at} needs {name}; add env = {{ {name} = "…" }}')

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _SHELL = re.compile(r"[;&|<>`$()*?]")
 _PORT_VARIABLE = re.compile(r"\$(?:\{PORT(?::?-\d+)?\}|PORT\b)")
+_SETS = re.compile(r"^\s*(?:export\s+)?(\w+)=", re.MULTILINE)
 _PORT_WORDS = {"--port", "-p", "--bind", "-b", "--listen", "runserver", "--http"}
 _PORT_AT_END = re.compile(r"^((?:--(?:port|bind|listen)=|-[bp])?(?:[\w.*\[\]]*:)?)(\d{2,5})$")
 WEB_CONCURRENCY = "WEB_CONCURRENCY of the Dockerfile"
@@ -41,6 +42,8 @@ class Start:
     workers: int | None = None
     workers_where: str = ""
     replaces_cmd: bool = True
+    sets: frozenset[str] = frozenset()
+    """Variables that a start script sets by itself."""
 
     @property
     def takes_port(self) -> bool:
@@ -111,6 +114,12 @@ def _split(text: str) -> tuple[str, ...]:
 
 
 def _start(words: tuple[str, ...], where: str, env: Mapping[str, str], folder: Path) -> Start:
+    script = _script(words, folder)
+    if script is not None:
+        text = script.read_text(encoding="utf-8", errors="replace")
+        workers, said = _counted(text.split(), env, f"{script.name}")
+        by_variable = bool(_PORT_VARIABLE.search(text))
+        return Start(words, where, None, by_variable, workers, said, sets=frozenset(_SETS.findall(text)))
     if words[:2] == ("sh", "-c"):
         by_variable = bool(_PORT_VARIABLE.search(words[2]))
         workers, said = _counted(words[2].split(), env, where)
@@ -129,6 +138,16 @@ def _start(words: tuple[str, ...], where: str, env: Mapping[str, str], folder: P
     elif workers is None and program == "uvicorn":
         workers, said = 1, f"{where}, uvicorn's default"
     return Start(tuple(told), where, port, False, workers, said)
+
+
+def _script(words: tuple[str, ...], folder: Path) -> Path | None:
+    """The shell script of the project's own that the words run, wherever it lies in the image."""
+    named = (word for word in words[:2] if word.endswith(".sh"))
+    name = next(named, "").rpartition("/")[2]
+    found = (
+        path for path in (folder / name, folder / "scripts" / name, folder / "docker" / name) if name and path.is_file()
+    )
+    return next(found, None)
 
 
 def _counted(words: list[str], env: Mapping[str, str], where: str) -> tuple[int | None, str]:

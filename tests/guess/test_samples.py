@@ -21,6 +21,7 @@ PLAIN = [
     "flask_sync",
     "gunicorn",
     "gunicorn_preload",
+    "model_server",
     "uvicorn_workers",
     "websocket_chat",
 ]
@@ -38,9 +39,20 @@ def test_the_samples_are_guessed_as_they_are_written(tmp_path: Path, sample: str
     assert guessed.env == {name: value for name, value in own.env.items() if name in guessed.env}
 
 
-def test_a_start_script_is_left_to_its_owner() -> None:
+def test_a_start_script_sets_what_it_needs_and_says_its_workers() -> None:
     made = draft(SAMPLES / "model_server")
-    assert made.get("command") is None
+    assert not any("INDEX_PORT" in line for line in made.open)
+    assert made.get("env") == {"PORT": "{port}"}
+
+
+def test_an_image_that_starts_systemd_is_tested_by_its_unit() -> None:
+    made = draft(SAMPLES / "runtimes/systemd/right")
+    assert (made.runtime, made.get("unit"), made.get("port")) == ("systemd", "app.service", 8000)
+
+
+def test_a_celery_task_is_offered_beside_the_request() -> None:
+    made = draft(SAMPLES / "runtimes/celery/right")
     assert made.get("request") == {"method": "POST", "path": "/ask", "json": {"q": "ping"}}
-    assert any("INDEX_PORT" in line for line in made.open)
-    assert any(line.startswith("workers:") for line in made.open)
+    (task,) = [each for each in made.fields if each.name == "task"]
+    assert task.value == {"app": "tasks", "name": "tasks.summarize", "args": ["ping"]}
+    assert not task.sure
