@@ -54,7 +54,10 @@ class Route:
 
 @dataclass(frozen=True)
 class WebApp:
-    """A web app at the top of a module, as servers are told of it: ``app:app``; ``kind`` is its class."""
+    """A web app at the top of a module, or a function that makes one, as servers are told: ``app:app``, ``app:make()``.
+
+    ``kind`` is the app's class.
+    """
 
     target: str
     kind: str
@@ -109,7 +112,7 @@ def read_code(folder: Path) -> Code:
     }
     models = models_of(module.tree for module in modules)
     included = _included(modules)
-    routes, apps, tasks, variables = [], [], [], dict[str, tuple[str, bool]]()
+    routes, apps, factories, tasks, variables = [], [], [], [], dict[str, tuple[str, bool]]()
     dotenv, azure, secret = "", "", None
     for module in modules:
         routers = _routers(module)
@@ -122,6 +125,10 @@ def read_code(folder: Path) -> Code:
                     socket = method == "WEBSOCKET"
                     said = taken(node, path, models)
                     routes.append(Route(prefix + path or "/", method, module.at(node), said, asks, socket))
+                made = [_name(each.func) for each in ast.walk(node) if isinstance(each, ast.Call)]
+                kind = next((name for name in made if name in _APPS), "")
+                if kind and any(isinstance(each, ast.Return) and each.value for each in node.body):
+                    factories.append(WebApp(f"{module.dotted}:{node.name}()", kind, module.at(node)))
                 tasks += [task for task in _tasks(module, node) if _asks(node, functions, _DEEP, set())]
             for name, required in _read_variables(node):
                 known = variables.get(name)
@@ -133,7 +140,7 @@ def read_code(folder: Path) -> Code:
                 azure = azure or module.at(node)
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and _SECRET_FILE.match(node.value):
                 secret = secret or (node.value, module.at(node))
-    return Code(tuple(routes), tuple(apps), variables, dotenv, secret, azure, tuple(tasks), len(modules))
+    return Code(tuple(routes), (*apps, *factories), variables, dotenv, secret, azure, tuple(tasks), len(modules))
 
 
 def _modules(folder: Path) -> Iterator[_Module]:

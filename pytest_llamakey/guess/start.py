@@ -89,7 +89,9 @@ def of_unit(path: Path) -> Start | None:
 def of_app(app: WebApp, folder: Path) -> Start:
     """A usual server for a web app that nothing says how to start."""
     if app.kind in {"FastAPI", "Starlette"}:
-        words: tuple[str, ...] = ("uvicorn", app.target, "--host", "0.0.0.0", "--port", "{port}")  # noqa: S104 - as a container needs it
+        factory = ("--factory",) if app.target.endswith("()") else ()
+        target = app.target.removesuffix("()")
+        words: tuple[str, ...] = ("uvicorn", *factory, target, "--host", "0.0.0.0", "--port", "{port}")  # noqa: S104 - as a container needs it
     else:
         words = ("gunicorn", app.target, "--bind", "0.0.0.0:{port}")
     return _start(words, f"{app.place} {app.kind}", {}, folder)

@@ -211,6 +211,20 @@ def test_a_unit(project: Project) -> None:
     assert made.get("workers") == 2
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("FastAPI", ["uvicorn", "--factory", "app:make", "--host", "0.0.0.0", "--port", "{port}"]),
+        ("Flask", ["gunicorn", "app:make()", "--bind", "0.0.0.0:{port}"]),
+    ],
+)
+def test_an_app_that_a_function_makes(project: Project, kind: str, words: list[str]) -> None:
+    route = "    @app.get('/ask')\n    def ask(): return llm.complete('x')\n"
+    made = project(app_DOT_py=f"def make():\n    app = {kind}()\n{route}    return app\n")
+    assert made.get("command") == words
+    assert made.get("request") == {"method": "GET", "path": "/ask"}
+
+
 def test_azure(project: Project) -> None:
     made = project(app_DOT_py=FLASK.replace("llm.complete", "AzureOpenAI().complete"))
     assert made.get("key") == "env:AZURE_OPENAI_API_KEY"
