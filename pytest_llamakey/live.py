@@ -13,6 +13,8 @@ from pytest_llamakey.drive import Course, Driven
 from pytest_llamakey.drive_all import drive_all
 from pytest_llamakey.exposure import image_sightings, sightings
 from pytest_llamakey.facts import DeploymentFacts, Facts, Sighting, Via
+from pytest_llamakey.keys import fresh_canary
+from pytest_llamakey.probe.rotated import rotated
 from pytest_llamakey.ready import NotReady, log_tail, wait_until_ready
 from pytest_llamakey.roster import Roster, roster, told_by
 from pytest_llamakey.runtimes.base import RuntimeFault
@@ -21,7 +23,7 @@ from pytest_llamakey.tags import Tag
 from pytest_llamakey.task_roster import is_client, merged, pools
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from pytest_llamakey.delivery import Delivery
     from pytest_llamakey.endpoint.server import ReceivedCall
@@ -76,6 +78,7 @@ class LiveDeployment:
         self._driven: dict[str, Driven] = {}
         self._timings: dict[str, float] = dict(running.timings)
         self._refusals: dict[str, Refusal] = {}
+        self._since = len(setting.station.endpoint.calls)
         self._spawned: set[tuple[str, int]] = set()
 
     def wait_until_ready(self, seconds: float | None = None, hopeless: Callable[[], str] = str) -> None:
@@ -167,7 +170,7 @@ class LiveDeployment:
         """Everything seen so far."""
         setting, deployment = self._setting, self._setting.deployment
         station = setting.station
-        received, records = station.endpoint.calls, _of_the_app(station.listener.processes())
+        received, records = station.endpoint.calls[self._since :], self._every_record()
         via: Via = "request" if deployment.requests else "task" if deployment.task else "request"
         hosts = station.hosts(deployment, setting.dial)
         ledger = attribute(received, records, self._driven, Yardstick(station.secrets, hosts, station.origin, via))
@@ -225,7 +228,8 @@ class LiveDeployment:
     def calls(self) -> tuple[ReceivedCall, ...]:
         """Every call of the model that arrived from this deployment, without those of the roll call."""
         names = {replica.id for replica in self._running.replicas}
-        return tuple(call for call in self._setting.station.endpoint.calls if _by(call, names))
+        calls = self._setting.station.endpoint.calls[self._since :]
+        return tuple(call for call in calls if _by(call, names))
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -259,6 +263,16 @@ class LiveDeployment:
     def running(self) -> Running:
         """What runs, as its runtime knows it."""
         return self._running
+
+    @property
+    def rolls_out(self) -> bool:
+        """Whether a redeploy takes the place of this one piece by piece, as its platform does it."""
+        return bool(getattr(self._running, "rolls_out", False))
+
+    def rotate(self) -> Station:
+        """Have a fresh key be the delivered one from now on; the station that the next deployment is measured with."""
+        self._setting.station.rotate(fresh_canary())
+        return self._setting.station
 
     def halt(self) -> None:
         """End the app, and keep what outlives a redeploy for the deployment that takes its place.
@@ -318,8 +332,15 @@ class LiveDeployment:
         return None if expected is None else expected + more
 
     def _records(self, replica: RunningReplica) -> list[ProcessRecord]:
-        every = _of_the_app(self._setting.station.listener.processes())
-        return [record for record in every if record.replica == replica.id]
+        return [record for record in self._every_record() if record.replica == replica.id]
+
+    def _every_record(self) -> tuple[ProcessRecord, ...]:
+        station = self._setting.station
+        kept: Collection[str] = getattr(self._running, "kept_on", ())
+        return tuple(
+            rotated(record, station.secrets) if record.replica in kept else record
+            for record in _of_the_app(station.listener.processes())
+        )
 
     def _roster(self, replica: RunningReplica) -> Roster:
         records, rows, deployment = self._records(replica), replica.census(), self._setting.deployment

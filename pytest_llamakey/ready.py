@@ -108,6 +108,9 @@ def _condition(replica: RunningReplica, deployment: Deployment) -> tuple[str, _P
         return f"a log line that matches {ready.log!r}", _LogProbe(replica, ready.log)
     if ready is not None and ready.path is not None:
         return f"GET {ready.path} to answer below 400", _PathProbe(replica, ready.path)
+    completes: Callable[[], bool] | None = getattr(replica, "completes", None)
+    if completes is not None and completes():
+        return "its job to be done", _JobProbe(completes)
     port = replica.app_port
     if port is not None:
         return f"a process that listens on port {port}", _ListenProbe(replica, port)
@@ -123,6 +126,14 @@ class _Probe:
 
 class _AliveProbe(_Probe):
     pass
+
+
+class _JobProbe(_Probe):
+    def __init__(self, completes: Callable[[], bool]) -> None:
+        self._completes = completes
+
+    def __call__(self) -> str:
+        return "it goes on" if self._completes() else ""
 
 
 class _LogProbe(_Probe):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.delivery import INTERCEPTED, PROVIDER_HOSTS, PROVIDER_PATTERNS
@@ -36,7 +37,7 @@ class Station:
         self.origin = time.time()
         self.listener = Listener(secrets.signing, self.origin)
         self.endpoint = Endpoint(
-            openai_router(lambda key: key == secrets.canary and not refuses),
+            openai_router(lambda key: key == self.secrets.canary and not refuses),
             listen=listen,
             tls=authority,
             upgrades={UPGRADE: self.listener.protocol},
@@ -50,6 +51,10 @@ class Station:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.endpoint.close()
+
+    def rotate(self, canary: str) -> None:
+        """From now on ``canary`` is the delivered key, and the endpoint takes no other."""
+        self.secrets = replace(self.secrets, canary=canary, earlier=(self.secrets.canary, *self.secrets.earlier))
 
     @property
     def ports(self) -> tuple[int, ...]:

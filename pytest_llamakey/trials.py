@@ -7,6 +7,7 @@ with the right one. ``rotation``: the app is ended, started in its own place wit
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +18,7 @@ from pytest_llamakey.runtimes.base import Refused, RuntimeFault
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from contextlib import AbstractContextManager
 
     from pytest_llamakey.facts import Facts, Place
     from pytest_llamakey.live import LiveDeployment
@@ -55,7 +57,8 @@ class Trials:
             RuntimeFault: ``live`` cannot be halted.
         """
         wanted = FURTHER.intersection(checks)
-        if wanted:
+        rolls = "rotation" in wanted and self.live.rolls_out and not self._brings_its_own
+        if wanted and not rolls:
             self.progress("ending the app, to start it again")
             self.live.halt()
         timings, begun = dict(facts.timings), time.monotonic()
@@ -81,7 +84,7 @@ class Trials:
             return RotationFacts(unasked=_NO_KEY_OF_OURS)
         fault = ""
         try:
-            with self.workshop.station(earlier=(self.canary,)) as station:
+            with self._rotated() as station:
                 live = self.workshop.start(self.choice, station, self._told("redeployed"), after=self.live)
                 try:
                     try:
@@ -95,6 +98,12 @@ class Trials:
         except RuntimeFault as error:
             return RotationFacts(fault=f"The redeploy with a new key was not possible: {error}")
         return RotationFacts(seen.replicas, seen.strays, fault)
+
+    def _rotated(self) -> AbstractContextManager[Station]:
+        """The station with a new key: where the app is rolled out piece by piece, all pieces know the same one."""
+        if self.live.rolls_out:
+            return nullcontext(self.live.rotate())
+        return self.workshop.station(earlier=(self.canary,))
 
     def _gate(self, usual: float) -> GateFacts:
         if self._brings_its_own:

@@ -120,7 +120,11 @@ class Plan:
 
 
 class RunningReplica(Protocol):
-    """One started container or process tree."""
+    """One started container or process tree.
+
+    One that may be there to end, as a job does, has a method ``completes`` that is true until it has ended well; its
+    processes are from then on those that were last seen.
+    """
 
     id: str
 
@@ -161,7 +165,12 @@ class RunningReplica(Protocol):
 
 
 class Running(Protocol):
-    """A started deployment."""
+    """A started deployment.
+
+    One whose platform rolls a change out piece by piece has ``rolls_out = True``: then it is not halted before its
+    successor is started (with ``Plan.after``), which may be itself; ``kept_on`` names the replicas that went on as they
+    were.
+    """
 
     image: str
     """The image id, or empty where there is none."""

@@ -65,6 +65,7 @@ class KubernetesReplica:
         self._forward = Forward(world.cluster, world.namespace, name, port, self._runs) if port is not None else None
         self._served: int | None = None
         self._seen = self._let_go = False
+        self._last: tuple[ProcessRow, ...] = ()
         self._log, self._logged = b"", float("-inf")
         self._lock = threading.Lock()
         self._spawned: list[Exec] = []
@@ -85,7 +86,7 @@ class KubernetesReplica:
             RuntimeFault: the container runs and cannot be looked into.
         """
         if not self._runs():
-            return ()
+            return self._last if self._completed() else ()
         rows = tuple(
             ProcessRow(pid, ppid, tuple(command), state, cpu, tuple(listens), tuple(accepted))
             for pid, ppid, command, state, cpu, listens, accepted in self._ask("census") or ()
@@ -93,6 +94,7 @@ class KubernetesReplica:
         state = self._state
         if self._served is None and state is not None and any(self._world.port in row.listens for row in rows):
             self._served = state.restarts
+        self._last = rows or self._last
         return rows
 
     def hold(self, pids: Collection[int]) -> None:
@@ -132,6 +134,8 @@ class KubernetesReplica:
         if state is None:
             return Exit(-9) if self._seen else None  # removed by force
         self._seen = True
+        if self._completed():
+            return None
         if state.over or (self._served is not None and state.restarts > self._served):
             return state.ended or Exit(1)
         if state.trouble is not None:
@@ -172,6 +176,19 @@ class KubernetesReplica:
             started.close()
         if self._forward is not None:
             self._forward.close()
+
+    def completes(self) -> bool:
+        """Whether its end is what it is there for, and has not come yet; a job's processes are looked at until then."""
+        if self._world.workload.resource.kind != "Job" or self._completed():
+            return False
+        self.census()
+        return True
+
+    def _completed(self) -> bool:
+        """Whether it has done its job; then it is seen as it was last seen."""
+        state = self._state
+        is_job = self._world.workload.resource.kind == "Job"
+        return is_job and not self._let_go and state is not None and state.over and state.ended == Exit(0)
 
     @property
     def _state(self) -> PodState | None:

@@ -32,7 +32,7 @@ class Run:
 def run_llamakey(python_image, tmp_path_factory):
     """Runs ``pytest --llamakey`` with further arguments and returns output, exit code and JSON report."""
 
-    def run(*arguments: str, env: dict[str, str] | None = None) -> Run:
+    def run(*arguments: str, env: dict[str, str] | None = None, before: tuple[str, ...] = ()) -> Run:
         report = tmp_path_factory.mktemp("run") / "report.json"
         command = [
             sys.executable,
@@ -46,7 +46,7 @@ def run_llamakey(python_image, tmp_path_factory):
         ]
         command += ["--llamakey-build-arg", f"PYTHON_IMAGE={python_image}", *arguments]
         done = subprocess.run(
-            command,
+            [*before, *command],
             cwd=ROOT,
             env={**os.environ, **(env or {})},
             capture_output=True,

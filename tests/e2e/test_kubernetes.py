@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
 import pytest
-from kubernetes_bench import SECRET_ENV, ClusterBench, manifest, namespaces
+import yaml
+from docker_bench import until
+from kubernetes_bench import ROOT, SECRET_ENV, ClusterBench, manifest, namespaces
+from secluded import hand_on
+
+from pytest_llamakey.runtimes.base import RuntimeFault
 
 pytestmark = [pytest.mark.cluster, pytest.mark.engine, pytest.mark.slow]
 
+SAMPLES = "sample_images/runtimes/kubernetes"
 SOON = 25.0
 """Seconds in which what can never run has to be told; on an idle machine it takes some five."""
 
@@ -25,24 +40,74 @@ def cluster():
     opened.close()
 
 
-def test_the_samples_right_and_broken(run_llamakey, cluster):
-    run = run_llamakey("sample_images/runtimes/kubernetes")
+@pytest.fixture(scope="module")
+def entitled(cluster, tmp_path_factory):
+    """The kubeconfig of a service account that has the rights that the documentation asks for, and no others."""
+    (role,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "kubernetes.md").read_text(), re.DOTALL)
+    rights, name = "apis/rbac.authorization.k8s.io/v1", "llamakey-test"
+    account = {"kind": "ServiceAccount", "name": name, "namespace": "default"}
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+        "subjects": [account],
+    }
+    made = [
+        ("api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": name}}),
+        (f"{rights}/clusterroles", {**yaml.safe_load(role), "metadata": {"name": name}}),
+        (f"{rights}/clusterrolebindings", binding),
+    ]
+    try:
+        for path, body in made:
+            cluster.call("POST", path, body)
+        wanted = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        token = cluster.call("POST", f"{made[0][0]}/{name}/token", wanted)["status"]["token"]
+        config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+        for user in config["users"]:
+            user["user"] = {"token": token}
+        path = tmp_path_factory.mktemp("entitled") / "kubeconfig"
+        path.write_text(yaml.safe_dump(config))
+        yield path, config["clusters"][0]["cluster"]["server"]
+    finally:
+        for path, _ in made:
+            with contextlib.suppress(RuntimeFault):
+                cluster.call("DELETE", f"{path}/{name}")
+
+
+def check_samples(run, cluster):
     assert run.code == 0, run.output
-    right, broken = (one for one in run.report["deployments"])
-    if right["name"] != "right":
-        right, broken = broken, right
+    right, broken = sorted(run.report["deployments"], key=lambda one: one["name"] != "right")
     assert right["outcome"] == "passed"
     assert right["seen_workers"] == right["expected_workers"] == 4
     assert len(right["replicas"]) == 2
     workers = [each for replica in right["replicas"] for each in replica["workers"] if each["role"] == "worker"]
-    calls = [[(call["via"], call["header"], call["credential"]) for call in each["calls"]
-              if call["via"] == "request"] for each in workers]  # fmt: skip
-    assert calls == [[("request", "authorization", "match")]] * 4
+    for worker in workers:
+        driven = [call for call in worker["calls"] if call["via"] == "request"]
+        assert [(call["header"], call["credential"]) for call in driven] == [("authorization", "match")]
     (finding,) = broken["findings"]
     assert finding["cause"] == "key-missing"
     assert finding["where"][0] == "sample_images/runtimes/kubernetes/broken/deploy.yaml:35"
     assert "couldn't find key api_key in Secret" in finding["evidence"][0]
     assert namespaces(cluster) == set()
+
+
+def test_the_samples_by_the_direct_route(run_llamakey, cluster, entitled):
+    check_samples(run_llamakey(SAMPLES, env={"KUBECONFIG": str(entitled[0])}), cluster)
+
+
+def test_the_samples_from_where_no_pod_can_connect_to(run_llamakey, cluster, entitled, tmp_path):
+    """Pytest runs in a network of its own, which has nothing but a way to the API server: as for a remote cluster."""
+    path, server = entitled
+    port = int(server.rpartition(":")[2])
+    gate = socket.socket(socket.AF_UNIX)
+    gate.bind(str(tmp_path / "api"))
+    gate.listen()
+    hand_on(gate, lambda: socket.create_connection(("127.0.0.1", port)))
+    secluded = ("unshare", "--net", sys.executable, str(Path(__file__).with_name("secluded.py")))
+    run = run_llamakey(SAMPLES, env={"KUBECONFIG": str(path)}, before=(*secluded, str(tmp_path / "api"), str(port)))
+    gate.close()
+    check_samples(run, cluster)
 
 
 def test_what_never_runs_is_told_soon_with_the_clusters_words(bench, python_image):
@@ -75,3 +140,50 @@ def test_what_never_runs_is_told_soon_with_the_clusters_words(bench, python_imag
     assert found["mount"]["causes"] == ["key-missing"]
     (finding,) = found["mount"]["findings"]
     assert finding["where"][0].startswith("mount.yaml:")
+
+
+def test_a_changed_secret_is_rolled_out_and_what_keeps_the_old_one_is_told(bench, python_image):
+    on_delete = "replicas: 2\nserviceName: kept\nupdateStrategy: {type: OnDelete}"
+    more = 'checks = ["default", "rotation"]\nworkers = 2\n'
+    bench.deployment("rolled", manifest("rolled", python_image, spec="replicas: 2"), more)
+    bench.deployment("kept", manifest("kept", python_image, kind="StatefulSet", spec=on_delete), more)
+    output, found = bench.run()
+    assert found["rolled"]["verdict"] == "pass", output
+    assert found["rolled"]["checks"]["rotation"] == "passed"
+    assert found["kept"]["checks"] == {**found["rolled"]["checks"], "rotation": "failed"}, output
+    (finding,) = found["kept"]["findings"]
+    assert finding["cause"] == "stale-key"
+    assert sorted(set(finding["replicas"])) == ["kept-0", "kept-1"]
+    assert len(finding["workers"]) == 4
+
+
+def test_nothing_is_left_of_runs_that_were_interrupted_or_killed(tmp_path, cluster, python_image):
+    from pytest_llamakey.runtimes.kubernetes_namespace import Namespaces
+
+    runs = []
+    for name in ("interrupted", "killed"):
+        (tmp_path / name).mkdir()
+        bench = ClusterBench(tmp_path / name)
+        bench.deployment(name, manifest(name, python_image, ["python3", "/code/server.py", "2", "mute"]))
+        runs.append(bench.begin())
+    interrupted, killed = runs
+    try:
+        assert until(lambda: len(namespaces(cluster)) == 2, 60)
+        Namespaces(cluster, "another").sweep()
+        time.sleep(1)
+        assert len(namespaces(cluster)) == 2, "a living run's namespace is its own"
+        interrupted.send_signal(signal.SIGINT)
+        output, _ = interrupted.communicate(timeout=60)
+        assert interrupted.returncode == 2, output
+        assert len(namespaces(cluster)) == 1
+        killed.kill()
+        killed.wait()
+        following = Namespaces(cluster, "following")
+        following.sweep()
+        following.close()
+        assert namespaces(cluster) == set()
+    finally:
+        for run in runs:
+            run.kill()
+            run.wait()
+            run.stdout.close()

@@ -1,0 +1,226 @@
+"""A deployment in its namespace of the cluster, from its first object to its removal."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.runtimes.kubernetes_patch import RUN_LABEL, Inlay, bodies, path_of
+from pytest_llamakey.runtimes.kubernetes_pods import Pods
+from pytest_llamakey.runtimes.kubernetes_replica import KubernetesReplica, PodWorld
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_llamakey.facts import ImageFacts
+    from pytest_llamakey.keys import Secrets
+    from pytest_llamakey.runtimes.base import Plan
+    from pytest_llamakey.runtimes.kubernetes_api import Cluster
+    from pytest_llamakey.runtimes.kubernetes_images import BuiltImage
+    from pytest_llamakey.runtimes.kubernetes_namespace import Namespaces
+    from pytest_llamakey.runtimes.kubernetes_pods import PodState
+    from pytest_llamakey.runtimes.kubernetes_relay import Relay
+    from pytest_llamakey.runtimes.kubernetes_scout import Found
+    from pytest_llamakey.spec.manifests import Manifests
+
+PODS_SECONDS = 30.0
+"""How long the cluster may take to make the pods of a workload, whatever becomes of them."""
+_POLL = 0.2
+_MERGE = "application/merge-patch+json"
+
+
+@dataclass(frozen=True)
+class World:
+    """A deployment, ready to be applied: what its files say, and what a first pod of its image told."""
+
+    manifests: Manifests
+    found: Found
+    inlay: Inlay
+    image: str = ""
+    """The name of the image that takes the place of the manifest's own."""
+
+
+class KubernetesRunning:
+    """A :class:`~pytest_llamakey.runtimes.base.Running` of pods in one namespace."""
+
+    def __init__(self, plan: Plan, cluster: Cluster, namespaces: Namespaces, namespace: str) -> None:
+        self.image = ""
+        self.timings: Mapping[str, float] = {}
+        self.built: BuiltImage | None = None
+        self.relay: Relay | None = None
+        self.rolls_out = False
+        self.kept_on: frozenset[str] = frozenset()
+        """The pods that a roll-out left as they were."""
+        self._plan, self._cluster = plan, cluster
+        self._namespaces, self._namespace = namespaces, namespace
+        self._world: World | None = None
+        self._pods: Pods | None = None
+        self._replicas: tuple[KubernetesReplica, ...] = ()
+        self._stopped = False
+
+    @property
+    def replicas(self) -> tuple[KubernetesReplica, ...]:
+        """The pods, by name."""
+        return self._replicas
+
+    @property
+    def world(self) -> World:
+        """What was applied."""
+        assert self._world is not None  # noqa: S101 - nobody holds one that has not been applied
+        return self._world
+
+    def contents(self, secrets: Secrets) -> ImageFacts | None:
+        """See :class:`~pytest_llamakey.runtimes.base.Running`; known of images that were built here."""
+        return self.built.facts(self._plan, secrets) if self.built else None
+
+    def halt(self) -> None:
+        """See :class:`~pytest_llamakey.runtimes.base.Running`; what comes after has a namespace of its own."""
+        self.stop()
+
+    def stop(self) -> None:
+        """See :class:`~pytest_llamakey.runtimes.base.Running`; the namespace is gone when the runtime is closed."""
+        if not self._stopped:
+            self._stopped = True
+            self._let_go()
+            self._namespaces.remove(self._namespace)
+
+    def keep(self) -> str:
+        """See :class:`~pytest_llamakey.runtimes.base.Running`."""
+        self._stopped = True
+        self._let_go()
+        self._namespaces.leave(self._namespace)
+        enter = "; ".join(f"kubectl -n {self._namespace} exec -it {each.id} -- sh" for each in self._replicas)
+        return (
+            f"{self._plan.deployment.id} is kept: enter with {enter}; "
+            f"remove with kubectl delete namespace {self._namespace}"
+        )
+
+    def apply(self, world: World) -> None:
+        """Make all objects, and wait until the workload's pods are known.
+
+        Raises:
+            RuntimeFault: the cluster refuses an object, or makes no pods of the workload.
+        """
+        self._world = world
+        workload = world.manifests.workload
+        self.rolls_out = workload.resource.kind != "Job"
+        for body in bodies(world.manifests, world.inlay):
+            self._cluster.call("POST", path_of(body, self._namespace), body)
+        container = str(workload.container["name"])
+        self._pods = Pods(self._cluster, self._namespace, f"{RUN_LABEL}={self._plan.run_id}", container)
+        self._replicas = tuple(self._replica(name) for name in self._names(self._pods))
+
+    def roll_out(self, plan: Plan, world: World) -> None:
+        """Change the Secrets and the workload as a redeploy does, and wait until the cluster has rolled it out.
+
+        Pods that its way of rolling out leaves alone (``OnDelete``, ``partition``, ``paused``) are kept on.
+
+        Raises:
+            RuntimeFault: the cluster refuses the change.
+        """
+        assert self._pods is not None  # noqa: S101 - it has been applied
+        self._plan, self._world = plan, world
+        before = {state.name: state.uid for state in self._pods.all()}
+        resource = world.manifests.workload.resource
+        for body in bodies(world.manifests, world.inlay):
+            path = f"{path_of(body, self._namespace)}/{body['metadata']['name']}"
+            if body["kind"] == "Secret":
+                self._cluster.call("PUT", path, body)
+            elif (body["kind"], body["metadata"]["name"]) == (resource.kind, resource.name):
+                self._cluster.call("PATCH", path, body, kind=_MERGE)
+        self._wait_for_roll_out(before)
+        now = self._pods.all()
+        self.kept_on = frozenset(state.name for state in now if before.get(state.name) == state.uid)
+        known = {replica.id: replica for replica in self._replicas}
+        for name, replica in known.items():
+            if name not in self.kept_on:
+                replica.end()
+        self._replicas = tuple(
+            known[state.name] if state.name in self.kept_on else self._replica(state.name) for state in now
+        )
+
+    def _wait_for_roll_out(self, before: Mapping[str, str]) -> None:
+        """Wait until every pod is a new one, all that will be are, or a new one shows that it will never run."""
+        assert self._pods is not None  # noqa: S101
+        wanted, until = self._wanted(), time.monotonic() + self._plan.boot
+        spared = _spared(self.world, wanted)
+        while time.monotonic() < until:
+            now = self._pods.all()
+            fresh = [state for state in now if before.get(state.name) != state.uid]
+            if any(state.trouble for state in fresh):
+                return
+            started = [state for state in fresh if state.running]
+            if len(started) >= wanted - spared and len(now) <= wanted:
+                return
+            self._plan.progress(f"rolling out: {len(started)} of {wanted - spared} pods are new")
+            time.sleep(_POLL)
+
+    def _replica(self, name: str) -> KubernetesReplica:
+        assert self._pods is not None  # noqa: S101
+        workload, plan = self.world.manifests.workload, self._plan
+        port = plan.deployment.port or workload.port
+        python = self.world.found.python
+        world = PodWorld(self._cluster, self._namespace, self._pods, workload, python, port, plan.secrets)
+        return KubernetesReplica(world, name)
+
+    def _names(self, pods: Pods) -> list[str]:
+        """The names of the workload's pods: made up front for a StatefulSet, else as they appear."""
+        resource, wanted = self.world.manifests.workload.resource, self._wanted()
+        if resource.kind == "StatefulSet":
+            return [f"{resource.name}-{each}" for each in range(wanted)]
+
+        def there(states: tuple[PodState, ...]) -> bool:
+            return len(states) >= wanted
+
+        until = time.monotonic() + PODS_SECONDS
+        while not pods.wait_for(there, 2.0):
+            told = [str(each.get("message", "")) for each in pods.events() if "Failed" in str(each.get("reason"))]
+            if told or time.monotonic() > until:
+                raise RuntimeFault(
+                    f"The cluster made {len(pods.all())} of {wanted} pods of {resource.called} ({resource.origin()}): "
+                    f"{told[-1] if told else f'nothing more came within {PODS_SECONDS:.0f} s'}"
+                )
+        return [state.name for state in pods.all()]
+
+    def _wanted(self) -> int:
+        """How many pods there are to be."""
+        resource, replicas = self.world.manifests.workload.resource, self.world.inlay.replicas
+        written = resource.body.get("spec") or {}
+        if resource.kind == "DaemonSet":
+            return self._scheduled()
+        if resource.kind == "Job":
+            return min(int(written.get("parallelism", 1)), int(written.get("completions", 1)))
+        return replicas if replicas is not None else int(written.get("replicas", 1))
+
+    def _scheduled(self) -> int:
+        """On how many nodes a DaemonSet runs, as its controller counts them."""
+        resource = self.world.manifests.workload.resource
+        path = f"{path_of(resource.body, self._namespace)}/{resource.name}"
+        until = time.monotonic() + PODS_SECONDS
+        while time.monotonic() < until:
+            status: dict[str, Any] = self._cluster.call("GET", path).get("status") or {}
+            if status.get("observedGeneration") and status.get("desiredNumberScheduled"):
+                return int(status["desiredNumberScheduled"])
+            time.sleep(_POLL)
+        raise RuntimeFault(f"No node of the cluster is to run {resource.called} ({resource.origin()}).")
+
+    def _let_go(self) -> None:
+        for replica in self._replicas:
+            with contextlib.suppress(RuntimeFault):
+                replica.end()
+        if self._pods is not None:
+            self._pods.close()
+        if self.relay is not None:
+            self.relay.close()
+
+
+def _spared(world: World, wanted: int) -> int:
+    """How many pods a change of the template leaves as they are, by the workload's own word."""
+    spec = world.manifests.workload.resource.body.get("spec") or {}
+    strategy = spec.get("updateStrategy") or {}
+    if spec.get("paused") or strategy.get("type") == "OnDelete":
+        return wanted
+    return min(wanted, int((strategy.get("rollingUpdate") or {}).get("partition") or 0))

@@ -1,0 +1,93 @@
+"""Runs in a pod of its own, from the app's image: hands connections to the mock on, where no pod can reach the mock.
+
+The source of this file is handed to the image's own Python (3.8 or newer, standard library only) with ``-S -E -c``. Its
+arguments are a word that only the run knows, the port for the run itself, and the ports on which the app's pods expect
+the mock. The run connects to its port over the API server's port-forward, says the word, and from then on every
+connection that a pod opens is carried over that one line: frames of a number, a kind, a length and so many bytes.
+"""
+
+import asyncio
+import struct
+import sys
+from functools import partial
+
+TYPE_CHECKING = False
+
+HEAD = struct.Struct(">IBI")
+OPEN, DATA, CLOSE = 0, 1, 2
+PIECE = 1 << 16
+PATIENCE = 30.0
+
+
+class Relay:
+    """The line to the run, and the connections that are carried over it."""
+
+    def __init__(self, word: bytes) -> None:
+        """Carry nothing before ``word`` was said."""
+        self.word = word
+        self.line = None  # type: asyncio.StreamWriter | None
+        self.there = asyncio.Event()
+        self.open = {}  # type: dict[int, asyncio.StreamWriter]
+        self.last = 0
+
+    async def run_side(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take the line of the run; a new one takes the place of the one before."""
+        try:
+            if await reader.readexactly(len(self.word)) != self.word:
+                return
+            self.line = writer
+            self.there.set()
+            while True:
+                number, kind, length = HEAD.unpack(await reader.readexactly(HEAD.size))
+                data = await reader.readexactly(length)
+                pod = self.open.get(number)
+                if pod is None:
+                    continue
+                if kind == CLOSE:
+                    pod.close()
+                else:
+                    pod.write(data)
+        except (asyncio.IncompleteReadError, OSError):
+            pass
+        finally:
+            writer.close()
+
+    async def pod_side(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry one connection of a pod."""
+        self.last += 1
+        number = self.last
+        self.open[number] = writer
+        try:
+            await asyncio.wait_for(self.there.wait(), PATIENCE)
+            self.send(number, OPEN, struct.pack(">H", port))
+            while True:
+                data = await reader.read(PIECE)
+                if not data:
+                    break
+                self.send(number, DATA, data)
+        except (asyncio.TimeoutError, OSError):
+            pass
+        finally:
+            self.open.pop(number, None)
+            self.send(number, CLOSE, b"")
+            writer.close()
+
+    def send(self, number: int, kind: int, data: bytes) -> None:
+        """Put one frame on the line, if there is one."""
+        if self.line is not None:
+            self.line.write(HEAD.pack(number, kind, len(data)) + data)
+
+
+async def main() -> None:
+    """Serve until somebody removes the pod."""
+    word, own, ports = sys.argv[1].encode(), int(sys.argv[2]), [int(each) for each in sys.argv[3:]]
+    relay = Relay(word)
+    servers = [await asyncio.start_server(relay.run_side, "127.0.0.1", own)]
+    for port in ports:
+        servers.append(await asyncio.start_server(partial(relay.pod_side, port), "0.0.0.0", port))  # noqa: S104, PERF401
+    print("relaying", flush=True)  # noqa: T201 - it is awaited in the log
+    await asyncio.gather(*(server.serve_forever() for server in servers))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
