@@ -1,0 +1,80 @@
+"""The relay's own program, run here: connections of pods are carried over one line to the run that knows its word."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import subprocess
+import sys
+
+import pytest
+
+from pytest_llamakey.runtimes import relay
+
+WORD = "0123456789abcdef"
+
+
+def free_ports(count: int) -> list[int]:
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in held]
+    for each in held:
+        each.close()
+    return ports
+
+
+@pytest.fixture
+def ports():
+    own, plain, secure = free_ports(3)
+    words = [sys.executable, "-S", "-E", relay.__file__, WORD, str(own), str(plain), str(secure)]
+    program = subprocess.Popen(words, stdout=subprocess.PIPE)
+    assert program.stdout is not None
+    assert program.stdout.readline() == b"relaying\n"
+    yield own, plain, secure
+    program.kill()
+    program.wait()
+    program.stdout.close()
+
+
+def line_to(own: int, word: str = WORD) -> socket.socket:
+    line = socket.create_connection(("127.0.0.1", own), 5)
+    line.sendall(word.encode())
+    return line
+
+
+def frame(line: socket.socket) -> tuple[int, int, bytes]:
+    number, kind, length = relay.HEAD.unpack(exactly(line, relay.HEAD.size))
+    return number, kind, exactly(line, length)
+
+
+def exactly(line: socket.socket, length: int) -> bytes:
+    data = b""
+    while len(data) < length:
+        piece = line.recv(length - len(data))
+        assert piece, "the line is closed"
+        data += piece
+    return data
+
+
+def test_what_pods_send_and_get_is_carried_and_told_apart(ports):
+    own, plain, secure = ports
+    first = socket.create_connection(("127.0.0.1", plain), 5)  # before the run is there
+    first.sendall(b"hello")
+    line = line_to(own)
+    number, kind, port = frame(line)
+    assert (kind, struct.unpack(">H", port)) == (relay.OPEN, (plain,))
+    assert frame(line) == (number, relay.DATA, b"hello")
+    second = socket.create_connection(("127.0.0.1", secure), 5)
+    other, kind, port = frame(line)
+    assert (kind, struct.unpack(">H", port)) == (relay.OPEN, (secure,))
+    assert other != number
+    line.sendall(relay.HEAD.pack(other, relay.DATA, 2) + b"hi" + relay.HEAD.pack(number, relay.DATA, 3) + b"you")
+    assert (exactly(first, 3), exactly(second, 2)) == (b"you", b"hi")
+    first.close()
+    assert frame(line) == (number, relay.CLOSE, b"")
+    line.sendall(relay.HEAD.pack(other, relay.CLOSE, 0))
+    assert second.recv(1) == b""
+
+
+def test_who_does_not_know_the_word_gets_nothing(ports):
+    stranger = line_to(ports[0], "f" * len(WORD))
+    assert stranger.recv(1) == b""
