@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/fixtures.md").read_text()
 EXAMPLES = "".join(path.read_text() for path in sorted((ROOT / "tests/examples").glob("*.py")))
 # What the plugin itself needs of a deployment; a test has no use for it.
-OURS = {"wait_until_ready", "running", "halt", "keep"}
+OURS = {"wait_until_ready", "running", "halt", "keep", "rolls_out", "rotate"}
 
 
 def table(head: str) -> set[str]:
