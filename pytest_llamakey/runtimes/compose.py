@@ -8,7 +8,6 @@ the containers and their start the probe is laid into those that run the app.
 from __future__ import annotations
 
 import secrets
-import shutil
 import tempfile
 import threading
 import time
@@ -18,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.runtimes.base import Plan, Reach, RuntimeFault
-from pytest_llamakey.runtimes.compose_folder import ProjectFolder, deliver_again, in_container, make_folder
-from pytest_llamakey.runtimes.compose_images import image_of
+from pytest_llamakey.runtimes.compose_folder import deliver_again, in_container, make_folder
+from pytest_llamakey.runtimes.compose_images import ServiceImages
 from pytest_llamakey.runtimes.compose_project import Changes, Project, override
+from pytest_llamakey.runtimes.compose_running import ComposeRunning, discard
 from pytest_llamakey.runtimes.compose_stack import Stack, service_of
 from pytest_llamakey.runtimes.compose_tool import ComposeTool, find_compose
 from pytest_llamakey.runtimes.docker_belongings import Belongings
@@ -40,11 +40,8 @@ if TYPE_CHECKING:
     import docker
     from docker.models.containers import Container
 
-    from pytest_llamakey.facts import ImageFacts
-    from pytest_llamakey.keys import Secrets
     from pytest_llamakey.reaper import Reaper
 
-_AT_ONCE = 8
 # Variables that steer compose itself are for its call, not for the app.
 _FOR_COMPOSE = ("COMPOSE_", "DOCKER_", "BUILDKIT_")
 
@@ -67,54 +64,6 @@ class _App:
     workdir: str
     findings: Findings
     read_only: bool
-
-
-class ComposeRunning:
-    """A :class:`~pytest_llamakey.runtimes.base.Running` of a compose project; the replicas are those of one service."""
-
-    def __init__(self, stack: Stack, image: str, belongings: Belongings, contents: Contents, reaper: Reaper) -> None:
-        self.stack = stack
-        self.image = image
-        self.timings: Mapping[str, float] = {}
-        self._belongings, self._contents, self._reaper = belongings, contents, reaper
-        self._replicas: list[DockerReplica] = []
-        self._stopped = False
-
-    @property
-    def replicas(self) -> tuple[DockerReplica, ...]:
-        """The replicas of the service under test, in a stable order."""
-        return tuple(self._replicas)
-
-    def contents(self, secrets: Secrets) -> ImageFacts:
-        """See :class:`~pytest_llamakey.runtimes.base.Running`."""
-        return self._contents.facts(secrets)
-
-    def halt(self) -> None:
-        """See :class:`~pytest_llamakey.runtimes.base.Running`; volumes and the other services go on."""
-        with ThreadPoolExecutor(_AT_ONCE, "llamakey-halt") as pool:
-            jobs = [pool.submit(replica.halt) for replica in self._replicas]
-        for job in jobs:
-            job.result()
-
-    def stop(self) -> None:
-        """See :class:`~pytest_llamakey.runtimes.base.Running`."""
-        if not self._stopped:
-            self._stopped = True
-            self._belongings.remove(self._replicas)
-            _discard(self.stack.overrides.parent, self._reaper)
-
-    def keep(self) -> str:
-        """See :class:`~pytest_llamakey.runtimes.base.Running`."""
-        self._stopped = True
-        removal = self._belongings.leave(self._replicas)
-        self._reaper.settled("folder", str(self.stack.overrides.parent))
-        enter = "; ".join(f"docker exec -it {replica.id} sh" for replica in self._replicas)
-        folder = f"rm -r {self.stack.overrides.parent}"
-        return f"{self.stack.deployment.id} is kept: enter with {enter}; remove with {removal} && {folder}"
-
-    def started(self, replicas: list[DockerReplica]) -> None:
-        """Take up the replicas that run."""
-        self._replicas = replicas
 
 
 class ComposeRuntime:
@@ -150,13 +99,13 @@ class ComposeRuntime:
         try:
             project = Project(stack.config(), plan.deployment.service or "")
             plan.progress("building the images of the compose file")
-            apps = self._apps(plan, project, stack.folder)
+            apps = self._apps(plan, project, ServiceImages(parts.client, parts.images, plan, stack))
             built = time.monotonic()
             port = plan.deployment.port or self._port(project, apps)
             stack.overrides.write_text(override(project, _changes(plan, stack, apps, port)), encoding="utf-8")
         except BaseException:
             if before is None:
-                _discard(stack.overrides.parent, self._reaper)
+                discard(stack.overrides.parent, self._reaper)
             raise
         belongings = Belongings(parts.client, self._reaper)
         image = apps[project.service].image
@@ -170,6 +119,7 @@ class ComposeRuntime:
                     ).result()
                 )
             except BaseException:
+                stack.over.set()
                 pool.shutdown(wait=True, cancel_futures=True)
                 stack.take(parts.client, belongings)
                 running.stop()
@@ -191,7 +141,7 @@ class ComposeRuntime:
         """The project of ``plan``, in the place of the one before where it is redeployed."""
         if before is not None:
             deliver_again(before.folder, plan)
-            return replace(before, environment=plan.environment)
+            return replace(before, environment=plan.environment, over=threading.Event())
         deployment = plan.deployment
         facts = read_compose(deployment.folder, deployment.compose, deployment.folder)
         profiles = facts.services[deployment.service or ""].profiles[:1]
@@ -202,13 +152,13 @@ class ComposeRuntime:
             world.mkdir()
             folder = make_folder(world, plan)
         except BaseException:
-            _discard(root, self._reaper)
+            discard(root, self._reaper)
             raise
         name = f"llamakey-{plan.run_id}-{secrets.token_hex(4)}".lower()
         tool = self._parts().tool
         return Stack(name, deployment, folder, root / "override.yaml", profiles, plan.environment, tool)
 
-    def _apps(self, plan: Plan, project: Project, folder: ProjectFolder) -> dict[str, _App]:
+    def _apps(self, plan: Plan, project: Project, images: ServiceImages) -> dict[str, _App]:
         """The services that run the app; those with a build of their own are built first."""
         parts = self._parts()
         found: dict[str, _App] = {}
@@ -216,7 +166,7 @@ class ComposeRuntime:
         for name, service in project.services.items():
             if name not in kin:
                 continue
-            image = image_of(parts.images, plan, name, service, folder)
+            image = images.image(name, service)
             with engine_words("Looking at the image"):
                 config: dict[str, Any] = parts.client.images.get(image).attrs.get("Config") or {}
             workdir = service.get("working_dir") or plan.deployment.workdir or config.get("WorkingDir") or "/"
@@ -309,10 +259,3 @@ def _changes(plan: Plan, stack: Stack, apps: Mapping[str, _App], port: int | Non
         kin=tuple(apps),
         volumes=frozen,
     )
-
-
-def _discard(root: Path, reaper: Reaper) -> None:
-    """Remove a project's folder; what cannot be removed now stays the reaper's."""
-    shutil.rmtree(root, ignore_errors=True)
-    if not root.exists():
-        reaper.settled("folder", str(root))

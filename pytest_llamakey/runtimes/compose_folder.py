@@ -17,7 +17,7 @@ from pytest_llamakey.dotenv_guard import defuse_bytes, is_dotenv
 from pytest_llamakey.keys import DECOY
 from pytest_llamakey.runtimes.base import DeliveredFile, RuntimeFault
 from pytest_llamakey.runtimes.process_copy import SKIPPED, World, lay, make_world
-from pytest_llamakey.spec.compose import PROJECT_ENV
+from pytest_llamakey.spec.compose_choice import PROJECT_ENV
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.runtimes.base import Refused, RuntimeFault
@@ -27,8 +28,10 @@ PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 NUMBER_LABEL = "com.docker.compose.container-number"
 CONFIG_SECONDS = 60
+BUILD_SECONDS = 3600
 CREATE_SECONDS = 1800
 """Creating containers pulls the images that are not there yet."""
+TAIL_LINES = 30
 _REQUIRED = re.compile(r"required variable (\w+) is missing a value")
 _WARNING = re.compile(r'^time="[^"]*" level=\w+ msg="?|^level=\w+ msg=')
 _NOISE = re.compile(r"^\s*(?:Container|Network|Volume|Image) \S+\s+\w+\s*$")
@@ -45,6 +48,8 @@ class Stack:
     profiles: tuple[str, ...]
     environment: Mapping[str, str]
     tool: ComposeTool
+    over: threading.Event = field(default_factory=threading.Event, compare=False)
+    """Set when nothing of it is wanted any more: a call that is under way is ended."""
 
     def config(self) -> Mapping[str, Any]:
         """The user's own files resolved, as compose understands them.
@@ -53,12 +58,26 @@ class Stack:
             Refused: a variable that must be set is not; with compose's words and the line.
             RuntimeFault: compose does not understand them, in its words.
         """
-        said = self._call(["config", "--format", "json"], CONFIG_SECONDS, "resolve the compose file", own=True)
+        said = self._call(["config", "--format", "json"], CONFIG_SECONDS, "resolve the compose file", ())
         if said.code:
             words = self._refused(said)
             raise Refused(words) if _REQUIRED.search(words) else RuntimeFault(words)
         found: Mapping[str, Any] = json.loads(said.output)
         return found
+
+    def build(self, service: str, tag: str, arguments: Mapping[str, str]) -> None:
+        """Build the image of ``service`` as ``tag``, in the copy of the folder.
+
+        Raises:
+            RuntimeFault: compose does not; with the end of its output.
+        """
+        naming = self.overrides.with_name(f"build-{tag}.yaml")
+        naming.write_text(json.dumps({"services": {service: {"image": tag}}}), encoding="utf-8")
+        words = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
+        said = self._call(["build", *words, service], BUILD_SECONDS, f"build {service}", (naming,), progress="plain")
+        if said.code:
+            lines = self.folder.in_users_words(said.output + said.errors).splitlines()[-TAIL_LINES:]
+            raise RuntimeFault("\n".join([f"{self._files()}: docker compose build {service} failed.", *lines]))
 
     def create(self, *arguments: str, scale: int | None) -> None:
         """Create the containers and start none of them.
@@ -67,7 +86,7 @@ class Stack:
             RuntimeFault: compose does not.
         """
         words = ["up", "--no-start", "--no-build", *self._scaled(scale), *arguments]
-        said = self._call(words, CREATE_SECONDS, "create the containers")
+        said = self._call(words, CREATE_SECONDS, "create the containers", (self.overrides,))
         if said.code:
             raise RuntimeFault(self._refused(said))
 
@@ -78,7 +97,7 @@ class Stack:
             RuntimeFault: it was not done in time.
         """
         words = ["up", "--detach", "--no-recreate", "--no-build", *self._scaled(scale), *arguments]
-        said = self._call(words, seconds, "start the services that the app depends on, and the app")
+        said = self._call(words, seconds, "start the app and what it depends on", (self.overrides,))
         return self._refused(said) if said.code else ""
 
     def _scaled(self, scale: int | None) -> list[str]:
@@ -104,13 +123,15 @@ class Stack:
             for volume in client.volumes.list(filters=mark):
                 belongings.volume(str(volume.name))
 
-    def _call(self, words: list[str], seconds: float, doing: str, *, own: bool = False) -> Said:
-        files = [*map(str, self.folder.files), *([] if own else [str(self.overrides)])]
-        command = ["--project-name", self.name, "--project-directory", str(self.folder.copy), "--progress", "quiet"]
-        command += [word for file in files for word in ("--file", file)]
+    def _call(
+        self, words: list[str], seconds: float, doing: str, over: tuple[Path, ...], *, progress: str = "quiet"
+    ) -> Said:
+        """Call compose with the user's files, and those ``over`` them."""
+        command = ["--project-name", self.name, "--project-directory", str(self.folder.copy), "--progress", progress]
+        command += [word for file in (*self.folder.files, *over) for word in ("--file", str(file))]
         command += [word for profile in self.profiles for word in ("--profile", profile)]
         try:
-            return self.tool.run([*command, *words], self.folder.copy, self.environment, seconds)
+            return self.tool.run([*command, *words], self.folder.copy, self.environment, seconds, self.over)
         except ComposeTimeout as late:
             last = f" It said last: {self.folder.in_users_words(str(late))}" if str(late) else ""
             raise RuntimeFault(f"docker compose did not {doing} within {seconds:.0f} s.{last}") from None

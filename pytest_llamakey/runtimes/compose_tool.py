@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from pytest_llamakey.inherited import inherited
 from pytest_llamakey.runtimes.base import RuntimeFault
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator, Mapping
 
     from pytest_llamakey.reaper import Reaper
@@ -26,6 +28,7 @@ OLDEST = (2, 24, 4)
 """From here on override files know ``!reset`` and ``!override`` (docs.docker.com/reference/compose-file/merge)."""
 _ASK_SECONDS = 20
 _END_SECONDS = 5
+_POLL_SECONDS = 0.2
 # What the client needs to find the engine and its settings, and nothing that a compose file could interpolate a key of.
 _CLIENT_NAMES = re.compile(r"DOCKER_(?:HOST|CONFIG|CONTEXT|CERT_PATH|TLS|TLS_VERIFY|API_VERSION)|SSH_AUTH_SOCK|XDG_\w+")
 
@@ -51,8 +54,17 @@ class ComposeTool:
     version: str
     reaper: Reaper
 
-    def run(self, arguments: list[str], folder: Path, environment: Mapping[str, str], seconds: float) -> Said:
+    def run(
+        self,
+        arguments: list[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        seconds: float,
+        over: threading.Event | None = None,
+    ) -> Said:
         """Call it in ``folder``; of the tester's own variables only those that find the engine get in.
+
+        Once ``over`` is set the call is ended.
 
         Raises:
             ComposeTimeout: it has not ended after ``seconds``.
@@ -75,10 +87,14 @@ class ComposeTool:
             raise RuntimeFault(f"{' '.join(self.command)} cannot be started: {error}.") from error
         self.reaper.processes(client.pid)
         try:
-            output, errors = client.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            client.kill()
-            raise ComposeTimeout(_last_line(client.communicate(timeout=_END_SECONDS)[1])) from None
+            end = time.monotonic() + seconds
+            while True:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    output, errors = client.communicate(timeout=_POLL_SECONDS)
+                    break
+                if time.monotonic() > end or (over is not None and over.is_set()):
+                    client.kill()
+                    raise ComposeTimeout(_last_line(client.communicate(timeout=_END_SECONDS)[1]))
         finally:
             # Also when this is interrupted: with its client the call ends.
             with contextlib.suppress(ProcessLookupError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_llamakey.spec import compose, dockerfile_facts, unit
+from pytest_llamakey.spec import compose, compose_choice, dockerfile_facts, unit
 from pytest_llamakey.spec.model import (
     DEFAULT_CHECKS,
     OPENAI_KEY,
@@ -235,13 +235,13 @@ class _Completion:
         """The service under test; its replicas, and how it gets the key, are as the file says unless the user does."""
         facts = read_compose(self.folder, self.values["compose"], self.given.root)
         place = self.given.origins.get("service") or self.given.here
-        service = compose.under_test(facts, self.values.get("service"), place)
+        service = compose_choice.under_test(facts, self.values.get("service"), place)
         self.values["service"] = service.name
         if service.replicas:
             self.values.setdefault("replicas", service.replicas)
         if "key" not in self.values:
             beside = (self.folder / self.values["compose"][0]).parent
-            found = compose.delivered_by(facts, service, beside)
+            found = compose_choice.delivered_by(facts, service, beside)
             if found is not None:
                 self.values["key"], self.inferred["key"] = (found[0],), found[1]
         return service

@@ -194,7 +194,10 @@ def test_findings_name_the_line_of_the_compose_file(docker_bench: Bench) -> None
             "compose.yaml:4: docker compose says: error while interpolating services.web.environment.MODEL",
         ),
         ("env_file: [none.env, none2.env]", "compose.yaml: docker compose says: env file FOLDER/none2.env not found"),
-        ("build: {context: ., network: host}", "compose.yaml: the build of the service web uses network"),
+        (
+            'build: {context: ., dockerfile_inline: "FROM BASE_IMAGE\\nRUN false"}',
+            "compose.yaml: docker compose build web failed.",
+        ),
     ],
 )
 def test_what_compose_refuses_is_told_in_its_words(docker_bench: Bench, given: str, told: str) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_llamakey.spec.complete import read_compose
-from pytest_llamakey.spec.compose import SecretUse, default_of, interpolated, literal_of, under_test
+from pytest_llamakey.spec.compose import SecretUse, default_of, interpolated, literal_of
+from pytest_llamakey.spec.compose_choice import under_test
 from pytest_llamakey.spec.model import Defaults, Deployment, KeyDelivery, Origin, SpecError
 from pytest_llamakey.spec.other import deployment_of
 from pytest_llamakey.spec.toml import read_deployments
