@@ -140,6 +140,14 @@ def test_halves_differ_in_little(cause):
     assert len(changed) <= 3
 
 
+def test_the_readme_has_a_row_for_each_runtime_with_a_pair_and_names_only_what_is_there():
+    rows = re.findall(r"^\|.*\]\(sample_images/([\w/]+)\) \|$", (ROOT.parent / "README.md").read_text(), re.MULTILINE)
+    runtimes = {f"runtimes/{path.name}" for path in (ROOT / "runtimes").iterdir() if path.is_dir()}
+    assert runtimes <= set(rows)
+    assert all((ROOT / row).is_dir() for row in rows)
+    assert all((ROOT / row / half).is_dir() for row in runtimes for half in ("right", "broken"))
+
+
 def test_the_table_of_pairs_names_each_once():
     rows = re.findall(r"^\| `([a-z-]+)` \|", (PAIRS / "README.md").read_text(), re.MULTILINE)
     assert sorted(rows) == sorted({half.parent.name for half in HALVES})
