@@ -113,10 +113,6 @@ class CheckItem(pytest.Item):
         self.deployment, self.check = deployment, check
         self.add_marker(pytest.mark.llamakey)
 
-    def setup(self) -> None:
-        """Boot and judge the deployment; raises :class:`CheckFailed` where the check could not be judged."""
-        _session(self.config).prepare(self)
-
     def runtest(self) -> None:
         """End as the check ended; raises :class:`CheckFailed` with what is wrong, or skips with the reason."""
         _session(self.config).judge(self)

@@ -88,32 +88,23 @@ class Session:
             self._open = Workshop(self.options, self.defaults, self.config.rootpath, run[:12], verbose=verbose)
         return self._open
 
-    def prepare(self, item: CheckItem) -> None:
-        """Run the deployment where ``item`` is the first of its items; pytest counts what fails here as an error.
+    def judge(self, item: CheckItem) -> None:
+        """End ``item`` as its check ended; the deployment runs when the first of its items does.
 
         Raises:
-            CheckFailed: the check could not be judged, with why; in full for the first item that it holds for.
+            CheckFailed: with what is wrong, in a few lines; what holds for a whole deployment once in full.
         """
         if elsewhere := runs_elsewhere(item.deployment, self.options.runtime):
             pytest.skip(elsewhere)
         report = self._ran.get(item.deployment.id) or self._run(item)
         item.user_properties.extend(properties(report, item.check))
         outcome, reason = item_outcome(report, item.check)
-        if outcome != "error":
-            return
-        first = self._told.setdefault((report.id, reason), item.nodeid)
-        raise CheckFailed(item_text(report, item.check, reason) if first == item.nodeid else f"As {first}: see there.")
-
-    def judge(self, item: CheckItem) -> None:
-        """End ``item`` as its check ended.
-
-        Raises:
-            CheckFailed: with what is wrong, in a few lines.
-        """
-        report = self._ran[item.deployment.id]
-        outcome, reason = item_outcome(report, item.check)
         if outcome == "skipped":
             pytest.skip(reason)
+        if outcome == "error":
+            first = self._told.setdefault((report.id, reason), item.nodeid)
+            if first != item.nodeid:
+                raise CheckFailed(f"As {first}: see there.")
         if outcome != "passed":
             raise CheckFailed(item_text(report, item.check, reason))
 

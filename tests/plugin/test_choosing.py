@@ -35,7 +35,7 @@ def test_auto_runs_processes_where_no_engine_answers_and_warns_once(bench: Bench
 def test_a_warning_made_an_error_fails_one_item_and_boots_once(bench: Bench) -> None:
     boots = bench.root / "boots"
     bench.app(text=table(env={"BOOTS": str(boots)}), files={"Dockerfile": DOCKERFILE})
-    bench.run("-W", "error::UserWarning").assert_outcomes(errors=1, passed=4)
+    bench.run("-W", "error::UserWarning").assert_outcomes(failed=1, passed=4)
     assert boots.read_text() == "\n"
 
 
@@ -43,7 +43,7 @@ def test_a_warning_made_an_error_fails_one_item_and_boots_once(bench: Bench) -> 
 def test_without_a_command_it_fails_with_what_to_start(bench: Bench) -> None:
     bench.app(text="[[deployment]]\n", files={"Dockerfile": DOCKERFILE})
     result = bench.run()
-    result.assert_outcomes(errors=5)
+    result.assert_outcomes(failed=5)
     result.stdout.fnmatch_lines("*unix:///nonexistent.sock*")
     assert "start" in result.stdout.str().lower()
 
@@ -51,7 +51,7 @@ def test_without_a_command_it_fails_with_what_to_start(bench: Bench) -> None:
 @pytest.mark.usefixtures("no_engine")
 def test_docker_asked_for_by_name_never_falls_back(bench: Bench) -> None:
     bench.app(files={"Dockerfile": DOCKERFILE})
-    bench.run("-k", "keyed", "--llamakey-runtime", "docker").assert_outcomes(errors=1)
+    bench.run("-k", "keyed", "--llamakey-runtime", "docker").assert_outcomes(failed=1)
 
 
 @pytest.mark.usefixtures("no_engine")
@@ -59,21 +59,21 @@ def test_a_named_dockerfile_fails_with_what_to_start(bench: Bench) -> None:
     (bench.root / "plain").mkdir()
     (bench.root / "plain" / "Dockerfile").write_text(DOCKERFILE)
     result = bench.run("plain/Dockerfile", "-k", "keyed")
-    result.assert_outcomes(errors=1)
+    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines("*unix:///nonexistent.sock*")
 
 
 def test_process_asked_for_without_a_command(bench: Bench) -> None:
     bench.app(text="[[deployment]]\n", files={"Dockerfile": DOCKERFILE})
     result = bench.run("-k", "keyed", "--llamakey-runtime", "process")
-    result.assert_outcomes(errors=1)
+    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines("*has no command*add command =*")
 
 
 def test_docker_asked_for_without_a_dockerfile(bench: Bench) -> None:
     bench.app()
     result = bench.run("-k", "keyed", "--llamakey-runtime", "docker")
-    result.assert_outcomes(errors=1)
+    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines("*no Dockerfile in*cannot run in docker*")
 
 

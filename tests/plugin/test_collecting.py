@@ -165,20 +165,26 @@ def test_a_dockerfile_stands_for_the_deployments_that_build_from_it(bench: Bench
     assert collected(bench, "shop/Dockerfile") == ["shop/Dockerfile::api::wire"]
 
 
-@pytest.mark.parametrize(
-    ("name", "runtime"),
-    [
-        ("deploy.yaml", "kubernetes"),
-        ("app.service", "systemd"),
-    ],
-)
-def test_what_this_version_does_not_run_fails_and_says_so(bench: Bench, name: str, runtime: str) -> None:
+MANIFEST = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: web}]}
+"""
+
+
+def test_a_manifest_needs_a_cluster_and_says_so(bench: Bench) -> None:
     (bench.root / "x").mkdir()
-    (bench.root / "x" / name).write_text("services: {}\n")
+    (bench.root / "x" / "deploy.yaml").write_text(MANIFEST)
     assert collected(bench) == []
-    result = bench.run(f"x/{name}", "--llamakey-checks", "keyed,wire")
-    result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(f"x/{name}: *{runtime}*not run by this version*")
+    bench.pytester._monkeypatch.setenv("KUBECONFIG", str(bench.root / "nowhere"))
+    result = bench.run("x/deploy.yaml", "--llamakey-checks", "keyed,wire")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines("*No Kubernetes cluster answers*KUBECONFIG*")
 
 
 def test_other_yaml_files_below_a_named_folder_are_left_alone(bench: Bench) -> None:

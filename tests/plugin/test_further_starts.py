@@ -180,7 +180,7 @@ def test_a_key_that_is_read_at_each_start_passes(bench: Bench, key: str) -> None
 def test_a_redeploy_that_does_not_come_up_is_no_pass(bench: Bench) -> None:
     once = 'if os.path.exists("lock"):\n    sys.exit(4)\nopen("lock", "w").close()\n'
     result, found = run(bench, once, checks=["rotation"])
-    result.assert_outcomes(errors=1)
+    result.assert_outcomes(failed=1)
     assert found["checks"] == {"rotation": "error"}
     assert "After the redeploy the app ended with exit code 4" in found["reasons"]["rotation"]
 

@@ -37,7 +37,7 @@ def test_the_command_line_wins_over_the_ini_file(bench: Bench) -> None:
     bench.app(text=table(ready="/nowhere"))
     (bench.root / "pytest.ini").write_text("[pytest]\nllamakey_timeout = 300\nllamakey_checks = wire\n")
     result = bench.run("--llamakey-timeout", "0.5")
-    result.assert_outcomes(errors=1)
+    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines("*not ready after 0.5 s*")
 
 

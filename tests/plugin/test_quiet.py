@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
-
-from conftest import ROOT
 
 if TYPE_CHECKING:
     from conftest import Bench
 
+ROOT = Path(__file__).parents[2]
 HEAVY = [
     "testcontainers",
     "docker",

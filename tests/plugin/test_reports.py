@@ -75,12 +75,12 @@ def test_nothing_of_ours_is_shown_where_nothing_of_ours_ran(bench: Bench) -> Non
 def test_what_keeps_all_checks_from_running_is_told_in_full_once(bench: Bench) -> None:
     bench.app(text=table(workers=1, command=["python", "-c", "print('LAST WORDS'); raise SystemExit(3)"], port=18771))
     result = bench.run()
-    result.assert_outcomes(errors=5)
+    result.assert_outcomes(failed=5)
     # Once at the first item, once in the summary at the end, and its first line in pytest's list.
     assert result.stdout.str().count("    LAST WORDS") == 2
     assert result.stdout.str().count("ended with exit code 3") == 3
     assert result.stdout.str().count("As shop/llamakey.toml::shop::keyed: see there.") == 2 * 4
-    result.stdout.fnmatch_lines("ERROR shop/llamakey.toml::shop::keyed - *exit code 3*")
+    result.stdout.fnmatch_lines("FAILED shop/llamakey.toml::shop::keyed - *exit code 3*")
 
 
 def test_long_lines_go_on_below_where_they_began_in_a_terminal(bench: Bench) -> None:

@@ -113,7 +113,7 @@ def test_a_missing_worker_is_never_a_pass(bench: Bench) -> None:
     text = table(workers=2).replace('"{port}", "2"', '"{port}", "1"')
     bench.app(text=text)
     result = bench.run("--llamakey-report", "r.json")
-    result.assert_outcomes(errors=4, passed=1)
+    result.assert_outcomes(failed=4, passed=1)
     result.stdout.fnmatch_lines("2 workers expected (shop/llamakey.toml:5), 1 found: pid *")
     found = report(bench)
     assert (found["expected_workers"], found["seen_workers"], found["verdict"]) == (2, 1, "error")
@@ -136,7 +136,7 @@ def crash(bench: Bench, code: str, *arguments: str) -> tuple[pytest.RunResult, f
 )
 def test_an_app_that_ends_is_told_at_once(bench: Bench, code: str, message: str) -> None:
     result, seconds = crash(bench, code)
-    result.assert_outcomes(errors=2)
+    result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(message)
     if "database" in code:
         result.stdout.fnmatch_lines(["*Its last log lines:", "    no database"])
@@ -148,7 +148,7 @@ def test_an_app_that_ends_is_told_at_once(bench: Bench, code: str, message: str)
 def test_an_app_that_is_never_ready_says_what_was_awaited(bench: Bench) -> None:
     bench.app(text=table(mode="mute"))
     result = bench.run("-k", "keyed", "--llamakey-timeout", "1")
-    result.assert_outcomes(errors=1)
+    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines("*not ready after 1 s: waited for GET /health to answer below 400; last seen: *")
     result.stdout.fnmatch_lines(["*Its last log lines:", "    starting"], consecutive=True)
 
@@ -156,7 +156,7 @@ def test_an_app_that_is_never_ready_says_what_was_awaited(bench: Bench) -> None:
 def test_a_command_that_is_not_there(bench: Bench) -> None:
     bench.app(text=table(command=["gunicorm", "app:app"], port=18766))
     result = bench.run("-k", "keyed", "--llamakey-report", "r.json")
-    result.assert_outcomes(errors=1)
+    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines("shop/llamakey.toml:2: 'gunicorm' is found neither*")
     assert report(bench)["verdict"] == "error"
 
@@ -166,7 +166,7 @@ def test_a_port_that_another_program_has(bench: Bench) -> None:
         number = busy.getsockname()[1]
         bench.app(text=table(command=["python", "server.py", str(number), "1"], workers=1, port=number))
         result = bench.run("-k", "keyed")
-    result.assert_outcomes(errors=1)
+    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(f"shop/llamakey.toml:*: port {number} is in use by *")
 
 
@@ -174,5 +174,5 @@ def test_an_error_of_one_deployment_leaves_the_others_alone(bench: Bench) -> Non
     bench.app("a", table(command=["gunicorm"], port=18767))
     bench.app("b")
     result = bench.run()
-    result.assert_outcomes(errors=5, passed=5)
+    result.assert_outcomes(failed=5, passed=5)
     result.stdout.fnmatch_lines(["ERROR  a *", "PASS  b *"])

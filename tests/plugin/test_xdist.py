@@ -45,7 +45,7 @@ def test_findings_and_errors_arrive_too(bench: Bench) -> None:
     bench.app("c", table(worker=1))
     result = bench.run("-p", "xdist.plugin", "-n", "2", "-k", "keyed")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.assert_outcomes(failed=1, errors=2)
+    result.assert_outcomes(failed=2, errors=1)
     for line in ("* key-missing  breaks keyed*", "ERROR  b *", "c/llamakey.toml:6: unknown key*"):
         result.stdout.fnmatch_lines(line)
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
