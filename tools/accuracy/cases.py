@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tools.accuracy.faults import Fault, Planted
     from tools.accuracy.layout import App
 
-RIGHT_SHARE, TWO_SHARE = 0.4, 0.1
+RIGHT_SHARE, TWO_SHARE = 0.44, 0.12
 TRIES = 3000
 
 
