@@ -21,7 +21,10 @@ LIBRARIES_LOOK_UP = frozenset(
 
 _MODEL_KEY = re.compile(r"(OPEN_?AI|LLM|GPT|OAI|(^|_)AI_|MODEL|CHAT|EMBED).*(KEY|TOKEN|SECRET)$|^API_?(KEY|TOKEN)$")
 _NAME = re.compile(r"[A-Za-z]\w*(?:key|token|secret)\b", re.IGNORECASE)
-_KEY_WORD = re.compile(r"\b(?:api.?key|key|credentials?|token)\b", re.IGNORECASE)
+_KEY_WORD = re.compile(
+    r"\b(?:api.?(?:key|token)|(?<!foreign )(?<!primary )(?<!duplicate )(?<!unique )key|credentials?)\b", re.IGNORECASE
+)
+"""A key of the model's, and none of a database's."""
 _LACK = re.compile(
     r"\b(?:no|not|non\w+|missing|without|lacks?|set|unset|needs?|requires?d?|provided?|empty|invalid|find)\b",
     re.IGNORECASE,
@@ -72,8 +75,10 @@ def names_in(failure: Failure) -> Iterator[str]:
     """The variables that an exception names as what it lacks, in capitals."""
     if failure.type.endswith(_OF_CODE):
         return
+    # A dictionary's keys are written small, as fields of settings are.
+    fields = not failure.type.endswith("KeyError")
     for word in dict.fromkeys(_NAME.findall(failure.message)):
-        if word not in _NO_VARIABLES and word.upper() not in LIBRARIES_LOOK_UP:
+        if (fields or word.isupper()) and word not in _NO_VARIABLES and word.upper() not in LIBRARIES_LOOK_UP:
             yield word.upper()
 
 

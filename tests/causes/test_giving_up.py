@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pytest_llamakey.causes import diagnose
 from pytest_llamakey.causes.recorded import (
     EMPTY,
@@ -25,6 +27,7 @@ from pytest_llamakey.causes.recorded import (
     worker,
 )
 from pytest_llamakey.facts import Drive, Facts, Failure
+from pytest_llamakey.symptoms.lookups import about_key, names_in
 
 if TYPE_CHECKING:
     from pytest_llamakey.findings import Finding
@@ -184,3 +187,34 @@ def test_settings_that_look_for_the_file_elsewhere_find_no_key() -> None:
     finding = only(app(main_process(environment={}), asked, delivered=("file:/etc/openai",)))
     assert (finding.cause, [str(place) for place in finding.where]) == ("key-missing", ["llamakey.toml:7", "conf.py:9"])
     assert finding.evidence[0] == "the key is delivered as /etc/openai"
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "names"),
+    [
+        ("builtins.KeyError", "'OPENAI_KEY'", ["OPENAI_KEY"]),
+        ("builtins.KeyError", "'chat_token'", []),
+        ("builtins.AttributeError", "'Settings' object has no attribute 'openai_key'", ["OPENAI_KEY"]),
+        ("builtins.AttributeError", "'NoneType' object has no attribute 'api_key'", []),
+        ("builtins.TypeError", "unexpected keyword argument 'openai_key'", []),
+        ("decouple.UndefinedValueError", "LLM_API_KEY not found. Declare it as envvar", ["LLM_API_KEY"]),
+    ],
+)
+def test_the_variables_that_an_exception_names(kind: str, message: str, names: list[str]) -> None:
+    assert list(names_in(Failure(1.0, kind, message))) == names
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("no key for the model", True),
+        ("No API token was configured", True),
+        ("missing credentials", True),
+        ("duplicate key value violates unique constraint", False),
+        ("FOREIGN KEY constraint failed", False),
+        ("Invalid token", False),
+        ("no such user", False),
+    ],
+)
+def test_whether_an_exception_speaks_of_a_key_of_the_model(message: str, told: bool) -> None:
+    assert about_key(Failure(1.0, "builtins.RuntimeError", message)) is told
