@@ -110,6 +110,10 @@ class _Try:
     answered: float
 
 
+class Nameless(Exception):
+    """A call arrived that does not say whose it is, while others were driven beside."""
+
+
 class Driver:
     """Drives the workers of one replica."""
 
@@ -138,6 +142,7 @@ class Driver:
 
         Raises:
             NotReady: the replica ended as a whole.
+            Nameless: it has to be driven alone.
         """
         self._first = last = self._settled(self._course.expected)
         for _generation in range(GENERATIONS):
@@ -274,8 +279,12 @@ class Driver:
         latest = self._tries[pid]
         answer, patience = latest.asked.answer, self._patience(pid)
         call = self._endpoint.wait_for_call(
-            lambda call: self._caller(call, others, pid) is not None, patience, since=latest.mark
+            lambda call: self._caller(call, others, pid) is not None or self._is_nameless(call),
+            patience,
+            since=latest.mark,
         )
+        if call is not None and self._is_nameless(call):
+            raise Nameless
         if call is not None:
             return Drive("called", answer.status)
         if not any(row.pid == pid and row.state != "Z" for row in self._replica.census()):
@@ -374,6 +383,9 @@ class Driver:
     def _callers(self, mark: int, serving: Collection[int], pid: int) -> set[int]:
         callers = {self._caller(call, serving, pid) for call in self._endpoint.calls[mark:]}
         return {caller for caller in callers if caller is not None}
+
+    def _is_nameless(self, call: ReceivedCall) -> bool:
+        return not self._course.alone and Tag.parse(call.tag) is None
 
     def _caller(self, call: ReceivedCall, serving: Collection[int], pid: int) -> int | None:
         """Whose call this is, if it can be one that this worker's requests led to.

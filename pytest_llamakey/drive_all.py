@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.drive import Course, Driven, Driver
+from pytest_llamakey.drive import Course, Driven, Driver, Nameless
 from pytest_llamakey.tags import Tag
 
 if TYPE_CHECKING:
@@ -44,10 +44,12 @@ def drive_all(
         try:
             jobs = [pool.submit(drive, replica, abreast) for replica in replicas]
             driven = {replica.id: job.result() for replica, job in zip(replicas, jobs, strict=True)}
+            if all(Tag.parse(call.tag) is not None for call in endpoint.calls[mark:]):
+                return driven
+        except Nameless:
+            # Alone, each worker's calls are known by their time.
+            pool.shutdown(wait=True, cancel_futures=True)
         finally:
             # Not waited for: after Ctrl-C the replicas are about to be ended, and those who drive them with them.
             pool.shutdown(wait=False, cancel_futures=True)
-        if all(Tag.parse(call.tag) is not None for call in endpoint.calls[mark:]):
-            return driven
-        # Somebody called who could not say so: alone, each worker's calls are known by their time.
     return {replica.id: drive(replica, course) for replica in replicas}

@@ -13,6 +13,7 @@ from requests.exceptions import RequestException
 from pytest_llamakey.runtimes.base import Address, Exit, ProcessRow, RuntimeFault
 from pytest_llamakey.runtimes.docker_engine import engine_words
 from pytest_llamakey.runtimes.docker_warden import Warden, WardenGone
+from pytest_llamakey.runtimes.warden_client import process_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -101,11 +102,7 @@ class DockerReplica:
             return ()
         if self._warden is None:
             return self._shown_by_engine()
-        rows = self._ask(self._warden, "census")
-        return tuple(
-            ProcessRow(pid, ppid, tuple(command), state, cpu, tuple(listens), tuple(accepted), tuple(names), taken)
-            for pid, ppid, command, state, cpu, listens, accepted, names, taken in rows or ()
-        )
+        return process_rows(self._ask(self._warden, "census"))
 
     def hold(self, pids: Collection[int]) -> None:
         """See :class:`~pytest_llamakey.runtimes.base.RunningReplica`.

@@ -15,7 +15,7 @@ from pytest_llamakey.ready import NotReady, describe_exit, log_tail
 from pytest_llamakey.runtimes.base import Exit, ProcessRow, RuntimeFault
 from pytest_llamakey.runtimes.kubernetes_exec import Exec, PodWarden
 from pytest_llamakey.runtimes.kubernetes_forward import Forward
-from pytest_llamakey.runtimes.warden_client import WardenGone
+from pytest_llamakey.runtimes.warden_client import WardenGone, process_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -87,10 +87,7 @@ class KubernetesReplica:
         """
         if not self._runs():
             return self._last if self._completed() else ()
-        rows = tuple(
-            ProcessRow(pid, ppid, tuple(command), state, cpu, tuple(listens), tuple(accepted))
-            for pid, ppid, command, state, cpu, listens, accepted in self._ask("census") or ()
-        )
+        rows = process_rows(self._ask("census"))
         state = self._state
         if self._served is None and state is not None and any(self._world.port in row.listens for row in rows):
             self._served = state.restarts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 PODS_SECONDS = 30.0
 """How long the cluster may take to make the pods of a workload, whatever becomes of them."""
 _POLL = 0.2
+_AWAITED = re.compile("service ?account", re.IGNORECASE)
+"""A new namespace gets its service account a moment after itself; pods are tried again until then."""
 _MERGE = "application/merge-patch+json"
 
 
@@ -177,7 +180,11 @@ class KubernetesRunning:
 
         until = time.monotonic() + PODS_SECONDS
         while not pods.wait_for(there, 2.0):
-            told = [str(each.get("message", "")) for each in pods.events() if "Failed" in str(each.get("reason"))]
+            told = [
+                str(each.get("message", ""))
+                for each in pods.events()
+                if "Failed" in str(each.get("reason")) and not _AWAITED.search(str(each.get("message", "")))
+            ]
             if told or time.monotonic() > until:
                 raise RuntimeFault(
                     f"The cluster made {len(pods.all())} of {wanted} pods of {resource.called} ({resource.origin()}): "

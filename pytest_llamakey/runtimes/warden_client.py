@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pytest_llamakey.runtimes.base import ProcessRow
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -122,6 +124,14 @@ class WardenClient(ABC):
             if self._held:
                 with contextlib.suppress(WardenGone):
                     self.ask("ping")
+
+
+def process_rows(census: Any) -> tuple[ProcessRow, ...]:
+    """The answer to ``census`` as rows; none where there was none."""
+    return tuple(
+        ProcessRow(pid, ppid, tuple(command), state, cpu, tuple(listens), tuple(accepted), tuple(names), taken)
+        for pid, ppid, command, state, cpu, listens, accepted, names, taken in census or ()
+    )
 
 
 @lru_cache(maxsize=1)
