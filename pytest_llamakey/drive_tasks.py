@@ -13,21 +13,21 @@ workers of the deployment are stopped, as a task may go to any of them.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.drive import AFTER_FAILURE, GENERATIONS, LATE, Driven, Window
-from pytest_llamakey.facts import Drive
+from pytest_llamakey.drive import GENERATIONS, Driven, Window
 from pytest_llamakey.ready import NotReady, describe_exit, log_tail
-from pytest_llamakey.tags import Tag
-from pytest_llamakey.task_roster import Node, Pools, is_client, merged, pools
+from pytest_llamakey.task_roster import Node, Pools, merged, pools
 from pytest_llamakey.task_sender import Sender
+from pytest_llamakey.task_watch import TaskWatch, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from pytest_llamakey.endpoint.server import Endpoint, ReceivedCall
-    from pytest_llamakey.probe.listener import Event, Listener, ProcessRecord
+    from pytest_llamakey.endpoint.server import Endpoint
+    from pytest_llamakey.facts import Drive
+    from pytest_llamakey.probe.listener import Listener
     from pytest_llamakey.runtimes.base import Progress, RunningReplica
     from pytest_llamakey.spec.model import CeleryTask
 
@@ -38,8 +38,6 @@ HANDING = 5.0
 """Seconds within which it has done so."""
 GROWING = 8.0
 """Seconds within which ``--autoscale`` has started the children that waiting tasks ask for (it looks once a second)."""
-TAKING = 2.0
-"""Seconds within which the one child that is awake has taken a task, if that is the one it was handed to."""
 UNASKED = 1.2
 """Seconds after which a stopped worker no longer waits at the broker for the next task (kombu asks Redis for 1 s)."""
 STABLE = 1.0
@@ -59,16 +57,6 @@ class TaskCourse:
     answer: float = 30.0
 
 
-@dataclass
-class _Turn:
-    """One worker process or several that are asked together: what was sent since when, and what came of it."""
-
-    replica: str
-    mark: int
-    start: float = field(default_factory=time.time)
-    ids: tuple[str, ...] = ()
-
-
 class TaskDriver:
     """Drives the Celery workers of all replicas of a deployment: a task may go to any of them."""
 
@@ -81,7 +69,8 @@ class TaskDriver:
         progress: Progress,
     ) -> None:
         self._replicas = {replica.id: replica for replica in replicas}
-        self._endpoint, self._listener = endpoint, listener
+        self._listener = listener
+        self._watch = TaskWatch(self._replicas, endpoint, listener, course.answer)
         self._course, self._progress = course, progress
         self._drives: dict[str, dict[int, Drive]] = {name: {} for name in self._replicas}
         self._windows: dict[str, list[Window]] = {name: [] for name in self._replicas}
@@ -165,21 +154,17 @@ class TaskDriver:
 
     def _is_over(self, name: str, pid: int) -> bool:
         """Whether a pool child has run as many tasks as it may."""
-        records = [record for record in self._records(name) if record.pid == pid]
+        records = [record for record in self._watch.records(name) if record.pid == pid]
         limits = [event.data.get("tasks") for record in records for event in record.of_kind("serving")]
         ran = sum(len(record.of_kind("task")) for record in records)
         return any(isinstance(limit, int) and 0 < limit <= ran for limit in limits)
 
     def _scales(self) -> bool:
         """Whether a worker was started with ``--autoscale``: its children come with the tasks."""
-        return any(word.startswith("--autoscale") for record in self._records() for word in record.hello.argv)
-
-    def _records(self, replica: str | None = None) -> list[ProcessRecord]:
-        every = self._listener.processes()
-        return [r for r in every if (replica is None or r.replica == replica) and not is_client(r)]
+        return any(word.startswith("--autoscale") for record in self._watch.records() for word in record.hello.argv)
 
     def _pools(self, name: str) -> Pools:
-        return pools(self._replicas[name].census(), self._records(name))
+        return pools(self._replicas[name].census(), self._watch.records(name))
 
     def _todo(self, found: Mapping[str, Pools]) -> list[tuple[str, Node]]:
         return [
@@ -191,7 +176,7 @@ class TaskDriver:
 
     def _sender(self, found: Mapping[str, Pools]) -> Sender:
         name, node = next((name, node) for name, pool in found.items() for node in pool.nodes)
-        record = next(r for r in reversed(self._records(name)) if r.pid == node.pid)
+        record = next(r for r in reversed(self._watch.records(name)) if r.pid == node.pid)
         return Sender(self._replicas[name], self._listener, self._course.task, self._course.where, record)
 
     # One node
@@ -202,7 +187,7 @@ class TaskDriver:
         if node.alone:
             self._ask_alone(sender, name, node, node.pid, others)
             return
-        turn = _Turn(name, len(self._endpoint.calls))
+        turn = self._watch.turn(name, alone=len(node.workers) == 1)
         try:
             self._hold_others(others)
             self._hold({name: node.workers})
@@ -212,12 +197,12 @@ class TaskDriver:
         finally:
             self._release()
         asked = [pid for pid in children if pid not in self._drives[name]]
-        self._await(turn, asked)
-        nameless = any(Tag.parse(call.tag) is None for call in self._endpoint.calls[turn.mark :])
+        self._watch.wait(turn, asked)
+        nameless = self._watch.untagged(turn)
         for pid in asked:
-            outcome = self._outcome(turn, pid, alone=False)
-            if outcome.outcome == "called" or (self._tasks(turn, pid) and not self._stray(turn)):
-                self._note(turn, pid, outcome, window=not nameless)
+            outcome = self._watch.outcome(turn, pid)
+            if outcome.outcome == "called" or (self._watch.tasks(turn, pid) and not self._watch.helped(turn)):
+                self._note(turn, pid, outcome, window=not nameless or turn.alone)
             else:
                 self._ask_alone(sender, name, node, pid, others)
 
@@ -253,7 +238,7 @@ class TaskDriver:
         self, sender: Sender, name: str, node: Node, pid: int, others: Mapping[str, Collection[int]]
     ) -> None:
         """Ask one worker by itself: tasks are sent until it takes one, each of the others being handed one at most."""
-        turn = _Turn(name, len(self._endpoint.calls))
+        turn = self._watch.turn(name, alone=True)
         now = next((each.workers for each in self._pools(name).nodes if each.pid == node.pid), node.workers)
         siblings = [each for each in now if each != pid]
         try:
@@ -261,103 +246,17 @@ class TaskDriver:
             self._hold({name: siblings})
             for _try in range(1 + len(siblings) + sum(map(len, others.values()))):
                 turn.ids += sender.send(1)
-                if self._took(turn, pid):
+                if self._watch.took(turn, pid):
                     break
-            self._await(turn, [pid])
+            self._watch.wait(turn, [pid])
         finally:
             self._release()
-        self._note(turn, pid, self._outcome(turn, pid, alone=True), window=True)
+        self._note(turn, pid, self._watch.outcome(turn, pid), window=True)
 
-    def _took(self, turn: _Turn, pid: int) -> bool:
-        """Whether the worker has begun with a task, as far as that can be seen; a long one may not have called yet."""
-        until = time.monotonic() + TAKING
-        while time.monotonic() < until:
-            if self._tasks(turn, pid) or self._calls(turn, pid, alone=True):
-                return True
-            time.sleep(POLL)
-        return False
-
-    # What came of it
-
-    def _await(self, turn: _Turn, pids: Collection[int]) -> None:
-        """Wait until each has called, or has run its task and had time to call afterwards, or is gone."""
-        until = time.monotonic() + self._course.answer
-        patience: dict[int, float] = {}
-        alone = len(pids) == 1
-        while time.monotonic() < until:
-            living = {row.pid for row in self._replicas[turn.replica].census() if row.state != "Z"}
-            left = [pid for pid in pids if not self._calls(turn, pid, alone=alone)]
-            now = time.monotonic()
-            over = len(self._tasks(turn)) >= len(turn.ids)
-            for pid in left:
-                tasks = self._tasks(turn, pid)
-                if tasks:
-                    failed = all(task.data["error"] for task in tasks)
-                    patience.setdefault(pid, now + (AFTER_FAILURE if failed else LATE))
-                elif over:
-                    patience.setdefault(pid, now + AFTER_FAILURE)  # others have run all that was sent
-            if all(pid not in living or patience.get(pid, until) <= now for pid in left):
-                return
-            self._endpoint.wait_for_call(lambda _call: True, POLL, since=len(self._endpoint.calls))
-
-    def _outcome(self, turn: _Turn, pid: int, *, alone: bool) -> Drive:
-        tasks = self._tasks(turn, pid)
-        base = Drive("silent", seconds=time.time() - turn.start, requests=len(tasks) or len(turn.ids), via="task")
-        callers = self._calls(turn, pid, alone=alone)
-        if callers:
-            return replace(base, outcome="called", requests=max(1, len(tasks)), helpers=tuple(sorted(callers - {pid})))
-        if tasks:
-            error = str(tasks[-1].data["error"])
-            place = next((f" at {each['file']}:{each['line']}" for each in tasks[-1].data["where"]), "")
-            said = (
-                f"the task failed{place} with {error}"
-                if error
-                else f"the task ended well and made none within {LATE:g} s"
-            )
-            return replace(base, outcome="answered", detail=said)
-        if not any(row.pid == pid and row.state != "Z" for row in self._replicas[turn.replica].census()):
-            return replace(base, outcome="died", detail="it was gone after it had been sent a task")
-        return replace(base, detail=f"it ran none of the tasks that were sent within {self._course.answer:g} s")
-
-    def _note(self, turn: _Turn, pid: int, outcome: Drive, *, window: bool) -> None:
+    def _note(self, turn: Turn, pid: int, outcome: Drive, *, window: bool) -> None:
         self._drives[turn.replica][pid] = outcome
         if window:
             self._windows[turn.replica].append(Window(pid, turn.start, time.time(), "task"))
-
-    def _tasks(self, turn: _Turn, pid: int | None = None) -> list[Event]:
-        """The tasks of this turn that have ended, in one process or in all of the deployment."""
-        return [
-            event
-            for record in self._records()
-            if pid is None or (record.pid, record.replica) == (pid, turn.replica)
-            for event in record.of_kind("task")
-            if event.data["id"] in turn.ids
-        ]
-
-    def _calls(self, turn: _Turn, pid: int, *, alone: bool) -> set[int]:
-        """The processes that called for this worker: itself, and where it was asked alone whoever else did."""
-        callers = set()
-        for call in self._endpoint.calls[turn.mark :]:
-            tag = Tag.parse(call.tag)
-            if tag is None:
-                callers |= {pid} if alone else set()
-            elif tag.replica == turn.replica and tag.purpose == "app":
-                callers |= {tag.pid} if tag.pid == pid or (alone and self._helps(turn.replica, tag.pid)) else set()
-        return callers
-
-    def _helps(self, replica: str, pid: int) -> bool:
-        """Whether this is a process that takes no task itself, and neither is it ours."""
-        latest = [record for record in self._listener.processes() if (record.replica, record.pid) == (replica, pid)]
-        return not any(is_client(record) or record.of_kind("serving") for record in latest)
-
-    def _stray(self, turn: _Turn) -> list[ReceivedCall]:
-        """Calls of this turn that no worker is known to have made: by a helper, or without a tag."""
-        tags = [(call, Tag.parse(call.tag)) for call in self._endpoint.calls[turn.mark :]]
-        return [
-            call
-            for call, tag in tags
-            if tag is None or (tag.replica == turn.replica and self._helps(turn.replica, tag.pid))
-        ]
 
     # Holding
 

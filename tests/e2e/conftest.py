@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,14 @@ def run_llamakey(python_image, tmp_path_factory):
         return Run(done.stdout + done.stderr, done.returncode, data)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def need_redis() -> None:
+    """Skips where there is no Redis; CI has to bring it."""
+    if shutil.which("redis-server") is None:
+        reason = "redis-server is not installed (tools/redis installs it on Debian, as root)"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -45,17 +43,9 @@ CELERY = ["celery", "-A", "tasks", "worker", "-Q", "questions,celery", "--loglev
 REDIS = {"port": 6379, "command": ["redis-server", "--port", "{port}", "--save", ""]}
 
 
-def need_redis() -> None:
-    """Skip where there is no Redis; CI has to bring it."""
-    if shutil.which("redis-server") is None:
-        reason = "redis-server is not installed (tools/redis installs it on Debian, as root)"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-
-
 @pytest.fixture
-def celery(tmp_path: Path) -> Any:
+def celery(tmp_path: Path, need_redis: None) -> Any:
     """Runs a Celery worker with these arguments."""
-    need_redis()
 
     def run(*arguments: str, files: dict[str, str] | None = None, **fields: Any) -> DeploymentReport:
         given = {
@@ -73,7 +63,7 @@ def celery(tmp_path: Path) -> Any:
 @pytest.fixture(scope="module", params=["process", pytest.param("docker", marks=pytest.mark.engine)])
 def samples(request, run_llamakey):
     if request.param == "process":
-        need_redis()
+        request.getfixturevalue("need_redis")
     folder = "sample_images/runtimes/celery"
     return run_llamakey(f"{folder}/right", f"{folder}/broken", "--llamakey-runtime", request.param)
 
