@@ -13,7 +13,7 @@ workers of the deployment are stopped, as a task may go to any of them.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.drive import GENERATIONS, Driven, Window
@@ -278,12 +278,12 @@ class TaskDriver:
         drives, windows = self._drives[name], tuple(self._windows[name])
         if before is None:
             return Driven(drives, windows, first.roster, last.roster)
-        return Driven(
-            {**before.drives, **drives},
-            (*before.windows, *windows),
-            merged(before.first, first.roster),
-            merged(before.last, last.roster),
-            before.bodies,
+        return replace(
+            before,
+            drives={**before.drives, **drives},
+            windows=(*before.windows, *windows),
+            first=merged(before.first, first.roster),
+            last=merged(before.last, last.roster),
         )
 
 

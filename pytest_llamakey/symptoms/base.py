@@ -135,10 +135,10 @@ def seen_workers(facts: Facts) -> tuple[tuple[Replica, Process], ...]:
 
 
 def _seen(replica: Replica) -> tuple[Process, ...]:
-    """Its workers, where one that was recycled after its call and the one in its place count once."""
-    fresh = [worker for worker in replica.workers if worker.ended is None]
+    """Its workers, where one that was recycled after its call and those that came in its place count once."""
+    fresh = sorted((w for w in replica.workers if w.ended is None or called(w)), key=lambda each: each.started)
     replaced = set()
-    for worker in replica.workers:
+    for worker in sorted(replica.workers, key=lambda each: each.started):
         successor = next((after for after in fresh if _relieved(worker, after)), None)
         if successor is not None:
             fresh.remove(successor)

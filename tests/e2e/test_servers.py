@@ -125,11 +125,10 @@ from eventlet import wsgi
 from app import app
 
 listening = eventlet.listen(("127.0.0.1", int(sys.argv[1])), reuse_port=False)
-children = [pid for pid in (os.fork() for _ in range(2)) if pid]
-if len(children) == 2:
-    os.wait()
-else:
-    wsgi.server(listening, app)
+for _ in range(2):
+    if os.fork() == 0:
+        wsgi.server(listening, app)
+os.wait()
 """
 QUEUE = """\
 import os
@@ -168,6 +167,7 @@ command=python -c "import model, time; time.sleep(600)"
 """
 SERVERS = {
     "hypercorn": (ASGI, ["hypercorn", "app:app", "--workers", "2", "--bind", "127.0.0.1:{port}"]),
+    "granian": (WSGI, ["granian", "app:app", "--interface", "wsgi", "--workers", "2", "--port", "{port}"]),
     "gunicorn-gevent": (WSGI, [*GUNICORN, "--worker-class", "gevent"]),
     "eventlet": (WSGI, ["python", "ev.py", "{port}"]),
     "uvicorn-reload": (ASGI, ["uvicorn", "app:app", "--reload", "--port", "{port}"]),
