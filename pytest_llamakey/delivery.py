@@ -44,6 +44,8 @@ class Delivery:
     names: tuple[str, ...]
     secrets: Mapping[str, str | None] = field(default_factory=dict)
     arrivals: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    """Hosts of the deployment's own that the app may call: Services of its manifests."""
 
 
 def deliver(deployment: Deployment, key: str | None, endpoint: str) -> Delivery:
@@ -85,7 +87,22 @@ def deliver(deployment: Deployment, key: str | None, endpoint: str) -> Delivery:
     if deployment.runtime == "compose":
         arrivals += _handed_on(deployment, names)
     names += [arrival.removeprefix("env:") for arrival in arrivals if arrival.startswith("env:")]
-    return Delivery(environment, tuple(files), tuple(dict.fromkeys(names)), secrets, tuple(dict.fromkeys(arrivals)))
+    return Delivery(
+        environment,
+        tuple(files),
+        tuple(dict.fromkeys(names)),
+        secrets,
+        tuple(dict.fromkeys(arrivals)),
+        _beside(deployment) if deployment.runtime == "kubernetes" else (),
+    )
+
+
+def _beside(deployment: Deployment) -> tuple[str, ...]:
+    """The Services in its manifests, by their short names and by all that end in the cluster's own domain."""
+    from pytest_llamakey.spec import manifests
+
+    names = [one.name for one in manifests.read(deployment).resources if one.kind == "Service"]
+    return (*names, *(("*.svc", "*.svc.cluster.local") if names else ()))
 
 
 def _handed_on(deployment: Deployment, names: list[str]) -> list[str]:

@@ -89,7 +89,7 @@ class Station:
                     names=delivery.names,
                     files=_places(deployment, delivery, workdir),
                     providers=(*PROVIDER_HOSTS, *PROVIDER_PATTERNS),
-                    own_hosts=tuple(service.name for service in deployment.services),
+                    own_hosts=(*(service.name for service in deployment.services), *delivery.beside),
                     workdir=workdir,
                     redirect=True,
                     intercept=deployment.endpoint == "intercept",
