@@ -84,9 +84,10 @@ def draft(folder: Path) -> Draft:
         else:
             _docker(made, facts, begun)
         if compose is not None:
-            made.also.append(
-                f'{compose.file} starts it too: a [[deployment]] with compose = "{compose.file}" tests that'
-            )
+            beside = [name for name in compose.names if name != compose.service]
+            with_them = f" with {', '.join(beside)} beside it" if compose.service and beside else ""
+            write = f'compose = "{compose.file}"'
+            made.also.append(f"{compose.file} starts it{with_them}: a [[deployment]] with {write} tests that")
         if workload is not None:
             files = ", ".join(f'"{file}"' for file in workload.files)
             made.also.append(f"manifests are here too: a [[deployment]] with manifests = [{files}] tests those")

@@ -175,6 +175,12 @@ def test_a_compose_file(project: Project) -> None:
     assert (made.runtime, made.get("service"), made.get("key")) == ("compose", "web", "env:MY_KEY")
 
 
+def test_a_compose_file_beside_a_dockerfile(project: Project) -> None:
+    made = project(compose_DOT_yaml=COMPOSE, app_DOT_py=FLASK, Dockerfile="FROM x\nEXPOSE 80\nCMD gunicorn app:app\n")
+    assert made.runtime == "docker"
+    assert any(line.startswith("compose.yaml starts it with db beside it:") for line in made.also)
+
+
 MANIFEST = """
 apiVersion: v1
 kind: Service
