@@ -293,7 +293,7 @@ class Driver:
         if answer.error:
             return Drive("silent" if answer.status is None else "answered", answer.status, detail=answer.error)
         if not answer.ok:
-            return Drive("answered", answer.status, detail=f"it answered with status {answer.status}")
+            return Drive("answered", answer.status)
         return Drive("answered", answer.status, detail=_no_call_within(answer.status, patience))
 
     def _patience(self, pid: int) -> float:

@@ -244,6 +244,8 @@ class Process:
     versions: Mapping[str, str] = field(default_factory=dict)
     drive: Drive | None = None
     log_tail: str = ""
+    exit_where: tuple[Place, ...] = ()
+    """Where in the app ``os._exit`` was called, of a process that ended so."""
 
 
 @dataclass(frozen=True)

@@ -89,19 +89,19 @@ def is_key(name: str, value: str) -> bool:
     if is_harmless(value) or re.search(r"\s", value):
         return False
     if names_key(name):
-        return (value.startswith("sk-") and len(value) >= _SHORTEST_TOKEN) or _random(value, _SHORTEST)
-    return names_secret(name) and _random(value, _SHORTEST_TOKEN)
+        return (value.startswith("sk-") and len(value) >= _SHORTEST_TOKEN) or is_random(value)
+    return names_secret(name) and is_random(value, _SHORTEST_TOKEN)
 
 
 def tokens(text: str) -> Iterator[str]:
     """Every ``sk-…`` in ``text`` that is as long and as mixed as a real one, and every decoy."""
     for match in TOKEN.finditer(text):
         token = match[0]
-        if token == DECOY or (_random(token.removeprefix("sk-"), _SHORTEST_TOKEN)):
+        if token == DECOY or (is_random(token.removeprefix("sk-"), _SHORTEST_TOKEN)):
             yield token
 
 
-def _random(value: str, shortest: int) -> bool:
+def is_random(value: str, shortest: int = _SHORTEST) -> bool:
     """Whether ``value`` was drawn rather than written: letters and digits mixed in a long run, nothing counted up."""
     runs = re.findall(r"[A-Za-z0-9]+", value)
     longest = max(runs, key=len, default="")

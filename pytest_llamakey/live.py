@@ -13,7 +13,9 @@ from pytest_llamakey.drive import Course, Driven
 from pytest_llamakey.drive_all import drive_all
 from pytest_llamakey.exposure import image_sightings, sightings
 from pytest_llamakey.facts import DeploymentFacts, Facts, Sighting, Via
+from pytest_llamakey.hard_paths import advice
 from pytest_llamakey.keys import fresh_canary
+from pytest_llamakey.masked import quoted
 from pytest_llamakey.probe.rotated import rotated
 from pytest_llamakey.ready import NotReady, log_tail, wait_until_ready
 from pytest_llamakey.roster import Roster, roster, told_by
@@ -61,13 +63,17 @@ class Setting:
 
 @dataclass(frozen=True)
 class LiveWorker:
-    """One worker as a test sees it. ``key`` is the key it holds (a foreign one is masked), ``None`` without one."""
+    """One worker as a test sees it. ``key`` is the key it holds (a foreign one is masked), ``None`` without one.
+
+    ``calls`` are those it has made since it takes requests, ``startup_calls`` those before (an index that it built).
+    """
 
     pid: int
     role: str
     key: str | None
     calls: tuple[ReceivedCall, ...] = field(repr=False, default=())
     errors: tuple[str, ...] = ()
+    startup_calls: tuple[ReceivedCall, ...] = field(repr=False, default=())
 
 
 class LiveDeployment:
@@ -79,6 +85,7 @@ class LiveDeployment:
         self._timings: dict[str, float] = dict(running.timings)
         self._refusals: dict[str, Refusal] = {}
         self._since = len(setting.station.endpoint.calls)
+        self._ready_at = 0.0
         self._spawned: set[tuple[str, int]] = set()
 
     def wait_until_ready(self, seconds: float | None = None, hopeless: Callable[[], str] = str) -> None:
@@ -99,7 +106,9 @@ class LiveDeployment:
                 except NotReady as fault:
                     if fault.refusal is not None:
                         self._refusals[replica.id] = fault.refusal
+                    self._tell(fault)
                     raise
+            self._ready_at = time.time()
         finally:
             self._timings["ready"] = time.monotonic() - started
 
@@ -110,6 +119,15 @@ class LiveDeployment:
             NotReady: a replica ended as a whole.
         """
         started = time.monotonic()
+        try:
+            self._drive()
+        except RuntimeFault as fault:
+            self._tell(fault)
+            raise
+        self._call_the_roll()
+        self._timings["observe"] = self._timings.get("observe", 0.0) + time.monotonic() - started
+
+    def _drive(self) -> None:
         deployment, station = self._setting.deployment, self._setting.station
         course = Course(
             deployment.requests,
@@ -125,8 +143,6 @@ class LiveDeployment:
             self._driven.update(driven)
         if deployment.task:
             self._send_tasks(deployment.task)
-        self._call_the_roll()
-        self._timings["observe"] = self._timings.get("observe", 0.0) + time.monotonic() - started
 
     def _send_tasks(self, task: CeleryTask) -> None:
         """Make every worker of a Celery pool run the deployment's task once."""
@@ -160,7 +176,7 @@ class LiveDeployment:
         if not self._setting.station.listener.wait_for(lambda _records: len(fresh()) >= count, SPAWN_WAIT):
             raise TimeoutError(
                 f"{len(fresh())} of {count} processes of {' '.join(command)!r} reported within {SPAWN_WAIT:.0f} s"
-                f"{log_tail(replica)}"
+                f"{self._quoted(log_tail(replica))}"
             )
         pids = tuple(record.pid for record in fresh())
         self._spawned.update((replica.id, pid) for pid in pids)
@@ -180,11 +196,13 @@ class LiveDeployment:
             driven = self._driven.get(replica.id) or _undriven(self._roster(replica))
             log = replica.logs()
             own = tuple(record for record in records if record.replica == replica.id)
-            tail = log_tail(replica, KEPT_LINES)
+            tail = self._quoted(log_tail(replica, KEPT_LINES))
             recorded = observe.Recorded(replica.id, own, driven, setting.delivery.names, tail)
             seen_of_it = observe.replica_facts(recorded, ledger.of(replica.id))
-            replicas.append(replace(seen_of_it, refusal=self._refusals.get(replica.id)))
-            seen.extend(sightings(station.secrets.canary, replica.id, log, driven.bodies))
+            seen_of_it = replace(seen_of_it, refusal=self._refusals.get(replica.id))
+            replicas.append(observe.quoting(seen_of_it, self._quoted))
+            shown = sightings(station.secrets.canary, replica.id, log, driven.bodies)
+            seen.extend(replace(each, text=self._quoted(each.text)) for each in shown)
         contents = self._running.contents(station.secrets)
         if contents is not None:
             seen.extend(image_sightings(contents, setting.sources.lines, replicas))
@@ -226,10 +244,13 @@ class LiveDeployment:
 
     @property
     def calls(self) -> tuple[ReceivedCall, ...]:
-        """Every call of the model that arrived from this deployment, without those of the roll call."""
-        names = {replica.id for replica in self._running.replicas}
-        calls = self._setting.station.endpoint.calls[self._since :]
-        return tuple(call for call in calls if _by(call, names))
+        """Every call of the model that arrived from this deployment since it serves, those of the roll call apart."""
+        return tuple(call for call in self._own_calls() if not self._at_startup(call))
+
+    @property
+    def startup_calls(self) -> tuple[ReceivedCall, ...]:
+        """The calls that it made before it took requests: each process for itself, where its server says so."""
+        return tuple(call for call in self._own_calls() if self._at_startup(call))
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -323,6 +344,32 @@ class LiveDeployment:
             if self._setting.station.listener.wait_for(partial(_all_answered, awaited), REPEAT):
                 return
 
+    def _own_calls(self) -> tuple[ReceivedCall, ...]:
+        names = {replica.id for replica in self._running.replicas}
+        calls = self._setting.station.endpoint.calls[self._since :]
+        return tuple(call for call in calls if _by(call, names))
+
+    def _at_startup(self, call: ReceivedCall) -> bool:
+        tag, origin = Tag.parse(call.tag), self._setting.station.origin
+        told = (
+            origin + event.at
+            for record in self._setting.station.listener.processes()
+            if tag is not None and (record.replica, record.pid) == (tag.replica, tag.pid)
+            for event in record.of_kind("serving")
+        )
+        return call.at < next(told, self._ready_at)
+
+    def _quoted(self, text: str) -> str:
+        return quoted(text, self._setting.station.secrets)
+
+    def _tell(self, fault: RuntimeFault) -> None:
+        """Take the keys out of what a fault quotes of the app, and add what to do where that is known."""
+        deployment, said = self._setting.deployment, str(fault)
+        more = advice(deployment.runtime, map(_as_written, deployment.key), said)
+        fault.args = (self._quoted(said) + (f"\n{more}" if more else ""),)
+        if isinstance(fault, NotReady):
+            fault.ending = self._quoted(fault.ending)
+
     def _expected(self) -> int | None:
         """How many workers each replica is to have, those among them that a test has started and that serve."""
         first = self._running.replicas[:1]
@@ -355,14 +402,15 @@ class LiveDeployment:
     def _live_worker(self, replica: RunningReplica, pid: int, record: ProcessRecord | None) -> LiveWorker:
         own = {replica.id}
         calls = tuple(call for call in self.calls if _by(call, own, pid))
+        before = tuple(call for call in self.startup_calls if _by(call, own, pid))
         if record is None:
-            return LiveWorker(pid, "worker", None, calls)
+            return LiveWorker(pid, "worker", None, calls, startup_calls=before)
         driven = self._driven.get(replica.id) or _undriven(self._roster(replica))
         recorded = observe.Recorded(replica.id, tuple(self._records(replica)), driven, self._setting.delivery.names, "")
         process = observe.process_facts(recorded, pid, "worker")
         key = self._setting.station.secrets.canary if process.key.state == "match" else process.key.shown or None
         errors = tuple(f"{error.type}: {error.message}" for error in process.errors)
-        return LiveWorker(pid, "worker", key, calls, errors)
+        return LiveWorker(pid, "worker", key, calls, errors, before)
 
 
 def _as_written(way: KeyDelivery) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.keylike import TOKEN, is_harmless, names_secret
-from pytest_llamakey.keys import DECOY
+from pytest_llamakey.keylike import TOKEN, is_harmless, is_random, names_secret
+from pytest_llamakey.keys import CANARY_PREFIX, DECOY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,8 +18,19 @@ if TYPE_CHECKING:
 YOUR_OWN = "<key of your .env>"
 """Shown where a tester's own credential stood before it was replaced."""
 
-_ASSIGNED = re.compile(r"""([A-Za-z_][\w-]*)(["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s"']+)""")
+_ASSIGNED = re.compile(r"""([A-Za-z_][\w-]*)(\\*["']?\s*[=:]\s*\\*)("[^"]*"|'[^']*'|[^\s"'\\]+)""")
 _BEARER = re.compile(r"(Bearer\s+)([^\s\"'<$]{8,})", re.IGNORECASE)
+_VENDORS = re.compile(
+    r"\b(?:gsk_|hf_|r8_|xai-|pplx-|nvapi-|AIza|gh[opsu]_|github_pat_|glpat-|xox[abp]-|AKIA)[A-Za-z0-9_-]{12,}"
+)
+"""Keys of other providers, by how theirs begin."""
+_BESIDE = re.compile(
+    r"""(\b(?:keys?|tokens?|secrets?|credentials?)\b(?:[\s"':=,>(]|\bb(?=["'])|\b(?:is|was|are)\b){1,8})([\w-]{16,})""",
+    re.IGNORECASE,
+)
+"""``using key 9f3c…``, ``(b'api-key', b'9f3c…')``."""
+_CODE = re.compile(r"[()\[\]{}]|^[A-Za-z_]+(?:\.[A-Za-z_]+)*,?$")
+"""What stands behind ``api_key=`` in a line of code that a traceback quotes."""
 _LEAST = 4
 """Shorter values are not looked for in a text: they would be found in other words."""
 
@@ -27,14 +40,47 @@ def shown(value: str, secrets: Secrets) -> str:
     return YOUR_OWN if value == DECOY else secrets.sight(value).shown
 
 
-def masked(text: str, secrets: Secrets, known: Iterable[str] = ()) -> str:
-    """``text`` without keys: those ``known``, what is assigned to a key's name, bearer tokens, and every ``sk-…``."""
+def quoted(text: str, secrets: Secrets) -> str:
+    """What the app wrote (a log, an answer, an exception), without any key, ours or foreign, and readable otherwise.
+
+    All that is quoted of an app goes through here. The key under test is told by any form of it: without its prefix, in
+    other letter case, in Base64.
+    """
+    text = _ours(secrets.canary).sub("<key>", text)
+    for earlier in secrets.earlier:
+        text = _ours(earlier).sub("<earlier key>", text)
+    text = masked(text, secrets, code=True)
+    text = _VENDORS.sub(lambda match: shown(match[0], secrets), text)
+    return _BESIDE.sub(
+        lambda match: match[1] + (shown(match[2], secrets) if is_random(match[2]) else match[2]),
+        text,
+    )
+
+
+@lru_cache(maxsize=16)
+def _ours(key: str) -> re.Pattern[str]:
+    """Matches ``key``, all of it but its prefix, and its Base64 wherever it begins in what was encoded."""
+    forms = [re.escape(key), re.escape(key.removeprefix(CANARY_PREFIX))]
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + key.encode()).decode()
+        # The outer characters depend on what stands around it.
+        forms.append(re.escape(encoded[before + 1 if before else 0 : len(key) * 4 // 3 - 1]))
+    return re.compile("|".join(forms), re.IGNORECASE)
+
+
+def masked(text: str, secrets: Secrets, known: Iterable[str] = (), *, code: bool = False) -> str:
+    """``text`` without keys: those ``known``, what is assigned to a key's name, bearer tokens, and every ``sk-…``.
+
+    ``code``: lines of code may be in it, in which what is assigned is an expression.
+    """
     for value in sorted({one for one in known if len(one) >= _LEAST and not is_harmless(one)}, key=len, reverse=True):
         text = text.replace(value, shown(value, secrets))
 
     def assigned(match: re.Match[str]) -> str:
         quote = match[3][0] if match[3][0] in "\"'" else ""
         value = match[3].strip("\"'")
+        if code and not quote and _CODE.search(value):
+            return match[0]
         if not names_secret(match[1]) or is_harmless(value) or _is_masked(value):
             return match[0]
         return f"{match[1]}{match[2]}{quote}{shown(value, secrets)}{quote}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+import os
+import signal
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.facts import (
@@ -15,6 +18,7 @@ from pytest_llamakey.facts import (
     EnvironmentMiss,
     FileState,
     KeySight,
+    Place,
     Process,
     Replica,
     Role,
@@ -23,7 +27,7 @@ from pytest_llamakey.facts import (
 from pytest_llamakey.probe import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pytest_llamakey.drive import Driven
     from pytest_llamakey.probe.listener import Event, ProcessRecord
@@ -79,6 +83,18 @@ def replica_facts(recorded: Recorded, calls: Mapping[int, tuple[Call, ...]]) -> 
         recorded.replica,
         tuple(_process(recorded, pid, role, by_pid, rows.get(pid), calls.get(pid, ())) for pid, role in parts),
     )
+
+
+def quoting(replica: Replica, quoted: Callable[[str], str]) -> Replica:
+    """``replica`` with all text that the app wrote as it may be shown."""
+
+    def shown(process: Process) -> Process:
+        drive = process.drive and replace(process.drive, detail=quoted(process.drive.detail))
+        errors = tuple(replace(each, message=quoted(each.message)) for each in process.errors)
+        failures = tuple(replace(each, message=quoted(each.message)) for each in process.failures)
+        return replace(process, drive=drive, errors=errors, failures=failures)
+
+    return replace(replica, processes=tuple(map(shown, replica.processes)))
 
 
 def process_facts(recorded: Recorded, pid: int, role: Role, calls: tuple[Call, ...] = ()) -> Process:
@@ -149,7 +165,8 @@ def _process(
         reported=latest is not None,
         started=spawn.at if spawn else records[0].started if records else 0.0,
         ended=_ended(latest) if gone else None,
-        exit="" if not gone else "orderly" if latest and latest.orderly else "unexpected",
+        exit=exit_of(latest, recorded.records) if gone else "",
+        exit_where=_exit_where(latest) if gone else (),
         key=key,
         key_source=source,
         environment=decode.environment(latest.hello.env) if latest else {},
@@ -169,6 +186,40 @@ def _process(
         drive=recorded.driven.drives.get(pid),
         log_tail=recorded.log_tail if gone else "",
     )
+
+
+FORKING = ("multiprocessing", "billiard", "concurrent", "joblib")
+"""Packages whose children end by ``os._exit`` in good order, whatever their code."""
+
+
+def exit_of(record: ProcessRecord | None, records: Iterable[ProcessRecord]) -> str:
+    """How a process ended: ``orderly``, ``os._exit(9)``, ``signal 9 (SIGKILL)``, ``exit code 3``, or ``unexpected``.
+
+    An exit code that comes with an orderly end is told with it. The parent knows signals and codes, where it is Python.
+    """
+    if record is None:
+        return "unexpected"
+    said = _events(record, "exit")
+    code = said[-1].data.get("code") if said else None
+    if code is not None and not str(said[-1].data.get("by")).startswith(FORKING):
+        return f"os._exit({code})"
+    if code is not None:
+        return "orderly"
+    told = [event for each in records for event in _events(each, "reaped") if event.data["pid"] == record.pid]
+    status = next((os.waitstatus_to_exitcode(each.data["status"]) for each in told if each.at >= record.started), None)
+    if status is None or (record.orderly and status <= 0):
+        return "orderly" if record.orderly else "unexpected"
+    if status < 0:
+        with contextlib.suppress(ValueError):
+            return f"signal {-status} ({signal.Signals(-status).name})"
+        return f"signal {-status}"
+    return f"orderly, exit code {status}" if record.orderly else f"exit code {status}"
+
+
+def _exit_where(record: ProcessRecord | None) -> tuple[Place, ...]:
+    """Where in the app ``os._exit`` was called, where it was."""
+    said = _events(record, "exit")
+    return decode.places(said[-1].data["where"]) if said and "code" in said[-1].data else ()
 
 
 def _ended(record: ProcessRecord | None) -> float:

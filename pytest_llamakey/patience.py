@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_llamakey.probe import decode
 from pytest_llamakey.symptoms.base import about_keys
+from pytest_llamakey.symptoms.lookups import about_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,8 +57,7 @@ def is_helper(row: ProcessRow) -> bool:
 
 def about_keys_since(records: Iterable[ProcessRecord], moment: float) -> bool:
     """Whether a call or a client failed for its credential since ``moment`` (by the listener's clock)."""
-    return any(
-        event.at >= moment and about_keys(decode.error(event))
-        for record in records
-        for event in record.of_kind("error")
+    since = [event for record in records for event in record.events if event.at >= moment]
+    return any(event.kind == "error" and about_keys(decode.error(event)) for event in since) or any(
+        event.kind == "failure" and about_key(decode.failure(event)) for event in since
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 POLL = 0.05
 """Seconds between two looks."""
 LOG_LINES = 20
+_LINE = re.compile(r".{0,400}\S{0,400}")
 
 
 class NotReady(RuntimeFault):
@@ -95,11 +96,16 @@ def describe_exit(ended: Exit) -> str:
 
 
 def log_tail(replica: RunningReplica, lines: int = LOG_LINES) -> str:
-    """The last lines of the log as an indented paragraph, or a note that there is none."""
+    """The last lines of the log as an indented paragraph, or a note that there is none.
+
+    They show what the app wrote as it wrote it: whoever shows them to people has them
+    :func:`~pytest_llamakey.masked.quoted`. Long lines are cut, words never: a part of a key is not known for one.
+    """
     text = replica.logs().decode(errors="replace").strip()
     if not text:
         return "\nIt wrote nothing to its log."
-    return "\nIts last log lines:\n" + "\n".join(f"    {line[:400]}" for line in text.splitlines()[-lines:])
+    shown = [_LINE.match(line) for line in text.splitlines()[-lines:]]
+    return "\nIts last log lines:\n" + "\n".join(f"    {match[0]}" for match in shown if match)
 
 
 def _condition(replica: RunningReplica, deployment: Deployment) -> tuple[str, _Probe]:

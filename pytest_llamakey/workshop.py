@@ -13,6 +13,7 @@ from pytest_llamakey.delivery import PROVIDER_HOSTS, deliver
 from pytest_llamakey.endpoint.tls import Authority
 from pytest_llamakey.keys import Secrets
 from pytest_llamakey.live import LiveDeployment, Setting
+from pytest_llamakey.masked import quoted
 from pytest_llamakey.reaper import Reaper
 from pytest_llamakey.runtimes.base import Plan, Progress, RuntimeFault
 from pytest_llamakey.runtimes.process_port import free_port
@@ -187,7 +188,11 @@ class Workshop:
             listen=station.endpoint.listen_also,
         )
         read = sources(deployment, self.root, station.secrets, plan.build_args)
-        running = choice.runtime.start(plan)
+        try:
+            running = choice.runtime.start(plan)
+        except RuntimeFault as fault:
+            fault.args = (quoted(str(fault), station.secrets),)
+            raise
         self._references.begin(delivery.environment)
         setting = Setting(deployment, station, delivery, dial, self.options.timeout, self._references, progress, read)
         return LiveDeployment(running, setting)

@@ -43,6 +43,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 status = 401
             elif MODE == "die":
                 os._exit(9)
+            elif MODE == "kill":
+                os.kill(os.getpid(), 9)
             elif MODE == "fail":
                 status = 500
             elif MODE == "later":
@@ -353,7 +355,41 @@ def test_a_worker_that_dies_of_the_request(live: Callable[..., LiveDeployment]) 
     assert [drive.outcome for drive in found] == ["died", "died"]
     assert [process.role for process in facts.replicas[0].processes] == ["main", "worker", "worker"]
     assert all("it was gone after it had been asked" in drive.detail for drive in found)
+    workers = [worker for _replica, worker in facts.workers]
+    assert [worker.exit for worker in workers] == ["os._exit(9)"] * 2
+    assert [str(worker.exit_where[0]).partition(":")[0] for worker in workers] == ["server.py"] * 2
     assert stopped(app) == []
+
+
+def test_a_worker_that_is_killed_is_told_with_the_signal(live: Callable[..., LiveDeployment]) -> None:
+    app = live("kill", workers=1)
+    app.request_each_worker()
+    (worker,) = [worker for _replica, worker in app.facts().workers]
+    assert (worker.drive.outcome, worker.exit) == ("died", "signal 9 (SIGKILL)")
+
+
+def test_calls_made_while_a_worker_starts_stand_apart(live: Callable[..., LiveDeployment], tmp_path: Path) -> None:
+    (tmp_path / "wsgi.py").write_text(
+        "from openai import OpenAI\n"
+        "def call():\n"
+        "    OpenAI().embeddings.create(model='text-embedding-3-small', input='ping')\n"
+        "call()\n"
+        "def app(environ, start):\n    call()\n    start('200 OK', [])\n    return [b'']\n"
+    )
+    app = live("", command=["gunicorn", "wsgi:app", "--bind", "127.0.0.1:{port}", "--workers", "2"], ready=None)
+    app.request_each_worker()
+    assert [(len(worker.startup_calls), len(worker.calls)) for worker in app.workers] == [(1, 1)] * 2
+    assert (len(app.startup_calls), len(app.calls)) == (2, 2)
+
+
+def test_no_foreign_key_of_the_log_is_shown(live: Callable[..., LiveDeployment], tmp_path: Path) -> None:
+    from pytest_llamakey.ready import NotReady
+
+    key = "sk-proj-q8Zk3LmP0vT7wYb2Nd5RfX9c"
+    (tmp_path / "start.py").write_text(f"import os\nprint('using key {key}', os.environ['OPENAI_API_KEY'])\n1/0\n")
+    with pytest.raises(NotReady, match=r"(?s)using key sk-….* <key>.*ZeroDivisionError") as caught:
+        live("", command=["python", "start.py"])
+    assert key not in str(caught.value)
 
 
 def test_a_worker_that_answers_with_an_error_is_not_waited_for_long(live: Callable[..., LiveDeployment]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from pytest_llamakey.keylike import is_key, is_placeholder, names_key, tokens
 from pytest_llamakey.keys import DECOY, Secrets
-from pytest_llamakey.masked import YOUR_OWN, masked
+from pytest_llamakey.masked import YOUR_OWN, masked, quoted
 
 REAL = "sk-proj-q8Zk3LmP0vT7wYb2Nd5RfX9c"
 AZURE = "9f3c2b7d8e1a4c6f9b2d7e8a1c4f6b3d"
@@ -96,3 +98,53 @@ def test_what_stays_and_what_is_told_apart():
     text = "ENV A=1 OPENAI_API_KEY=$KEY OPENAI_API_KEY=your-key GPG_KEY=A035C8C1"
     assert masked(text, SECRETS, ["EMPTY"]) == text
     assert masked(f"K_API_KEY={DECOY} sk-llamakey-1", SECRETS) == f"K_API_KEY={YOUR_OWN} <key>"
+
+
+OURS = Secrets("sk-llamakey-0123456789abcdef0123456789abcdef01234567", b"s" * 32, b"t" * 16)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"OPENAI_API_KEY={REAL}",
+        f"Error: Incorrect API key provided: {REAL}",
+        f"headers: [(b'api-key', b'{AZURE}')]",
+        f'{{"message": "{{\\"api_key\\": \\"{AZURE}\\"}}"}}',
+        f"using key {AZURE}",
+        f"the token is {AZURE}.",
+        "client = Groq(gsk_q8Zk3LmP0vT7wYb2Nd5RfX9cq8Zk3LmP)",
+        "hf_aGk29dkLq03jdLw93kd8DkL20skdj",
+    ],
+)
+def test_no_foreign_key_is_left_in_what_an_app_wrote(text):
+    shown = quoted(text, OURS)
+    assert all(part not in shown for part in (REAL[8:], AZURE, "q8Zk3LmP0vT7", "aGk29dkLq03j"))
+    assert "sk-…" in shown
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        OURS.canary,
+        OURS.canary.upper(),
+        OURS.canary.removeprefix("sk-llamakey-"),
+        *(base64.b64encode(("x" * before + OURS.canary + "y").encode()).decode() for before in range(3)),
+    ],
+)
+def test_the_key_under_test_is_told_in_any_form(form):
+    shown = quoted(f"it is {form}!", OURS)
+    assert "<key>" in shown
+    assert "different" not in shown
+    assert "sk-…" not in shown
+    assert "456789abcdef" not in shown.lower()
+
+
+def test_a_traceback_stays_readable():
+    text = """Traceback (most recent call last):
+  File "app.py", line 7, in <module>
+    client = OpenAI(api_key=os.environ["OPENAI_KEY"], organization=org)
+    llm = OpenAI(api_key=settings.key, model="gpt-4o")
+KeyError: 'OPENAI_KEY'
+commit 9f3c2b7d8e1a4c6f9b2d7e8a1c4f6b3d
+"""
+    assert quoted(text, OURS) == text

@@ -138,3 +138,9 @@ def test_silence_is_told_too() -> None:
 )
 def test_an_exit_in_words(ended: Exit, words: str) -> None:
     assert words in describe_exit(ended)
+
+
+def test_a_long_line_is_cut_at_the_end_of_a_word() -> None:
+    line = b"a" * 395 + b" sk-proj-0123456789 and more words"
+    tail = log_tail(Replica(log=line))  # type: ignore[arg-type]
+    assert tail.endswith(" sk-proj-0123456789")

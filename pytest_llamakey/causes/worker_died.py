@@ -46,6 +46,7 @@ class WorkerDied(Cause):
         Example("restarted before it was reached", app(worker(ended=0.9, exit="orderly", calls=(), drive=None)), True),
         Example("vanished, with nothing driven", app(worker(ended=0.9, drive=None), driven=False), True),
         Example("recycled after its call", app(worker(ended=3.0, exit="orderly")), False),
+        Example("it ends itself", app(worker(ended=2.0, exit="os._exit(9)", calls=(), drive=Drive("died"))), True),
         Example("alive", app(), False),
         Example(
             "it ended for want of a key",
@@ -63,7 +64,10 @@ class WorkerDied(Cause):
             errors = last_error(troubles[0].process)
             yield self.finding(
                 troubles,
-                where=[innermost(error.where) for error in errors],
+                where=[
+                    *(innermost(trouble.process.exit_where) for trouble in troubles[:1]),
+                    *(innermost(error.where) for error in errors),
+                ],
                 evidence=_story(troubles),
                 fix=_fix(ending),
             )
@@ -84,6 +88,8 @@ def _lines(text: str) -> list[str]:
 
 
 def _fix(ending: str) -> str:
-    if "9" in ending and "signal" in ending:
+    if ending.startswith("os._exit"):
+        return "See why the app ends the process there; an exception in its place would be answered and logged."
+    if ending.startswith("signal 9"):
         return "See whether it ran out of memory or into its server's timeout, and raise the limit."
     return "See its last log lines for why it ended, and mend that first."

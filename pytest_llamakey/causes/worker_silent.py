@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pytest_llamakey.causes.base import Cause, Example, first_line, innermost, last_error, place_of, raised
 from pytest_llamakey.causes.recorded import MISSING, app, keyless, main_process, worker
 from pytest_llamakey.facts import CallError, Drive, Failure, Place
+from pytest_llamakey.hard_paths import advice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -158,7 +159,11 @@ def _last_lines(trouble: Trouble) -> list[str]:
 
 
 def _fix(facts: Facts, trouble: Trouble) -> str:
-    drive = trouble.process.drive
+    process = trouble.process
+    words = "\n".join([process.log_tail, *(f"{each.type}: {each.message}" for each in process.failures)])
+    if hard_coded := advice(facts.deployment.runtime, facts.deployment.delivered, words):
+        return hard_coded
+    drive = process.drive
     if all(symptom.kind == "unreported" for symptom in trouble.symptoms):
         return (
             f"Find out why pid {trouble.process.pid} starts without this Python's site packages (another virtual "
@@ -172,7 +177,10 @@ def _fix(facts: Facts, trouble: Trouble) -> str:
     if drive is not None and drive.via == "task" and drive.outcome == "silent":
         return "See whether this worker takes tasks from the queue that the task is sent to (task.queue)."
     if drive is None or drive.outcome == "silent":
-        return "See whether this worker accepts connections at all, and give the request the time it needs."
+        return (
+            "See whether this worker accepts connections at all, and give the request the time it needs: "
+            "request = { …, timeout = 90 }."
+        )
     if drive.via == "task":
         return f"Name a task that makes {facts.deployment.name} call the model, and mend what keeps this one from it."
     return f"Write a request that makes {facts.deployment.name} call the model: this one is answered without."

@@ -47,6 +47,7 @@ _FIELDS: Mapping[str, _Fields] = {
     "snapshot": {"n": int, "env": dict, "files": dict, "clients": list, "versions": dict},
     "rollcall": {"n": int, "rows": list},
     "exit": {},
+    "reaped": {"pid": int, "status": int},
 }
 _HELLO: _Fields = {
     "conn": str,
@@ -123,12 +124,19 @@ def is_hello(data: Mapping[str, Any]) -> bool:
     return data.get("ev") == "hello" and _has(data, _HELLO) and known_parent and data["pid"] > 0
 
 
+def _is_exit(data: Mapping[str, Any]) -> bool:
+    """Whether an ``exit`` says how it came about, where it was ``os._exit``."""
+    return "code" not in data or _has(data, {"code": int, "by": str, "where": list})
+
+
 def is_event(data: Mapping[str, Any]) -> bool:
     """Whether this is an event of the protocol with all that belongs to it."""
     fields = _FIELDS.get(str(data.get("ev")))
     if fields is None or not _has(data, fields):
         return False
     if not all(data.get(name) is None or _is_place(data[name]) for name in ("literal", "later")):
+        return False
+    if data["ev"] == "exit" and not _is_exit(data):
         return False
     if data["ev"] == "rollcall":
         return all(isinstance(row, dict) and _has(row, _ROW) for row in data["rows"])

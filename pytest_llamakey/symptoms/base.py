@@ -32,7 +32,7 @@ Kind = Literal[
 
 _OF_KEYS = ("authentication", "api_key", "api key", "illegal header value", "unable to handle auth")
 ORDERLY = "orderly"
-"""The value of :attr:`~pytest_llamakey.facts.Process.exit` of a process that ran its exit handlers."""
+"""How :attr:`~pytest_llamakey.facts.Process.exit` begins for a process that ran its exit handlers."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,11 @@ def about_keys(error: CallError) -> bool:
     return any(word in words for word in _OF_KEYS)
 
 
+def ended_well(process: Process) -> bool:
+    """Whether nothing is known to be wrong with how it ended: it ran its exit handlers, or left with success."""
+    return process.exit in {"", "os._exit(0)"} or process.exit.startswith(ORDERLY)
+
+
 def died(facts: Facts, process: Process) -> bool:
     """Whether the process crashed or was restarted during the run.
 
@@ -108,11 +113,11 @@ def died(facts: Facts, process: Process) -> bool:
         return True
     if process.ended is None or process.role != "worker":
         return False
-    if process.exit not in {"", ORDERLY}:
+    if not ended_well(process):
         return True
     if facts.deployment.driven:
         return not called(process) and not spared(process)
-    return process.exit != ORDERLY
+    return not process.exit.startswith(ORDERLY)
 
 
 def took_over(replica: Replica, worker: Process) -> bool:
@@ -125,7 +130,7 @@ def took_over(replica: Replica, worker: Process) -> bool:
 
 
 def _relieved(before: Process, worker: Process) -> bool:
-    ended = before.ended is not None and before.ended <= worker.started and before.exit in {"", ORDERLY}
+    ended = before.ended is not None and before.ended <= worker.started and ended_well(before)
     return ended and called(before) and before.ppid == worker.ppid
 
 

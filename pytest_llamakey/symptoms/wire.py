@@ -20,8 +20,12 @@ from pytest_llamakey.symptoms.provider import mismatch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_llamakey.facts import Facts, Process, Replica
+    from pytest_llamakey.facts import CallError, Facts, Failure, Process, Replica
     from pytest_llamakey.spec.model import CheckName
+
+
+_SHOWN = 160
+"""Characters of an exception's message that are told with a symptom."""
 
 
 def wire(facts: Facts) -> Iterator[Symptom]:
@@ -57,8 +61,20 @@ def _silence(worker: Process) -> str:
         return f"pid {worker.pid} was never reached by a request"
     tries = f"{drive.requests} {drive.via}{'' if drive.requests == 1 else 's'}, {drive.seconds:.1f} s"
     said = f"answered {drive.answer} and " if drive.answer is not None else ""
-    end = f": {drive.detail}" if drive.detail else ""
+    failed = drive.answer is not None and drive.answer >= 400  # noqa: PLR2004 - RFC 9110, section 15
+    last = (process_error(worker) if failed else "") or drive.detail
+    end = f": {last}" if last else ""
     return f"pid {worker.pid} {said}made no call of the model ({tries}){end}"
+
+
+def process_error(worker: Process) -> str:
+    """What the worker's own code failed with last, and where: more than that it answered with an error."""
+    said: tuple[CallError | Failure, ...] = (*worker.errors[-1:], *worker.failures[-1:])
+    for last in said:
+        where = f" ({last.where[0]})" if last.where else ""
+        message = next(iter(last.message.strip().splitlines()), "")
+        return f"{last.type.removeprefix('builtins.')}: {message[:_SHOWN]}{where}"
+    return ""
 
 
 def _calls(facts: Facts) -> Iterator[Symptom]:

@@ -164,7 +164,8 @@ def test_worker_silent_carries_the_error_of_the_app() -> None:
     crash = replace(keyless().errors[0], type="KeyError", message="'index'\nmore", where=at("app.py:20"))
     finding = only(app(worker(calls=(), errors=(crash,), drive=Drive("answered", answer=500, requests=2, seconds=1.0))))
     assert str(finding.where[0]) == "app.py:20"
-    assert "pid 7 answered 500 and made no call of the model (2 requests, 1.0 s)" in finding.evidence
+    told = "pid 7 answered 500 and made no call of the model (2 requests, 1.0 s): KeyError: 'index' (app.py:20)"
+    assert told in finding.evidence
     assert any(line.endswith("app.py:20 KeyError: 'index'") for line in finding.evidence)
 
 

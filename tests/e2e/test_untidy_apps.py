@@ -73,10 +73,18 @@ def test_no_false_alarm_and_nobody_missed(run_llamakey, tmp_path):
     single.mkdir()
     (single / "app.py").write_text(HEAD + ANSWERS["answers slowly and streams"])
     (single / "llamakey.toml").write_text(CONFIG.format(command=FLASK, workers=1))
+    recycled = tmp_path / "recycled"
+    recycled.mkdir()
+    (recycled / "app.py").write_text(HEAD + ANSWERS["computes in a process pool that it forks"])
+    once = GUNICORN.replace("]", ', "--max-requests", "1"]')
+    (recycled / "llamakey.toml").write_text(CONFIG.format(command=once, workers=2))
     run = run_llamakey(str(tmp_path), "--rootdir", str(tmp_path))
     assert run.code == 0, run.output
     found = {deployment["name"]: deployment for deployment in run.report["deployments"]}
-    assert len(found) == len(ANSWERS) + 1
+    assert len(found) == len(ANSWERS) + 2
     for name, deployment in found.items():
         assert deployment["verdict"] == "pass", (name, deployment["findings"])
         assert deployment["seen_workers"] == deployment["expected_workers"]
+    (replica,) = found["recycled"]["replicas"]
+    asked = [len(worker["calls"]) for worker in replica["workers"] if worker["drive"] == "called"]
+    assert len(asked) == 2

@@ -4,7 +4,7 @@ import os
 import sys
 
 from pytest_llamakey.probe.agent.base import CONFIG, PATIENCE, REPLICA, SELF, clock, open_file, private, quiet
-from pytest_llamakey.probe.agent.places import START, caller
+from pytest_llamakey.probe.agent.places import START, caller, where
 from pytest_llamakey.probe.agent.sight import clean, sight_of_variable, watched
 from pytest_llamakey.probe.agent.wire import put, wire
 
@@ -125,7 +125,32 @@ def around_exit(original):
 
     def _exit(status):
         if isinstance(status, int):
-            ended(code=status)
+            exits(status)
         original(status)
 
     return _exit
+
+
+@quiet
+def exits(status):
+    frame = caller()
+    while frame is not None and frame.f_code.co_filename == SELF:
+        frame = frame.f_back
+    ended(code=status, by=str(frame.f_globals.get("__name__") if frame else ""), where=where())
+
+
+def around_wait(original):
+    """Whoever started a process learns here how that ended, and nobody else does."""
+
+    def wait(*args):
+        found = original(*args)
+        reaped(found)
+        return found
+
+    return wait
+
+
+@quiet
+def reaped(found):
+    if found[0] > 0 and found[1]:
+        put("reaped", pid=found[0], status=found[1])
