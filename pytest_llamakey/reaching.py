@@ -21,6 +21,8 @@ ACCEPTS = 0.5
 """Seconds within which a process that serves has accepted a connection, when nobody else can."""
 EACH = 0.2
 """The same, where another connection is tried then."""
+SURE = 0.03
+"""Seconds after which a connection that was closed before it was taken is gone again."""
 REACHED = 8.0
 """Seconds within which one of many connections must have reached the worker that is meant."""
 CONNECTS = 2.0
@@ -90,9 +92,15 @@ def _reached(replica: RunningReplica, pid: int, address: Address) -> socket.sock
     until = time.monotonic() + REACHED
     while time.monotonic() < until:
         before = taken(replica, pid)
-        through = socket.create_connection((address.host, address.port), CONNECTS)
+        try:
+            through = socket.create_connection((address.host, address.port), EACH)
+        except TimeoutError:
+            continue  # a stopped worker's queue is full, and the kernel lets the connection wait
         if _within(EACH, lambda before=before: taken(replica, pid) > before):  # type: ignore[misc]
-            return through
+            time.sleep(SURE)
+            # One of the connections before may have been taken late; it is closed, and does not last.
+            if taken(replica, pid) > before:
+                return through
         through.close()
     return None
 
