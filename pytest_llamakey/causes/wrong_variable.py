@@ -38,6 +38,8 @@ _OTHER = {"OPENAI_KEY": MATCH}
 _RENAMED = ("env:OPENAI_KEY",)
 _EMPTY_CLIENT = replace(client(0.5, EMPTY), where=at("app.py:5", 'llm = OpenAI(api_key=os.getenv("OPENAI_KEY", ""))'))
 _LACKS = Failure(1.2, "builtins.AttributeError", "'Settings' has no attribute 'OPENAI_KEY'", at("app.py:11"))
+_ERRORS = 400
+"""HTTP statuses from here on tell of one (RFC 9110, 15.5)."""
 _FAILED = Drive("answered", answer=500, requests=1)
 
 
@@ -240,6 +242,18 @@ class WrongVariable(Cause):
             False,
         ),
         Example(
+            "silent with a page of its own, and one of two names is not there",
+            app(
+                worker(
+                    calls=(),
+                    clients=(),
+                    environment_misses=(miss(0.2, "LLM_API_KEY", text='environ.get("LLM_API_KEY") or environ["X"]'),),
+                    drive=Drive("answered", answer=200, requests=1),
+                )
+            ),
+            False,
+        ),
+        Example(
             "silent for a reason of its own, with an optional look-up",
             app(worker(calls=(), environment_misses=(miss(0.2, "SENTRY_TOKEN"),), drive=_FAILED)),
             False,
@@ -363,12 +377,23 @@ def _failed(trouble: Trouble, names: frozenset[str]) -> Iterator[Use]:
             names_model_key(missed.name)
             and key_like(missed.name)
             and (missed.name not in names or missed not in process.environment_misses)
+            and not _passed_over(process, missed, names)
             and not any(made.at >= missed.at for made in process.clients)
             and not any(sent.at >= missed.at for sent in process.calls)
         ):
             line = moment(missed.at, missed.where, f"{missed.name} is looked up, and is not set")
             yield Use(missed.at, process.key, missed.where, line)
             return
+
+
+def _passed_over(process: Process, missed: EnvironmentMiss, names: frozenset[str]) -> bool:
+    """Whether the app had another name to look for in the same line, or went on well without from its import on."""
+    place = innermost(missed.where)
+    if place is None:
+        return False
+    well = process.drive is not None and process.drive.answer is not None and process.drive.answer < _ERRORS
+    other = any(name in place.text for name in names if name != missed.name and name not in missed.name)
+    return other or (well and place.function == "<module>")
 
 
 def _wanted(process: Process, use: Use, there: Iterable[str]) -> EnvironmentMiss | None:
