@@ -9,10 +9,10 @@ SAMPLES := sample_images
 DEMO := $(wildcard $(SAMPLES)/*/llamakey.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint accuracy clean
+.PHONY: help demo test lint accuracy generations images clean
 
 help: ## what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 demo: $(VENV)/.ready ## run the sample apps: as processes, and in containers where an engine answers
 	@failed=; \
@@ -43,8 +43,14 @@ accuracy: $(VENV)/.ready-accuracy ## measure the diagnosis on generated apps: SE
 	nice -n 10 $(BIN)/python -m tools.accuracy $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) \
 	  $(if $(ONLY),--only $(ONLY)) $(if $(JOBS),--jobs $(JOBS))
 
+generations: $(VENV)/.ready ## run the pairs on older and newer clients, each in an environment of its own (docs/compatibility.md)
+	$(BIN)/python -m tools.generations $(ONLY)
+
+images: $(VENV)/.ready-dev ## run a sample and pairs in containers with Python 3.9 to 3.14 (docs/compatibility.md)
+	$(BIN)/python -m tools.images $(ONLY)
+
 clean: ## remove the virtual environment and all caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build
+	rm -rf $(VENV) .venv-generations .pytest_cache .mypy_cache .ruff_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The samples' packages belong to it: the process runtime starts the samples with this environment's programs.

@@ -59,7 +59,7 @@ def test_no_image_at_all(fake_docker):
     assert "neither python:3.12-slim nor llamakey-python:3.11 is here" in found.stderr
 
 
-@pytest.mark.parametrize(("argument", "told"), [("sid", "bullseye, bookworm and trixie"), ("--chek", "--check")])
+@pytest.mark.parametrize(("argument", "told"), [("sid", "bullseye, bookworm, trixie and forky"), ("--chek", "--check")])
 def test_wrong_use(argument, told):
     found = run(argument)
     assert (found.returncode, found.stdout) == (2, "")
