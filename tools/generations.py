@@ -1,7 +1,7 @@
 """Runs the pairs of ``sample_images/causes`` on several generations of the clients, each in an environment of its own.
 
     python -m tools.generations                 all generations, all pairs
-    python -m tools.generations 2024-06         one of them
+    python -m tools.generations 2024-07         one of them
     python -m tools.generations --pairs key-missing,env-cleared
 
 Apps, plugin and pytest live in the generation's environment; the app is run as plain processes. The environments lie in
@@ -45,13 +45,13 @@ class Generation:
 
 GENERATIONS = (
     Generation(
-        "2024-06",
+        "2024-07",
         (
-            "llama-index-core==0.10.50",
-            "llama-index-llms-openai==0.1.22",
-            "llama-index-embeddings-openai==0.1.10",
-            "llama-index-llms-azure-openai==0.1.8",
-            "openai==1.35.3",
+            "llama-index-core==0.10.58",
+            "llama-index-llms-openai==0.1.27",
+            "llama-index-embeddings-openai==0.1.11",
+            "llama-index-llms-azure-openai==0.1.10",
+            "openai==1.37.1",
             "httpx==0.27.0",  # of that time: this openai passes an argument that httpx 0.28 has no more
         ),
         (3, 12),  # numpy 1.26
