@@ -15,12 +15,35 @@ import json
 import subprocess
 import sys
 
+from tools.generations import GENERATIONS
 from tools.pairs import ALL_PAIRS, ROOT, VERSIONS, NoReport, Ran, run_pairs, show
 
 SUITES = ("bullseye", "bookworm", "trixie", "forky")
 SAMPLE = "sample_images/gunicorn"
 PAIRS = ("client-before-env", "dotenv-shadowed")
+CLIENTS = {"bullseye": next(one for one in GENERATIONS if one.name == "2025-02")}
+"""Where pip's own choice cannot be imported: llama-index-core 0.14 says that it has Python 3.9, and is written for 3.10."""
 MAKING_SECONDS = 1800
+
+
+def base_image(suite: str) -> str:
+    """The base image of ``suite``, with pip held to :data:`CLIENTS` in it.
+
+    Raises:
+        subprocess.CalledProcessError: there is none, and none could be made.
+    """
+    image = _said(str(ROOT / "tools" / "engine"), suite).removeprefix("PYTHON_IMAGE=")
+    clients = CLIENTS.get(suite)
+    if clients is None:
+        return image
+    lines = (
+        f"FROM {image}",
+        f"RUN printf '%s\\n' {' '.join(clients.pins)} >/etc/pip-constraints.txt",
+        "ENV PIP_CONSTRAINT=/etc/pip-constraints.txt",
+    )
+    held = f"{image}-{clients.name}"
+    _said("docker", "build", "--quiet", "--tag", held, "-", given="\n".join(lines))
+    return held
 
 
 def run(suite: str, pairs: list[str]) -> Ran:
@@ -30,24 +53,17 @@ def run(suite: str, pairs: list[str]) -> Ran:
         NoReport: pytest did not get as far as a report.
         subprocess.CalledProcessError: there is no base image of that release, and none could be made.
     """
-    made = [ROOT / "tools" / "engine", suite]
-    argument = subprocess.run(
-        made, stdout=subprocess.PIPE, text=True, check=True, timeout=MAKING_SECONDS
-    ).stdout.strip()
-    docker = ("--llamakey-runtime", "docker", "--llamakey-build-arg", argument)
-    wrong = run_pairs([sys.executable], pairs, *docker, SAMPLE)
-    built = [
-        "docker",
-        "build",
-        "--quiet",
-        "--build-arg",
-        argument,
-        str(ROOT / SAMPLE),
-    ]  # from the cache: it has just run
-    image = subprocess.run(built, capture_output=True, text=True, check=True, timeout=MAKING_SECONDS).stdout.strip()
-    asked = ["docker", "run", "--rm", "--network", "none", image, "python", "-c", VERSIONS]
-    told = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=120).stdout
+    argument = f"PYTHON_IMAGE={base_image(suite)}"
+    wrong = run_pairs([sys.executable], pairs, "--llamakey-runtime", "docker", "--llamakey-build-arg", argument, SAMPLE)
+    # From the cache: it has just run.
+    image = _said("docker", "build", "--quiet", "--build-arg", argument, str(ROOT / SAMPLE))
+    told = _said("docker", "run", "--rm", "--network", "none", image, "python", "-c", VERSIONS)
     return Ran(json.loads(told), wrong)
+
+
+def _said(*command: str, given: str = "") -> str:
+    done = subprocess.run(command, input=given, stdout=subprocess.PIPE, text=True, check=True, timeout=MAKING_SECONDS)
+    return done.stdout.strip()
 
 
 def main() -> int:
