@@ -58,3 +58,14 @@ def test_a_python_too_new_for_old_clients_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "version_info", (3, 99, 0))
     with pytest.raises(NotMade, match=r"wheels up to Python 3\.12 only"):
         environment(GENERATIONS[0], tmp_path)
+
+
+def test_what_failed_outside_the_report_is_told(tmp_path):
+    stand_in = tmp_path / "stand_in.py"
+    stand_in.write_text(
+        "import sys, pathlib\n"
+        "pathlib.Path(sys.argv[sys.argv.index('--llamakey-report') + 1]).write_text('{\"deployments\": []}')\n"
+        "sys.exit('a worker of xdist ended')\n"
+    )
+    with pytest.raises(pairs.NoReport, match="a worker of xdist ended"):
+        pairs.run_pairs([sys.executable, str(stand_in)], [])

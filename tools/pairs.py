@@ -30,7 +30,7 @@ RUN_SECONDS = 1800
 
 
 class NoReport(Exception):
-    """pytest ended before it had written a report; its last words."""
+    """pytest ended without a report, or with one that lacks what failed; its last words."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def run_pairs(python: Sequence[str], pairs: Sequence[str], *arguments: str) -> d
     Each deployment, by the folder below ``sample_images``, is given what is wrong with it, or nothing.
 
     Raises:
-        NoReport: there is no report.
+        NoReport: there is no report, or what failed is not in it.
     """
     with tempfile.TemporaryDirectory() as temporary:
         report = Path(temporary, "report.json")
@@ -55,9 +55,16 @@ def run_pairs(python: Sequence[str], pairs: Sequence[str], *arguments: str) -> d
         command += ["--llamakey-report", str(report), *arguments, *(str(CAUSES / pair) for pair in pairs)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
         if not report.exists():
-            raise NoReport(f"pytest ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            raise NoReport(_last_words(done))
         deployments: list[dict[str, Any]] = json.loads(report.read_text())["deployments"]
-    return {_folder(one["id"]): _wrong(one) for one in deployments}
+    wrong = {_folder(one["id"]): _wrong(one) for one in deployments}
+    if done.returncode and not any(wrong.values()):  # something did not even get into the report
+        raise NoReport(_last_words(done))
+    return wrong
+
+
+def _last_words(done: subprocess.CompletedProcess[str]) -> str:
+    return f"pytest ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
 
 
 def _folder(node: str) -> str:
