@@ -99,10 +99,16 @@ class ComposeRuntime:
         try:
             project = Project(stack.config(), plan.deployment.service or "")
             plan.progress("building the images of the compose file")
-            apps = self._apps(plan, project, ServiceImages(parts.client, parts.images, plan, stack))
+            images = ServiceImages(parts.client, parts.images, plan, stack)
+            apps = self._apps(plan, project, images)
+            beside = {
+                name: images.image(name, service)
+                for name, service in project.services.items()
+                if service.get("build") and name not in apps
+            }
             built = time.monotonic()
-            port = plan.deployment.port or self._port(project, apps)
-            stack.overrides.write_text(override(project, _changes(plan, stack, apps, port)), encoding="utf-8")
+            port = plan.deployment.port or self._port(plan, project, apps)
+            stack.overrides.write_text(override(project, _changes(plan, stack, apps, beside, port)), encoding="utf-8")
         except BaseException:
             if before is None:
                 discard(stack.overrides.parent, self._reaper)
@@ -179,10 +185,15 @@ class ComposeRuntime:
             found[name] = _App(image, workdir, findings, bool(service.get("read_only")))
         return found
 
-    def _port(self, project: Project, apps: Mapping[str, _App]) -> int | None:
-        """The port that the service publishes, or the only one that its image EXPOSEs."""
-        ports = project.ports()
-        if not ports:
+    def _port(self, plan: Plan, project: Project, apps: Mapping[str, _App]) -> int | None:
+        """The port that the service publishes, or the only one that its image EXPOSEs.
+
+        An image is often started once more, with a command of its own, as a worker that listens nowhere.
+        """
+        ports, deployment = project.ports(), plan.deployment
+        called = bool(deployment.requests or (deployment.ready and deployment.ready.path))
+        own = bool(deployment.command or project.under_test.get("command"))
+        if not ports and (called or not (own or deployment.task)):
             with engine_words("Looking at the image"):
                 image = self._parts().client.images.get(apps[project.service].image)
             exposed = ((image.attrs.get("Config") or {}).get("ExposedPorts") or {}).keys()
@@ -240,7 +251,10 @@ class ComposeRuntime:
         return DockerReplica(client, container, port, warden)
 
 
-def _changes(plan: Plan, stack: Stack, apps: Mapping[str, _App], port: int | None) -> Changes:
+def _changes(
+    plan: Plan, stack: Stack, apps: Mapping[str, _App], beside: Mapping[str, str], port: int | None
+) -> Changes:
+    """The changes for ``apps``, with the images of what is built ``beside`` them."""
     keys = {way.target for way in plan.deployment.key if way.scheme == "env"}
     own = {
         name: value
@@ -251,7 +265,7 @@ def _changes(plan: Plan, stack: Stack, apps: Mapping[str, _App], port: int | Non
     return Changes(
         name=stack.name,
         labels=labels(plan),
-        images={name: app.image for name, app in apps.items()},
+        images={**beside, **{name: app.image for name, app in apps.items()}},
         environment=own,
         hosts=host_entries(plan.hosts, plan.dial),
         port=port,

@@ -72,8 +72,9 @@ def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 class Changes:
     """What the override file changes.
 
-    ``images`` gives the services of the app their image ids, ``environment`` is added to theirs, ``labels`` to
-    everything that is made. ``hosts`` is ``extra_hosts`` of all. ``volumes`` are further anonymous volumes by service.
+    ``images`` gives the services that are built, and those of the app, their image ids. ``environment`` is added to
+    what the app's own services (``kin``) have, ``labels`` to everything that is made. ``hosts`` is ``extra_hosts`` of
+    all. ``volumes`` are further anonymous volumes by service.
     """
 
     name: str

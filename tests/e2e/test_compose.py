@@ -32,7 +32,7 @@ services:
     volumes: [data:/data]
     networks: [back]
   beside:
-    image: BASE_IMAGE
+    build: beside
     container_name: llamakey-bystander
     command: [sleep, "600"]
     networks: [back]
@@ -136,6 +136,7 @@ def test_whole_projects(docker_bench: Bench, taken: int) -> None:
         {
             "Dockerfile": dockerfile.replace("FROM ${PYTHON_IMAGE}", "FROM ${PYTHON_IMAGE} AS app") + "FROM app\n",
             "compose.yaml": PROJECT.replace("TAKEN", str(taken)),
+            "beside/Dockerfile": "FROM BASE_IMAGE\n",
             "secrets/openai_key.txt": REAL_KEY,
             ".env": f"OPENAI_API_KEY={REAL_KEY}\nBACK=elsewhere\n",
             "api.yaml": SECOND,
