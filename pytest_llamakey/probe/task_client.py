@@ -23,11 +23,14 @@ def adopt(pid, folder):
     for name, sign, value in (row.partition(b"=") for row in rows):
         if name and sign:
             os.environb[name] = value
-    try:
-        os.chdir(folder)
-    except OSError:
-        pass
-    sys.path[:0] = [os.getcwd()]
+    for place in ("/proc/%d/cwd" % pid, folder):  # `celery --workdir` goes elsewhere after its start
+        try:
+            os.chdir(os.path.realpath(place))
+            break
+        except OSError:
+            continue
+    more = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    sys.path[:0] = [os.getcwd()] + [part for part in more if part not in sys.path]
 
 
 def find(name):
