@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import pytest
 
 from pytest_llamakey.ready import NotReady, describe_exit, log_tail, wait_until_ready
 from pytest_llamakey.runtimes.base import Address, Exit, ProcessRow
-from pytest_llamakey.spec.model import Deployment, Ready
+from pytest_llamakey.spec.model import CeleryTask, Deployment, HttpRequest, Ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +68,15 @@ def server() -> Iterator[ThreadingHTTPServer]:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield running
         running.shutdown()
+
+
+def test_a_celery_worker_is_not_expected_on_the_port_that_its_image_exposes() -> None:
+    task = CeleryTask("tasks", "tasks.ask")
+    worker = Deployment(id="d", name="d", folder=Path(), source=None, runtime="docker", port=8000, task=task)
+    wait_until_ready(Replica(8000), worker, 0.2, lambda _line: None)  # type: ignore[arg-type]
+    with_web = replace(worker, requests=(HttpRequest("/ask"),))
+    with pytest.raises(NotReady, match="nobody listens on port 8000"):
+        wait_until_ready(Replica(8000), with_web, 0.2, lambda _line: None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("path", ["/health", "/moved"])
