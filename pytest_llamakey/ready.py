@@ -119,7 +119,7 @@ def _condition(replica: RunningReplica, deployment: Deployment) -> tuple[str, _P
         return "its job to be done", _JobProbe(completes)
     port = replica.app_port
     if deployment.task and not deployment.requests:
-        # A queue's worker listens nowhere, whatever its image EXPOSEs; that it has reached its broker is waited for later.
+        # A queue's worker listens nowhere, whatever its image EXPOSEs; its broker is waited for before the first task.
         port = None
     if port is not None:
         return f"a process that listens on port {port}", _ListenProbe(replica, port)
