@@ -34,7 +34,7 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.causes.trail import ABSENT, arrived, given, holding
+from pytest_llamakey.causes.trail import ABSENT, arrived, given, holding, passed_on, read_by
 from pytest_llamakey.causes.uses import asked, grouped, once
 from pytest_llamakey.symptoms.base import about_keys
 from pytest_llamakey.symptoms.lookups import about_key, delivered_names, last_words, lookups
@@ -364,8 +364,10 @@ def _too_early(trouble: Trouble, use: Use, arrival: _Arrival) -> list[_Early]:
     """The line that read the key before it was there; nothing where none did."""
     replica, process = trouble.replica, trouble.process
     if use.at < arrival.at:
-        # Where a variable held it already, the code gave the client something else.
-        return [] if holding(replica, process, use.at) else [_Early(use.place, use.line, use.where)]
+        # Where a variable held it already, the code gave the client something else, unless it passes that on later.
+        held = set(holding(replica, process, use.at))
+        late = passed_on(process, use.kind, use.at) and not held & read_by(use.kind)
+        return [] if held and not late else [_Early(use.place, use.line, use.where)]
     # A value that was read into the app's own settings before, and is used only now.
     loads = {innermost(load.where) for load in process.dotenv}
     there = holding(replica, process, use.at)

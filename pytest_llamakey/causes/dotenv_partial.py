@@ -15,7 +15,7 @@ from pytest_llamakey.causes.recorded import (
     main_process,
     worker,
 )
-from pytest_llamakey.causes.trail import delivery, dotenv_files, given
+from pytest_llamakey.causes.trail import asked_by_settings, delivery, dotenv_files, given
 from pytest_llamakey.causes.uses import bereft, grouped, once
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ class DotenvPartial(Cause):
         if not files or given(facts, "env"):
             return
         rows = [(str(use.place), (trouble, use)) for trouble, use in bereft(self, facts) if not trouble.process.dotenv]
+        rows = [row for row in rows if asked_by_settings(facts, row[1][0].process) is None]
         loads = list(_loads(facts))
         if facts.deployment.runtime == "systemd" and not loads:
             return  # the file is one for the unit to read

@@ -128,7 +128,9 @@ class KeyMangled(Cause):
         for trouble in self.troubled(facts):
             held = [symptom.sight for symptom in trouble.symptoms if symptom.sight]
             # A client that is gone shows its key no more, but the error that it ended in.
-            held += [made.key for made in trouble.process.clients if any(map(about_keys, trouble.process.errors))]
+            errors = trouble.process.errors
+            spoken = any(about_keys(error) or error.type.endswith("UnicodeEncodeError") for error in errors)
+            held += [made.key for made in trouble.process.clients if spoken]
             if any(sight.state == "mangled" for sight in held):
                 source = next(_sources(facts, trouble, names))
                 groups.setdefault((source.holder, source.shown), []).append((trouble, source))

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from pytest_llamakey.causes.base import ancestors, place_of
 from pytest_llamakey.facts import KeySight
 from pytest_llamakey.spec.model import OPENAI_KEY
-from pytest_llamakey.symptoms.lookups import LIBRARIES_LOOK_UP
+from pytest_llamakey.symptoms.lookups import LIBRARIES_LOOK_UP, delivered_names, lookups, names_model_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from pytest_llamakey.facts import Client, ClientChange, Facts, Place, Process, Replica
+    from pytest_llamakey.facts import Client, ClientChange, EnvironmentMiss, Facts, Place, Process, Replica
 
 AZURE_KEY = "AZURE_OPENAI_API_KEY"
 ABSENT = frozenset({"missing", "empty"})
@@ -90,6 +90,25 @@ def had_key(replica: Replica, process: Process, change: ClientChange) -> bool:
         return True
     elsewhere = any(miss.where[:1] == change.where[:1] for miss in process.environment_misses if miss.where)
     return change.kind == "openai" and not elsewhere and bool(holding(replica, process, before))
+
+
+def passed_on(process: Process, kind: str, at: float) -> bool:
+    """Whether the app set a variable that this class reads to the key, after that moment."""
+    wanted = read_by(kind) if kind else frozenset()
+    changes = [change for change in process.environment_changes if change.at > at]
+    return any(change.name in wanted and is_key(change.key) for change in changes)
+
+
+def asked_by_settings(facts: Facts, process: Process) -> EnvironmentMiss | None:
+    """What a settings library looked for in vain, in a ``.env`` that it reads by itself, and no delivery is called."""
+    if process.dotenv or not given(facts, "dotenv") or "readable" not in process.files.values():
+        return None
+    for missed in reversed(lookups(process)):
+        text = missed.where[0].text if missed.where else ""
+        other = missed.name not in delivered_names(facts) and names_model_key(missed.name)
+        if other and missed.name in text and "environ" not in text and "getenv" not in text:
+            return missed
+    return None
 
 
 def arrived(process: Process) -> bool:

@@ -22,7 +22,18 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.causes.trail import ABSENT, arrived, delivery, had_key, handed_on, holding, key_like, read_by
+from pytest_llamakey.causes.trail import (
+    ABSENT,
+    arrived,
+    asked_by_settings,
+    delivery,
+    had_key,
+    handed_on,
+    holding,
+    key_like,
+    passed_on,
+    read_by,
+)
 from pytest_llamakey.causes.uses import Use, asked, grouped, literal_of, misses_near, once
 from pytest_llamakey.facts import Drive, Failure
 from pytest_llamakey.symptoms.lookups import delivered_names, lookups, names_model_key
@@ -266,7 +277,7 @@ class WrongVariable(Cause):
         rows = [row for row in asked(self, facts) if _passed_by(*row, names)]
         told = {trouble.worker for trouble, _use in rows}
         others = [trouble for trouble in self.troubled(facts) if trouble.worker not in told]
-        rows += [(trouble, use) for trouble in others for use in _failed(trouble, names)]
+        rows += [(trouble, use) for trouble in others for use in _failed(facts, trouble, names)]
         read = [(_Reading.of(trouble, use, names), trouble, use) for trouble, use in rows]
         for group in grouped((f"{each[0].name or each[2].place} {each[0].there}", each) for each in read):
             reading, trouble, use = group[0]
@@ -350,6 +361,8 @@ def _rekeyed(trouble: Trouble, use: Use) -> bool:
 
 def _too_early(trouble: Trouble, use: Use) -> bool:
     """Whether the right variable was looked up before it was set, so that nobody reads a wrong one."""
+    if use.kind and passed_on(trouble.process, use.kind, use.at):
+        return True  # a line below sets what its class reads
     ended = trouble.process.ended is not None
     if ended and any(m.later is not None and m.at <= use.at for m in lookups(trouble.process)):
         return True  # a line that the process did not come to would have set it
@@ -367,9 +380,14 @@ def _reads(miss_: EnvironmentMiss) -> bool:
     return any(word in place.text for place in miss_.where[:1] for word in (miss_.name, "environ", "getenv"))
 
 
-def _failed(trouble: Trouble, names: frozenset[str]) -> Iterator[Use]:
+def _failed(facts: Facts, trouble: Trouble, names: frozenset[str]) -> Iterator[Use]:
     """The look-up that a silent worker failed with: of a name like the right one, and no client was built after it."""
     process = trouble.process
+    asked_for = asked_by_settings(facts, process)
+    if asked_for is not None:
+        line = moment(asked_for.at, asked_for.where, f"{asked_for.name} is looked up, and is not set")
+        yield Use(asked_for.at, process.key, asked_for.where, line)
+        return
     if not arrived(process) or any(s.sight is not None and s.sight.state in ABSENT for s in trouble.symptoms):
         return
     for missed in reversed(lookups(process)):

@@ -22,11 +22,12 @@ from pytest_llamakey.causes.recorded import (
     dotenv,
     keyless,
     main_process,
+    miss,
     rekeyed,
     roll,
     worker,
 )
-from pytest_llamakey.facts import Drive, Facts, Failure
+from pytest_llamakey.facts import CallError, Drive, Facts, Failure, KeySight
 from pytest_llamakey.symptoms.lookups import about_key, names_in
 
 if TYPE_CHECKING:
@@ -218,3 +219,44 @@ def test_the_variables_that_an_exception_names(kind: str, message: str, names: l
 )
 def test_whether_an_exception_speaks_of_a_key_of_the_model(message: str, told: bool) -> None:
     assert about_key(Failure(1.0, "builtins.RuntimeError", message)) is told
+
+
+def test_a_variable_that_a_line_below_passes_on_came_too_late_for_the_client() -> None:
+    late = keyless(
+        key=MATCH,
+        environment={"CHAT_API_KEY": MATCH},
+        clients=(client(0.5, EMPTY, "llm.py:6"),),
+        environment_changes=(change(0.9, where="main.py:10"),),
+        environment_misses=(miss(0.49, "OPENAI_API_KEY", "llm.py:6"),),
+    )
+    finding = only(app(late, delivered=("env:CHAT_API_KEY",)))
+    assert finding.cause == "client-before-env"
+    assert [str(place) for place in finding.where] == ["llm.py:6", "main.py:10"]
+
+
+def test_a_byte_order_mark_that_no_header_can_bear_is_a_mangled_key() -> None:
+    error = CallError(1.3, "builtins.UnicodeEncodeError", "'ascii' codec can't encode character", at("llm.py:13"))
+    marked = KeySight("mangled", "'\\ufeff<key>'")
+    asked = worker(
+        clients=(client(key=marked),),
+        calls=(),
+        rollcall=(),
+        errors=(error,),
+        drive=Drive("answered", answer=500, requests=1),
+    )
+    assert causes_of(app(asked)) == ["key-mangled"]
+
+
+def test_a_settings_library_that_asks_its_dotenv_for_another_name_reads_the_wrong_variable() -> None:
+    asked = worker(
+        environment={},
+        key=MISSING,
+        clients=(),
+        calls=(),
+        rollcall=(),
+        files={".env": "readable"},
+        environment_misses=(miss(1.1, "OPENAI_API_KEY", "llm.py:9", 'OpenAI(api_key=config("OPENAI_API_KEY"))'),),
+        drive=Drive("answered", answer=500, requests=1),
+    )
+    finding = only(app(asked, delivered=("dotenv:.env:OPENAI_TOKEN",)))
+    assert (finding.cause, str(finding.where[0])) == ("wrong-variable", "llm.py:9")

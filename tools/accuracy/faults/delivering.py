@@ -241,7 +241,7 @@ FAULTS = (
     Fault("wrong-variable", "delivered under another name", _renamable, _renamed),
     Fault("key-missing", "the file lies elsewhere", lambda chosen, _able: chosen.delivery == "file", _file_elsewhere),
     Fault("wrong-variable", "a prefix", lambda chosen, _able: chosen.loading == "pydantic", _prefixed),
-    Fault("wrong-variable", "misspelt in the code", _asks_for_itself, _misspelt, "key"),
+    Fault("wrong-variable", "misspelt in the code", _asks_for_itself, _misspelt),
     Fault("wrong-variable", "the key of another service", _gives_a_key, _of_another_service, "key"),
     Fault("env-cleared", "env -i in the command", _env, _wiped_command),
     Fault("env-cleared", "env -u in the command", _env, _unset_command),
