@@ -41,9 +41,9 @@ def test_a_broken_deployment_is_judged_the_same(bench: Bench, tmp_path: Path, na
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
 
 
-def test_an_error_is_an_error_in_htmls_page_too(bench: Bench) -> None:
+def test_what_cannot_run_is_told_in_htmls_page_too(bench: Bench) -> None:
     bench.app(text=table(command=["gunicorm"], port=18775))
-    bench.run("-k", "keyed", *COMPANIONS["html"]).assert_outcomes(errors=1)
+    bench.run("-k", "keyed", *COMPANIONS["html"]).assert_outcomes(failed=1)
     page = (bench.root / "tests.html").read_text()
     assert "is found neither" in page
-    assert "1 Error" in page
+    assert "1 Failed" in page
