@@ -86,7 +86,7 @@ class KubernetesReplica:
             RuntimeFault: the container runs and cannot be looked into.
         """
         if not self._runs():
-            return self._last if self._completed() else ()
+            return (self._last or self._first_process()) if self._completed() else ()
         rows = process_rows(self._ask("census"))
         state = self._state
         if self._served is None and state is not None and any(self._world.port in row.listens for row in rows):
@@ -173,6 +173,12 @@ class KubernetesReplica:
             started.close()
         if self._forward is not None:
             self._forward.close()
+
+    def _first_process(self) -> tuple[ProcessRow, ...]:
+        """The process that every container has, of a job that was done before anybody could look."""
+        container = self._world.workload.container
+        words = [str(word) for word in (*(container.get("command") or ()), *(container.get("args") or ()))]
+        return (ProcessRow(1, 0, tuple(words), "S", 0.0),)
 
     def completes(self) -> bool:
         """Whether its end is what it is there for, and has not come yet; a job's processes are looked at until then."""
