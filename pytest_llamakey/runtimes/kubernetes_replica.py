@@ -6,7 +6,7 @@ import contextlib
 import re
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.facts import Place, Refusal
@@ -86,7 +86,8 @@ class KubernetesReplica:
             RuntimeFault: the container runs and cannot be looked into.
         """
         if not self._runs():
-            return (self._last or self._first_process()) if self._completed() else ()
+            done = (self._last or self._first_process()) if self._completed() else ()
+            return tuple(replace(row, state="S") for row in done)  # whatever it was at last, it is at rest
         rows = process_rows(self._ask("census"))
         state = self._state
         if self._served is None and state is not None and any(self._world.port in row.listens for row in rows):

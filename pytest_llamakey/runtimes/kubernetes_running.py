@@ -164,7 +164,8 @@ class KubernetesRunning:
     def _replica(self, name: str) -> KubernetesReplica:
         assert self._pods is not None  # noqa: S101
         workload, plan = self.world.manifests.workload, self._plan
-        port = plan.deployment.port or workload.port
+        # What a job listens on serves nobody that could drive it.
+        port = plan.deployment.port or (None if workload.resource.kind == "Job" else workload.port)
         python = self.world.found.python
         world = PodWorld(self._cluster, self._namespace, self._pods, workload, python, port, plan.secrets)
         return KubernetesReplica(world, name)

@@ -188,3 +188,21 @@ def test_nothing_is_left_of_runs_that_were_interrupted_or_killed(tmp_path, clust
             run.kill()
             run.wait()
             run.stdout.close()
+
+
+def test_a_job_is_looked_at_until_it_is_done(bench, python_image):
+    call = (
+        "import os, time, urllib.request as u; time.sleep(1)\n"
+        "u.urlopen(u.Request(os.environ['OPENAI_BASE_URL'] + '/models',"
+        " headers={'Authorization': 'Bearer ' + os.environ['OPENAI_API_KEY']}))"
+    )
+    job = manifest("nightly", python_image, ["python3", "-c", call], kind="Job", spec="", pod="restartPolicy: Never")
+    (bench.folder / "job.yaml").write_text(job)
+    (bench.folder / "llamakey.toml").write_text(
+        '[[deployment]]\nname = "nightly"\nmanifests = ["job.yaml"]\nkey = "secret:openai/api-key"\n'
+    )
+    output, found = bench.run()
+    assert found["nightly"]["checks"] == {
+        "keyed": "passed", "wire": "skipped", "rollcall": "passed", "parity": "passed", "exposure": "passed"
+    }, output  # fmt: skip
+    assert found["nightly"]["seen_workers"] == 1
