@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from pytest_llamakey.causes.recorded import (
     source,
     worker,
 )
-from pytest_llamakey.causes.trail import dotenv_files, given
+from pytest_llamakey.causes.trail import dotenv_files, given, read_by_settings
 from pytest_llamakey.causes.uses import bereft, grouped, once
 from pytest_llamakey.dotenv_guard import is_dotenv
 from pytest_llamakey.facts import Failure
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from pytest_llamakey.findings import Finding
 
 _NOT_FOUND = dotenv(0.2, MISSING, path="config/.env", found=False)
-_READS_ENVIRONMENT = re.compile(r"environ\b|getenv")
 _OPENED = Failure(1.0, "builtins.FileNotFoundError", "[Errno 2] No such file or directory: '.env'", at("env.py:4"))
 _IGNORED = source("ignored", ".env", ".dockerignore:2", ".env")
 
@@ -203,7 +201,7 @@ def _by_settings(process: Process, facts: Facts) -> _Search | None:
         return None
     for missed in reversed(lookups(process)):
         text = missed.where[0].text if missed.where else ""
-        if missed.name in delivered_names(facts) and missed.name in text and not _READS_ENVIRONMENT.search(text):
+        if missed.name in delivered_names(facts) and read_by_settings(text, missed.name):
             told = moment(missed.at, missed.where, f"{missed.name} is looked up, in no .env and not in the environment")
             return _Search(innermost(missed.where), told, "what reads the settings")
     return None

@@ -7,6 +7,7 @@ stories of one process.
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.causes.base import ancestors, place_of
@@ -99,6 +100,12 @@ def passed_on(process: Process, kind: str, at: float) -> bool:
     return any(change.name in wanted and is_key(change.key) for change in changes)
 
 
+def read_by_settings(text: str, name: str) -> bool:
+    """Whether this line asks something else than the environment itself (which reads no file) for the variable."""
+    directly = re.search(rf"(?:environ(?:\.\w+)?|getenv)\s*[\[(]\s*[\"']{re.escape(name)}\b", text)
+    return name in text and directly is None
+
+
 def asked_by_settings(facts: Facts, process: Process) -> EnvironmentMiss | None:
     """What a settings library looked for in vain, in a ``.env`` that it reads by itself, and no delivery is called."""
     if process.dotenv or not given(facts, "dotenv") or "readable" not in process.files.values():
@@ -106,7 +113,7 @@ def asked_by_settings(facts: Facts, process: Process) -> EnvironmentMiss | None:
     for missed in reversed(lookups(process)):
         text = missed.where[0].text if missed.where else ""
         other = missed.name not in delivered_names(facts) and names_model_key(missed.name)
-        if other and missed.name in text and "environ" not in text and "getenv" not in text:
+        if other and read_by_settings(text, missed.name):
             return missed
     return None
 

@@ -260,3 +260,20 @@ def test_a_settings_library_that_asks_its_dotenv_for_another_name_reads_the_wron
     )
     finding = only(app(asked, delivered=("dotenv:.env:OPENAI_TOKEN",)))
     assert (finding.cause, str(finding.where[0])) == ("wrong-variable", "llm.py:9")
+
+
+def test_a_line_that_reads_the_base_from_the_environment_may_ask_a_settings_library_for_the_key() -> None:
+    text = 'OpenAI(api_key=config("OPENAI_API_KEY"), base_url=os.environ["OPENAI_BASE_URL"])'
+    ended = keyless(
+        role="helper",
+        ended=0.9,
+        clients=(),
+        errors=(),
+        rollcall=(),
+        drive=None,
+        environment_misses=(miss(0.6, "OPENAI_API_KEY", "api.py:7", text),),
+        failures=(Failure(0.7, "decouple.UndefinedValueError", "OPENAI_API_KEY not found", at("api.py:7", text)),),
+        files={".env.prod": "readable"},
+    )
+    finding = only(app(ended, delivered=("dotenv:.env.prod",)))
+    assert (finding.cause, str(finding.where[0])) == ("dotenv-not-found", "api.py:7")
