@@ -196,6 +196,42 @@ class ClientBeforeEnv(Cause):
             ),
             True,
         ),
+        Example(
+            "the same, where a start script had looked for the file elsewhere and set an empty variable",
+            app(
+                keyless(
+                    role="helper",
+                    ended=0.9,
+                    environment={"OPENAI_API_KEY": EMPTY},
+                    clients=(client(0.5, EMPTY, error="OpenAIError: Missing credentials"),),
+                    rollcall=(),
+                    drive=None,
+                    files={"/run/secrets/openai": "readable"},
+                ),
+                delivered=("file:/run/secrets/openai",),
+            ),
+            False,
+        ),
+        Example(
+            "another name delivered, and a load_dotenv() below that has nothing to load",
+            app(
+                worker(
+                    role="helper",
+                    ended=0.9,
+                    environment={"MY_KEY": MATCH},
+                    clients=(client(0.5, EMPTY, "llm.py:4", error="OpenAIError: Missing credentials"),),
+                    calls=(),
+                    rollcall=(),
+                    drive=None,
+                    environment_misses=(
+                        replace(miss(0.5, "OPENAI_API_KEY", "llm.py:4"), later=at("main.py:6", "load_dotenv()")[0]),
+                    ),
+                    log_tail="openai.OpenAIError: set the OPENAI_API_KEY environment variable",
+                ),
+                delivered=("env:MY_KEY",),
+            ),
+            False,
+        ),
         Example("loaded first", app(worker(environment={}, dotenv=(dotenv(0.2),), clients=(client(0.5),))), False),
         Example(
             "a first client without key, and a right one that makes the calls",
@@ -337,6 +373,8 @@ def _never_reached(facts: Facts, trouble: Trouble, use: Use) -> tuple[_Arrival, 
     for missed in reversed(lookups(process)):
         # What is delivered under that very name was there, or was lost on the way.
         waits = missed.name not in delivered if given(facts, "env") else given(facts, "dotenv") or given(facts, "file")
+        if missed.later is not None and "dotenv" in missed.later.text:
+            waits = given(facts, "dotenv")  # no such file brings what is delivered otherwise
         if waits and missed.later is not None and missed.where and _ended_for(process, missed):
             told = moment(missed.at, missed.where, f"{missed.name} is looked up, and is not set yet")
             arrival = _Arrival(math.inf, missed.later, f"{missed.later} {missed.later.text} was not reached")
@@ -344,7 +382,10 @@ def _never_reached(facts: Facts, trouble: Trouble, use: Use) -> tuple[_Arrival, 
     if arrived(process):
         return None
     readable = [path for path, state in process.files.items() if state == "readable"]
-    if given(facts, "file") and readable and use.kind:
+    # An empty variable is what a start script made of a file that it did not find.
+    sights = (process.environment.get(name) for name in read_by(use.kind))
+    scripted = any(sight is not None and sight.state == "empty" for sight in sights)
+    if given(facts, "file") and readable and use.kind and not scripted:
         # The key lay there to be read, and nothing had read it when the client was built.
         return (
             _Arrival(math.inf, None, f"{readable[0]} was not read before pid {process.pid} ended"),
