@@ -19,6 +19,7 @@ from pytest_llamakey.asking import Asked, Asker
 from pytest_llamakey.facts import Drive
 from pytest_llamakey.patience import ACCEPTED, GATEWAY, Pulse, about_keys_since, hopeful, is_helper
 from pytest_llamakey.reaching import accepts, relay
+from pytest_llamakey.ready import NotReady
 from pytest_llamakey.roster import Roster, Told, in_doubt, roster, settled_roster, still_supervised, told_by
 from pytest_llamakey.send import USUAL_TIMEOUT
 from pytest_llamakey.tags import Tag
@@ -150,9 +151,16 @@ class Driver:
             if not todo:
                 break
             self._drive_all(todo, last)
-            last = still_supervised(self._settled(None), self._first, self._drives)
+            try:
+                last = still_supervised(self._settled(None), self._first, self._drives)
+            except NotReady:
+                if not any(drive.outcome == "died" for drive in self._drives.values()):
+                    raise
+                last = Roster((), (), ())  # it died of what it was asked
+                break
             if self._first.unsure and not last.unsure:  # what had been taken for the app stands in front of it
-                self._drives, self._first = {}, last
+                self._drives, self._tries, self._claims, self._windows = {}, {}, {}, []
+                self._first = last
             if all(pid not in last.serving and self._outcome(pid) == "called" for pid in todo):
                 break  # a server that recycles a worker after each request has fresh ones for ever
         bodies, windows = tuple(self._bodies), tuple(self._windows)
@@ -237,7 +245,9 @@ class Driver:
             if (drive.outcome == "called" and callers) or not self._went_astray(pid, mark, serving):
                 break
         if drive.outcome == "called":
-            self._claims = {**dict.fromkeys(range(mark, len(self._endpoint.calls)), pid), **self._claims}
+            new = enumerate(self._endpoint.calls[mark:], mark)
+            own = {index: pid for index, call in new if self._caller(call, serving, pid) is not None}
+            self._claims = {**own, **self._claims}
             drive = replace(drive, helpers=tuple(sorted(callers - {pid})))
         before = self._drives.get(pid, Drive("silent"))
         self._windows.append(Window(pid, begun, time.time()))

@@ -92,7 +92,8 @@ def quoting(replica: Replica, quoted: Callable[[str], str]) -> Replica:
         drive = process.drive and replace(process.drive, detail=quoted(process.drive.detail))
         errors = tuple(replace(each, message=quoted(each.message)) for each in process.errors)
         failures = tuple(replace(each, message=quoted(each.message)) for each in process.failures)
-        return replace(process, drive=drive, errors=errors, failures=failures)
+        command = quoted(process.command)
+        return replace(process, command=command, drive=drive, errors=errors, failures=failures)
 
     return replace(replica, processes=tuple(map(shown, replica.processes)))
 
@@ -195,10 +196,11 @@ FORKING = ("multiprocessing", "billiard", "concurrent", "joblib")
 def exit_of(record: ProcessRecord | None, records: Iterable[ProcessRecord]) -> str:
     """How a process ended: ``orderly``, ``os._exit(9)``, ``signal 9 (SIGKILL)``, ``exit code 3``, or ``unexpected``.
 
-    An exit code that comes with an orderly end is told with it. The parent knows signals and codes, where it is Python.
+    Empty where no probe was in it. An exit code that comes with an orderly end is told with it. The parent knows
+    signals and codes, where it is Python.
     """
     if record is None:
-        return "unexpected"
+        return ""  # without a probe nobody could tell
     said = _events(record, "exit")
     code = said[-1].data.get("code") if said else None
     if code is not None and not str(said[-1].data.get("by")).startswith(FORKING):

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 ACCEPTS = 0.5
 """Seconds within which a process that serves has accepted a connection, when nobody else can."""
-EACH = 0.2
+EACH = 0.05
 """The same, where another connection is tried then."""
+QUEUED = 0.2
+"""Seconds after which a connection that is not made waits in a stopped worker's full queue."""
 SURE = 0.03
 """Seconds after which a connection that was closed before it was taken is gone again."""
 REACHED = 8.0
@@ -93,7 +95,7 @@ def _reached(replica: RunningReplica, pid: int, address: Address) -> socket.sock
     while time.monotonic() < until:
         before = taken(replica, pid)
         try:
-            through = socket.create_connection((address.host, address.port), EACH)
+            through = socket.create_connection((address.host, address.port), QUEUED)
         except TimeoutError:
             continue  # a stopped worker's queue is full, and the kernel lets the connection wait
         if _within(EACH, lambda before=before: taken(replica, pid) > before):  # type: ignore[misc]

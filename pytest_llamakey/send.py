@@ -116,7 +116,7 @@ def _http(request: HttpRequest, address: Address, folder: Path, client: httpx.Cl
                     return replace(late, body=bytes(body))
     except httpx.TimeoutException:
         return overdue(request, timeout)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # such as a header that is not ASCII
         return Answer(None, error=f"{name_of(request)}: {type(error).__name__}: {error}")
     except OSError as error:
         return Answer(None, error=f"{name_of(request)}: {error}")
@@ -139,7 +139,7 @@ def _websocket(request: WebSocketRequest, address: Address, timeout: float) -> A
                 body += answer.encode() if isinstance(answer, str) else answer
     except TimeoutError:
         return replace(overdue(request, timeout), body=body)
-    except (WebSocketException, OSError) as error:
+    except (WebSocketException, OSError, ValueError) as error:
         return Answer(None, body, f"{name_of(request)}: {type(error).__name__}: {error}")
     return Answer(101, body[:BODY_KEPT])
 

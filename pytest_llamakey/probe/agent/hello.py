@@ -152,5 +152,6 @@ def around_wait(original):
 
 @quiet
 def reaped(found):
-    if found[0] > 0 and found[1]:
+    # A stop (os.WUNTRACED) is no end.
+    if found[0] > 0 and (os.WIFSIGNALED(found[1]) or (os.WIFEXITED(found[1]) and found[1])):
         put("reaped", pid=found[0], status=found[1])

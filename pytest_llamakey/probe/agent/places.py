@@ -4,7 +4,7 @@ import os
 import sys
 
 from pytest_llamakey.probe.agent.base import CONFIG, SELF, frame_at, open_file
-from pytest_llamakey.probe.agent.sight import clean
+from pytest_llamakey.probe.agent.sight import clean, sight
 
 try:
     START = os.getcwd()
@@ -53,9 +53,18 @@ def caller():
     return frame_at(2)
 
 
+def _drawn(value):
+    """Whether a literal looks like a key that begins with no ``sk-``: a long run of letters and digits, mixed."""
+    return 20 <= len(value) <= 400 and value.isalnum() and not value.isalpha() and not value.isdigit()
+
+
 def place(code, number):
     """A line of the app as it is reported."""
-    text = clean(line_of(code.co_filename, number), 200)
+    line = line_of(code.co_filename, number)
+    for value in code.co_consts:
+        if isinstance(value, str) and value in line and _drawn(value):
+            line = line.replace(value, sight(value)["shown"])
+    text = clean(line, 200)
     return {"file": shown_name(code.co_filename), "line": number, "text": text, "function": code.co_name}
 
 
