@@ -11,6 +11,7 @@ from pytest_llamakey.causes.recorded import (
     MATCH,
     NEWLINE,
     app,
+    at,
     call,
     change,
     client,
@@ -22,7 +23,7 @@ from pytest_llamakey.causes.recorded import (
     worker,
 )
 from pytest_llamakey.causes.trail import given, launched_by
-from pytest_llamakey.facts import CallError, Drive, KeySight, Place
+from pytest_llamakey.facts import CallError, ClientChange, Drive, KeySight, Place
 from pytest_llamakey.symptoms.base import about_keys
 
 if TYPE_CHECKING:
@@ -108,6 +109,18 @@ class KeyMangled(Cause):
             False,
         ),
         Example(
+            "altered where openai.api_key is set",
+            app(
+                worker(
+                    clients=(client(key=NEWLINE),),
+                    client_changes=(ClientChange(0.3, "openai", NEWLINE, at("llm.py:4", "openai.api_key = KEY + NL")),),
+                    calls=(),
+                    rollcall=(roll(NEWLINE),),
+                )
+            ),
+            True,
+        ),
+        Example(
             "a unit names a variable where nothing expands it",
             app(
                 keyless(**{**_HELD, "environment": {"OPENAI_API_KEY": _REFERENCE}, "key": _REFERENCE}),
@@ -178,6 +191,10 @@ def _sources(facts: Facts, trouble: Trouble, names: frozenset[str]) -> Iterator[
         if each.name in names and each.key.state == "mangled":
             line = moment(each.at, each.where, f"{each.name} set to {each.key.shown}")
             yield _Source(f"the line that sets {each.name}", each.key.shown, innermost(each.where), line)
+    for assigned in process.client_changes:
+        if assigned.key.state == "mangled":
+            line = moment(assigned.at, assigned.where, f"api_key of {assigned.kind} set to {assigned.key.shown}")
+            yield _Source("the line that sets api_key", assigned.key.shown, innermost(assigned.where), line)
     for built in process.clients:
         if built.key.state == "mangled":
             line = moment(built.at, built.where, f"client built with {built.key.shown}")
