@@ -31,7 +31,12 @@ def unfound(config: pytest.Config) -> list[str]:
     """For a run with ``--llamakey`` that found no deployment: what the folders hold, and what to add or type."""
     lines = []
     for given, path in _given(config):
-        if not path.is_dir():
+        above = next((each for each in list(path.parents)[:3] if (each / CONFIG_NAME).is_file()), None)
+        if above is not None:
+            lines.append(
+                f"{given} describes no deployment; {CONFIG_NAME} does: pytest --llamakey {_way(above, config)}"
+            )
+        if above is not None or not path.is_dir():
             continue
         here = "the working folder" if given == "." else given
         found = [name for pattern in DESCRIBING for name in sorted(each.name for each in path.glob(pattern))]
@@ -52,6 +57,11 @@ def _given(config: pytest.Config) -> Iterator[tuple[str, Path]]:
         full = config.invocation_params.dir / given
         if full.exists():
             yield ("." if full == config.invocation_params.dir else given), full
+
+
+def _way(folder: Path, config: pytest.Config) -> str:
+    """How to name ``folder`` from where pytest was started."""
+    return os.path.relpath(folder, config.invocation_params.dir)
 
 
 def _near(path: Path, config: pytest.Config) -> str:

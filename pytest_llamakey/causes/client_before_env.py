@@ -460,6 +460,6 @@ def _fix(rows: Sequence[_Row]) -> str:
     if len(above) == len(rows):
         top = min(above, key=lambda place: place.line)
         text = f" ({top.text})" if top.text else ""
-        return f"Move {late} above {top}{text}, so that it runs before {what}; or {rather}."
+        return f"Move {late}, and the import it needs, above {top}{text}, so that it runs before {what}; or {rather}."
     first = "" if captured else ": first thing in the entry point"
     return f"Run {late or 'what sets the key'} before {what}{first}, or {rather}."

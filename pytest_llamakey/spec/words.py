@@ -18,6 +18,12 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Names of Kubernetes Secrets and of their items: kubernetes.io/docs/concepts/configuration/secret
 _SECRET = re.compile(r"[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/[-._A-Za-z0-9]+")
 _SCHEMES = ("env", "dotenv", "file", "secret", "none")
+_EXAMPLES = {
+    "env": f"env:{OPENAI_KEY}",
+    "dotenv": "dotenv:.env",
+    "file": "file:/run/secrets/openai",
+    "secret": "secret:NAME/ITEM",
+}
 _FORMS = '"env:NAME", "dotenv:PATH", "dotenv:PATH:NAME", "file:PATH", "secret:NAME/ITEM" or "none"'
 
 
@@ -59,6 +65,8 @@ def _no_scheme(text: str, scheme: str | None) -> str:
         return f"a key itself stands here, not a way to deliver one; it takes {_FORMS}"
     if scheme is not None:
         return f'"{scheme}:" is no way to deliver a key; {hint(scheme, _SCHEMES)} (it takes {_FORMS})'
+    if text in _EXAMPLES:
+        return f'"{text}" lacks what it delivers the key as; write "{_EXAMPLES[text]}"'
     if nearest(text, ["none"]):
         return f'"{text}" is no way to deliver a key; the nearest valid one is "none"'
     if _VARIABLE.fullmatch(text):

@@ -85,8 +85,8 @@ def test_one_late_load_is_one_finding_that_names_all_that_it_is_too_late_for() -
         "0.90 s main.py:3 load_dotenv() sets the key from .env",
     )
     assert finding.fix == (
-        "Move main.py:3 above main.py:1 (from llm import llm), so that it runs before the clients of llm.py:4 and "
-        "embed.py:2 are built; or build each client in a function."
+        "Move main.py:3, and the import it needs, above main.py:1 (from llm import llm), so that it runs before the "
+        "clients of llm.py:4 and embed.py:2 are built; or build each client in a function."
     )
 
 

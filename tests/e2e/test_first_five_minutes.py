@@ -76,7 +76,9 @@ def test_init_first_run_named_cause_fix_green(tmp_path: Path) -> None:
     assert code == 1, told
     assert re.search(r"FAIL  \S+  process, 2 workers", told), told
     (fix,) = set(re.findall(r"fix: (.*)", told))
-    assert fix.startswith("Move shop/web.py:5 above shop/web.py:3 (from shop.answers import answer)"), told
+    assert fix.startswith(
+        "Move shop/web.py:5, and the import it needs, above shop/web.py:3 (from shop.answers import"
+    ), told
     code, page = call(tmp_path, *re.findall(r"python -m (pytest_llamakey) (explain) (\S+)", told)[0])
     assert code == 0
     assert page.startswith("client-before-env:")

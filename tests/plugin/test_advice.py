@@ -33,6 +33,14 @@ def test_a_folder_with_nothing(bench: Bench) -> None:
     ]
 
 
+@pytest.mark.parametrize("named", ["shop/app.py", "shop/tests"])
+def test_something_below_a_deployment(bench: Bench, named: str) -> None:
+    bench.app(files={"Dockerfile": DOCKERFILE})
+    (bench.root / "shop" / "tests").mkdir()
+    (bench.root / "shop" / "app.py").touch()
+    assert advice(bench.run(named)) == [f"{named} describes no deployment; llamakey.toml does: pytest --llamakey shop"]
+
+
 @pytest.mark.parametrize(
     ("named", "told"),
     [

@@ -94,7 +94,7 @@ class TestApply:
             ({"workers": "4"}, r'workers: expected a whole number, found "4"; write 4 without quotes'),
             ({"env": {"A": 4}}, r'env\.A: expected a string, found 4; write "4"'),
             ({"request": {"path": "ask"}}, r"request\.path: .* begins with"),
-            ({"key": "file"}, r'key: .*write "env:file"'),
+            ({"key": "file"}, r'key: .*write "file:'),
             ({"runtime": "process", "image": "x"}, r"image does not belong to runtime"),
             ({"env": {"OPENAI_API_KEY": ""}}, r'env\.OPENAI_API_KEY: .*key = "none"'),
             ({"dockerfile": "nope"}, r"there is no Dockerfile at app/nope"),
