@@ -270,7 +270,7 @@ class IgnoreFile:
         """``<Dockerfile>.dockerignore``, else the folder's own, as BuildKit looks for them; an empty one without."""
         for path in (dockerfile.with_name(dockerfile.name + ".dockerignore"), folder / ".dockerignore"):
             if path.is_file():
-                return cls(path, path.read_text(encoding="utf-8-sig"))
+                return cls(path, path.read_text(encoding="utf-8-sig", errors="replace"))
         return cls(folder / ".dockerignore", "")
 
     def deciding(self, name: str) -> _Rule | None:

@@ -152,9 +152,9 @@ def _modules(folder: Path) -> Iterator[_Module]:
             if not name.endswith(".py") or name.startswith(("test_", "conftest", "setup.")):
                 continue
             count += 1
-            if count > _MOST_FILES or os.path.getsize(path) > _MOST_BYTES:  # noqa: PTH202
-                continue
             try:
+                if count > _MOST_FILES or os.path.getsize(path) > _MOST_BYTES:  # noqa: PTH202
+                    continue
                 with open(path, "rb") as file:  # noqa: PTH123
                     tree = ast.parse(file.read())
             except (SyntaxError, ValueError, OSError):

@@ -113,7 +113,7 @@ def _service(name: str, given: Mapping[str, Any], project: Project, changes: Cha
         if given.get("build"):
             made["build"] = RESET
     if name in changes.kin:
-        made["environment"] = dict(changes.environment)
+        made["environment"] = {each: _literal(value) for each, value in changes.environment.items()}
         # An app that ends is to be seen ended, and its log is to be read.
         made["restart"] = "no"
         if (given.get("deploy") or {}).get("restart_policy"):
@@ -125,8 +125,13 @@ def _service(name: str, given: Mapping[str, Any], project: Project, changes: Cha
         if changes.port is not None and given.get("network_mode") != "host":
             made["ports"] = Tagged("!override", [f"127.0.0.1::{changes.port}"])
         if changes.command is not None:
-            made["command"] = Tagged("!override", list(changes.command))
+            made["command"] = Tagged("!override", [_literal(word) for word in changes.command])
     return made
+
+
+def _literal(text: str) -> str:
+    """``text`` as it is: compose fills variables in here too (docs.docker.com/reference/compose-file/interpolation)."""
+    return text.replace("$", "$$")
 
 
 def _shared(name: str, given: Mapping[str, Any], changes: Changes) -> dict[str, Any]:

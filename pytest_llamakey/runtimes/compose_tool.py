@@ -74,7 +74,7 @@ class ComposeTool:
             client = subprocess.Popen(
                 [*self.command, *arguments],
                 cwd=folder,
-                env={**_client_environment(), **environment},
+                env={**_client_environment(), "PWD": str(folder), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

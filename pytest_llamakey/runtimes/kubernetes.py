@@ -148,6 +148,7 @@ def _inlay(plan: Plan, found: Found, image: str, address: str) -> Inlay:
         files=dict(_files(plan.files, workdir)),
         secrets=plan.secrets,
         image=image,
+        ready_made=deployment.build is None,
         command=deployment.command,
         replicas=deployment.replicas,
     )

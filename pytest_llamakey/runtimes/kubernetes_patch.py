@@ -6,7 +6,6 @@ Everything here is a function of data; nothing is asked of a cluster.
 from __future__ import annotations
 
 import base64
-import binascii
 import copy
 import posixpath
 from dataclasses import dataclass, field
@@ -71,6 +70,8 @@ class Inlay:
     files: Mapping[str, bytes] = field(default_factory=dict)
     secrets: Mapping[str, str | None] = field(default_factory=dict)
     image: str = ""
+    ready_made: bool = False
+    """``image`` was not built here: the nodes may pull it."""
     command: tuple[str, ...] | None = None
     replicas: int | None = None
     restarted: str = ""
@@ -118,7 +119,9 @@ def _body(resource: Resource, manifests: Manifests, inlay: Inlay) -> dict[str, A
     original = manifests.workload.container.get("image")
     for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
         if inlay.image and container.get("image") == original:
-            container["image"], container["imagePullPolicy"] = inlay.image, "Never"
+            container["image"] = inlay.image
+            if not inlay.ready_made:
+                container["imagePullPolicy"] = "Never"
     if resource is manifests.workload.resource:
         template["metadata"]["labels"][ROLE_LABEL] = "app"
         if inlay.restarted:
@@ -182,7 +185,7 @@ def _encoded(text: str) -> str:
 def _decoded(text: str) -> str:
     try:
         return base64.b64decode(text).decode("utf-8", "replace")
-    except binascii.Error:
+    except ValueError:  # no base64, or no ASCII
         return ""
 
 

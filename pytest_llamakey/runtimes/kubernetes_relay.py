@@ -47,7 +47,7 @@ class Relay:
             RuntimeFault: it does not run.
         """
         plan.progress("no pod can connect to this machine: starting a relay in the cluster")
-        spec = pod_like(workload, image)
+        spec = pod_like(workload, image, ready_made=plan.deployment.build is None)
         ports = [str(port) for port in plan.ports]
         command = [python, "-S", "-E", "-c", _source(), self._word, str(_OWN_PORT), *ports]
         container = {**spec["containers"][0], "name": "relay", "command": command}

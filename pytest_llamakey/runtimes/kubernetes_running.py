@@ -174,7 +174,8 @@ class KubernetesRunning:
         """The names of the workload's pods: made up front for a StatefulSet, else as they appear."""
         resource, wanted = self.world.manifests.workload.resource, self._wanted()
         if resource.kind == "StatefulSet":
-            return [f"{resource.name}-{each}" for each in range(wanted)]
+            first = int(((resource.body.get("spec") or {}).get("ordinals") or {}).get("start") or 0)
+            return [f"{resource.name}-{first + each}" for each in range(wanted)]
 
         def there(states: tuple[PodState, ...]) -> bool:
             return len(states) >= wanted
@@ -200,8 +201,11 @@ class KubernetesRunning:
         if resource.kind == "DaemonSet":
             return self._scheduled()
         if resource.kind == "Job":
-            return min(int(written.get("parallelism", 1)), int(written.get("completions", 1)))
-        return replicas if replicas is not None else int(written.get("replicas", 1))
+            at_once, completions = written.get("parallelism"), written.get("completions")
+            at_once = 1 if at_once is None else int(at_once)
+            return at_once if completions is None else min(at_once, int(completions))
+        count = replicas if replicas is not None else written.get("replicas")
+        return 1 if count is None else int(count)
 
     def _scheduled(self) -> int:
         """On how many nodes a DaemonSet runs, as its controller counts them."""

@@ -82,7 +82,7 @@ class Scout:
         Raises:
             RuntimeFault: the pod cannot be run (in the cluster's words), or there is no Python in the image.
         """
-        pod = pod_like(workload, image)
+        pod = pod_like(workload, image, ready_made=plan.deployment.build is None)
         word = secrets.token_hex(16)
         with Doors(self._cluster, word) as doors:
             arguments = [json.dumps(doors.addresses), word]
@@ -160,12 +160,12 @@ class Scout:
         return None if line is None else list(json.loads(line[len(_MARK) :]))
 
 
-def pod_like(workload: Workload, image: str) -> dict[str, Any]:
+def pod_like(workload: Workload, image: str, *, ready_made: bool) -> dict[str, Any]:
     """The spec of a pod that runs where and as the workload's own do, with nothing of the app in it but the image."""
     template: Mapping[str, Any] = workload.resource.body["spec"]["template"]["spec"]
     container = {name: workload.container[name] for name in _KEPT_OF_CONTAINER if name in workload.container}
     if image:
-        container |= {"image": image, "imagePullPolicy": "Never"}
+        container |= {"image": image} if ready_made else {"image": image, "imagePullPolicy": "Never"}
     spec = {name: template[name] for name in _KEPT if name in template}
     return {**spec, "containers": [container]}
 

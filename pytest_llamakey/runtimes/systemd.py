@@ -8,6 +8,7 @@ spawned processes"): a key that is delivered there is delivered to systemd alone
 
 from __future__ import annotations
 
+import posixpath
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.runtimes.base import RuntimeFault
@@ -29,6 +30,7 @@ UNITS = "/etc/systemd/system"
 INIT = "/lib/systemd/systemd"
 _INITS = ("systemd", "init")
 _MODE = 0o644
+_HIDDEN = ("/run/", "/var/run/", "/tmp/")  # noqa: S108 - folders of the container
 _NEEDS: Mapping[str, Any] = {
     # Mounts of its own for units; the default seccomp profile refuses them even with the capability.
     "cap_add": ["SYS_ADMIN"],
@@ -65,6 +67,12 @@ class SystemdRuntime(DockerRuntime):
 
     def entries(self, plan: Plan) -> list[Entry]:
         """The unit with its drop-ins, one of ours with the rest of the environment, and one that starts it at boot."""
+        for file in plan.files:
+            if posixpath.normpath(posixpath.join("/", plan.deployment.workdir or "", file.path)).startswith(_HIDDEN):
+                raise RuntimeFault(
+                    f"{plan.deployment.origin('key') or plan.deployment.id}: {file.path} cannot be laid into the "
+                    "container, as /run and /tmp are mounted empty for systemd; deliver it elsewhere, below /etc say."
+                )
         read = unit_of(plan)
         own = {name: value for name, value in plan.environment.items() if name not in self.environment(plan)}
         texts = {file.name: file.content for file in read.files}

@@ -222,7 +222,7 @@ def _kustomized(path: Path, name: str, kustomization: str) -> Iterator[Resource]
 
 def _written(path: Path, name: str) -> Iterator[Resource]:
     """The objects in the files of a kustomization's folder and of the bases beside it."""
-    base = path.parent if any(each.name == "base" for each in path.parent.iterdir()) else path
+    base = next((each for each in (path.parent, path.parent.parent) if (each / "base").is_dir()), path)
     for folder, _, files in sorted(os.walk(base)):
         for file in sorted(files):
             if file.endswith(_SUFFIXES) and file not in KUSTOMIZATIONS:

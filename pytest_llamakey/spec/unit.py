@@ -85,9 +85,11 @@ def read(path: Path, shown: str) -> Unit:
 
 
 def _read(path: Path, shown: str, name: str) -> UnitFile:
-    content = path.read_bytes()
     try:
-        text = content.decode()
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise SpecError(f"the file cannot be read: {error.strerror or error}", Origin(shown, 0)) from None
     except UnicodeDecodeError as error:
         raise SpecError(f"a unit file is UTF-8 text: {error}", Origin(shown, 0)) from None
     return UnitFile(name, content, tuple(_assignments(text, shown)))

@@ -63,9 +63,10 @@ def read_yaml(text: str, shown: str) -> tuple[YamlDocument, ...]:
     Raises:
         SpecError: this is no YAML, with the line.
     """
-    loader = _Loader(text)
     found = []
+    loader = None
     try:
+        loader = _Loader(text)
         while loader.check_node():
             node = loader.get_node()
             value = None if node is None else loader.construct_document(node)
@@ -78,7 +79,8 @@ def read_yaml(text: str, shown: str) -> tuple[YamlDocument, ...]:
     except yaml.YAMLError as error:
         raise SpecError(f"not valid YAML: {error}", Origin(shown, 0)) from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return tuple(found)
 
 

@@ -62,7 +62,7 @@ def overridden(**more: Any) -> dict[str, Any]:
         name="llamakey-1",
         labels={"run": "r"},
         images={"web": "sha256:1", "worker": "sha256:1"},
-        environment={"OPENAI_BASE_URL": "http://mock/v1"},
+        environment={"OPENAI_BASE_URL": "http://mock/v1", "PASSWORD": "pa$word"},
         hosts={"api.openai.com": "172.17.0.1"},
         kin=project.kin(),
         **{"port": 8000, "command": None, "volumes": {}, **more},
@@ -80,7 +80,7 @@ def test_the_app_under_test() -> None:
         "image": "sha256:1",
         "pull_policy": "never",
         "build": RESET,
-        "environment": {"OPENAI_BASE_URL": "http://mock/v1"},
+        "environment": {"OPENAI_BASE_URL": "http://mock/v1", "PASSWORD": "pa$$word"},
         "restart": "no",
         "deploy": {"restart_policy": RESET},
         "logging": ("override", {"driver": "json-file"}),
@@ -90,7 +90,7 @@ def test_the_app_under_test() -> None:
 
 def test_its_kin_and_the_others() -> None:
     services = overridden(volumes={"worker": ("/site-packages",)})["services"]
-    assert services["worker"]["environment"] == {"OPENAI_BASE_URL": "http://mock/v1"}
+    assert services["worker"]["environment"] == {"OPENAI_BASE_URL": "http://mock/v1", "PASSWORD": "pa$$word"}
     assert services["worker"]["volumes"] == [{"type": "volume", "target": "/site-packages"}]
     assert "environment" not in services["other"]
     assert services["db"] == {

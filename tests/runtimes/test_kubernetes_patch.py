@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import pytest
 
@@ -128,3 +129,10 @@ def test_only_what_can_be_scaled_is(kind, replicas):
 def test_where_objects_are_in_the_api():
     assert path_of({"apiVersion": "v1", "kind": "Secret"}, "x") == "api/v1/namespaces/x/secrets"
     assert path_of({"apiVersion": "batch/v1", "kind": "Job"}, "x") == "apis/batch/v1/namespaces/x/jobs"
+
+
+def test_a_ready_image_may_be_pulled_and_one_built_here_may_not():
+    built, ready = INLAY, replace(INLAY, image="registry.example/app:2", ready_made=True)
+    for inlay, policy in ((built, "Never"), (ready, None)):
+        container = made(inlay=inlay)["Deployment/web"]["spec"]["template"]["spec"]["containers"][0]
+        assert (container["image"], container.get("imagePullPolicy")) == (inlay.image, policy)

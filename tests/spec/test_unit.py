@@ -80,3 +80,17 @@ def test_a_line_that_is_nothing_is_told(tmp_path, text, line):
 def test_a_missing_unit_is_told(tmp_path):
     with pytest.raises(SpecError, match="there is no unit file"):
         unit.read(tmp_path / "app.service", "app.service")
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path):
+    path = tmp_path / "app.service"
+    path.write_bytes("\ufeff[Service]\nUser=app\n".encode())
+    assert unit.read(path, "app.service").last("User") == "app"
+
+
+def test_a_drop_in_that_leads_nowhere_is_told(app):
+    folder = app.with_name("app.service.d")
+    folder.mkdir()
+    (folder / "a.conf").symlink_to("nowhere")
+    with pytest.raises(SpecError, match=r"app\.service\.d/a\.conf: the file cannot be read"):
+        unit.read(app, "app.service")

@@ -46,3 +46,8 @@ def test_a_mistake_is_told_with_its_line(text):
 def test_a_document_inside_itself_ends():
     (document,) = read_yaml("a: &x\n  b: *x\n", "x.yaml")
     assert document.line("a", "b") == 2
+
+
+def test_a_character_that_yaml_does_not_have_is_told():
+    with pytest.raises(SpecError, match=r"compose\.yaml: not valid YAML"):
+        read_yaml("a: \x07\n", "compose.yaml")
