@@ -1,7 +1,7 @@
 """The copy of a compose project's folder: what containers mount and compose reads, with nobody's real credentials.
 
 ``.env`` files in it are defused and the delivered files laid into it, so the user's own are neither used nor changed.
-What the compose files reach by ``..`` is there as well: the folders beside it as links, their ``.env`` files defused.
+What the compose files name by ``..`` is copied in the same way; what else lies beside it is there as links.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.dotenv_guard import defuse_bytes, is_dotenv
-from pytest_llamakey.keys import DECOY
+from pytest_llamakey.dotenv_guard import is_dotenv
 from pytest_llamakey.runtimes.base import DeliveredFile, RuntimeFault
-from pytest_llamakey.runtimes.process_copy import SKIPPED, World, lay, make_world
+from pytest_llamakey.runtimes.process_copy import SKIPPED, World, copy_beside, lay, make_world
 from pytest_llamakey.spec.compose_choice import PROJECT_ENV
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pytest_llamakey.runtimes.base import Plan
+    from pytest_llamakey.runtimes.base import Plan, Progress
 
 _UPWARDS = re.compile(r"(?<![\w.])(?:\.\./)+|(?<![\w./])\.\.(?![\w./])")
+_UPPER_PATH = re.compile(r"(?<![\w.])(?:\.\./)*\.\.(?![\w.])(?:/[^\s\"':,\]}]*)?")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def make_folder(root: Path, plan: Plan) -> ProjectFolder:
     workdir = PurePosixPath("/", "project", *own.relative_to(base).parts)
     world = make_world(root, own, str(workdir), _on_disk(plan, own), plan.progress)
     try:
-        _link_around(own, base, world)
+        _lay_around(own, base, world, tuple(_named(paths, own)), plan.progress)
     except OSError as error:
         raise RuntimeFault(f"The copy of {own} that compose runs in could not be made: {error}.") from error
     copies = tuple(world.app / os.path.relpath(path, own) for path in paths)
@@ -123,8 +123,15 @@ def _depth(path: str) -> int:
     return path.split("/").count("..")
 
 
-def _link_around(own: Path, base: Path, world: World) -> None:
-    """Everything beside the folders between ``base`` and ``own``, at the same places around the copy."""
+def _named(paths: Iterable[Path], own: Path) -> Iterator[Path]:
+    """What the compose files name above their own folder: it may be mounted or read."""
+    for path in paths:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        yield from (Path(os.path.normpath(own / match[0])) for match in _UPPER_PATH.finditer(text))
+
+
+def _lay_around(own: Path, base: Path, world: World, named: tuple[Path, ...], progress: Progress) -> None:
+    """Everything beside the folders between ``base`` and ``own``: copies of what is ``named``, links to the rest."""
     inside, copy = own, world.app
     while inside != base:
         inside, below, copy = inside.parent, inside.name, copy.parent
@@ -132,7 +139,12 @@ def _link_around(own: Path, base: Path, world: World) -> None:
             if entry.name in SKIPPED or entry.name == below:
                 continue
             target = copy / entry.name
-            if entry.is_file() and is_dotenv(entry.name):
-                target.write_bytes(defuse_bytes(entry.read_bytes(), DECOY))
+            if is_dotenv(entry.name) or any(_touch(entry, each) for each in named):
+                copy_beside(entry, target, progress)
             else:
                 target.symlink_to(entry)
+
+
+def _touch(one: Path, other: Path) -> bool:
+    """Whether they are the same, or one lies in the other."""
+    return one.is_relative_to(other) or other.is_relative_to(one)

@@ -110,6 +110,21 @@ def _deliver(world: World, file: DeliveredFile) -> str:
     return posixpath.normpath(posixpath.join(world.workdir, file.path))
 
 
+def copy_beside(entry: Path, target: Path, progress: Progress) -> None:
+    """Copy a file or folder outside of the app's own, with its ``.env`` files defused.
+
+    Raises:
+        OSError: it cannot be read, or the disk is full.
+        RuntimeFault: it is too large.
+    """
+    copier = _Copier(entry, target, progress)
+    if entry.is_dir():
+        target.mkdir()
+        copier.copy()
+    elif entry.is_file():
+        copier.copy_file(entry.name, Path(os.path.realpath(entry)), target)
+
+
 class _Copier:
     """Copies one folder tree up to the size limit; symbolic links stay links where they stay inside."""
 
@@ -150,9 +165,10 @@ class _Copier:
                 target.mkdir()
                 self._copy_folder(real, target, above | {str(real)})
         elif stat.S_ISREG(mode):
-            self._copy_file(entry.name, real, target)
+            self.copy_file(entry.name, real, target)
 
-    def _copy_file(self, name: str, real: Path, target: Path) -> None:
+    def copy_file(self, name: str, real: Path, target: Path) -> None:
+        """One file; the key in a ``.env`` is taken out."""
         self._bytes += real.stat().st_size
         if self._bytes > SIZE_LIMIT:
             raise RuntimeFault(

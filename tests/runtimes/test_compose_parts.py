@@ -144,10 +144,17 @@ def copied(folder: Path, root: Path, key: str, *files: DeliveredFile, **environm
 
 
 def test_the_copy_has_nobodys_credentials_and_what_lies_above(project: Path, tmp_path: Path) -> None:
+    source = project.parent / "src"
+    source.mkdir(exist_ok=True)
+    (source / ".env").write_text("OPENAI_API_KEY=sk-of-the-tester\n")
+    (project.parent / "other").mkdir()
     made, _ = copied(project, tmp_path / "copy", "env:OPENAI_API_KEY", OPENAI_API_KEY="k")
     assert (made.copy / ".env").read_text() == f"OPENAI_API_KEY={DECOY}\nTAG=7\n"
     assert (made.copy / "../.env").read_text() == f"API_KEY={DECOY}\n"
-    assert (made.copy / "../src").resolve() == project.parent / "src"
+    named, unnamed = made.copy.parent / "src", made.copy.parent / "other"
+    assert not named.is_symlink()  # it may be mounted, and written to
+    assert (named / ".env").read_text() == f"OPENAI_API_KEY={DECOY}\n"
+    assert unnamed.resolve() == project.parent / "other"
     assert made.files == (made.copy / "compose.yaml",)
     assert made.users(f"{made.copy}/../src") == project.parent / "src"
     assert made.in_users_words(f"no {made.copy}/x.env: gone") == f"no {project}/x.env: gone"
