@@ -218,7 +218,7 @@ def test_containers_networks_and_images_go_too():
         ours = {told["announced"], told["labelled"]}
         until(lambda: not ours & {container.id for container in client.containers.list(all=True, sparse=True)})
         until(lambda: told["network"] not in {network.id for network in client.networks.list()})
-        until(lambda: not set(told["images"]) & {one.id for one in client.images.list()})
+        until(lambda: not set(told["images"]) & {one["Id"] for one in client.api.images(all=True)})
         assert client.images.get(image), "what they were made of stays"
         bystander.reload()
         assert bystander.status == "running"
