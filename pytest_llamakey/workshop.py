@@ -89,11 +89,6 @@ class Workshop:
             RuntimeFault: it cannot be run here, with what to start or to add.
         """
         wanted = self.options.runtime
-        if deployment.runtime not in RUNTIMES:
-            raise RuntimeFault(
-                f"{deployment.origin('runtime') or deployment.id}: deployments of the {deployment.runtime} runtime are "
-                f"not run by this version, which knows {', '.join(RUNTIMES)}"
-            )
         if wanted == "auto" and deployment.runtime == "docker":
             try:
                 return self._choice(deployment)

@@ -74,7 +74,8 @@ class SystemdRuntime(DockerRuntime):
                     "container, as /run and /tmp are mounted empty for systemd; deliver it elsewhere, below /etc say."
                 )
         read = unit_of(plan)
-        own = {name: value for name, value in plan.environment.items() if name not in self.environment(plan)}
+        theirs = self.environment(plan)
+        own = {name: value for name, value in plan.environment.items() if name not in theirs}
         texts = {file.name: file.content for file in read.files}
         texts[f"{read.name}.d/00-llamakey.conf"] = _environment(own, read).encode()
         texts["multi-user.target.d/50-llamakey.conf"] = f"[Unit]\nWants={read.name}\n".encode()
@@ -83,7 +84,7 @@ class SystemdRuntime(DockerRuntime):
     def prepared(self, replica: DockerReplica, plan: Plan) -> None:
         """Follow the unit's journal from its first line."""
         assert isinstance(replica, SystemdReplica)  # noqa: S101 - for the type checker
-        replica.follow(unit_of(plan).name)
+        replica.follow(posixpath.basename(plan.deployment.unit or ""))
 
 
 def unit_of(plan: Plan) -> Unit:

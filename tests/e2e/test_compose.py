@@ -51,7 +51,7 @@ networks:
 SECOND = """\
 services:
   api:
-    extends: {file: ../shared/base.yaml, service: base}
+    extends: {file: ../common/base.yaml, service: base}
     profiles: [jobs]
 """
 BASE = """\
@@ -60,7 +60,7 @@ services:
     build: ../tiny
     read_only: true
     tmpfs: [/tmp]
-    env_file: [../tiny/.env, ../shared/more.env]
+    env_file: [../tiny/.env, ../common/more.env]
     environment: [NOT_SET]
 """
 TOML = """\
@@ -141,13 +141,13 @@ def test_whole_projects(docker_bench: Bench, taken: int) -> None:
             ".env": f"OPENAI_API_KEY={REAL_KEY}\nBACK=elsewhere\n",
             "api.yaml": SECOND,
             "api.prod.yaml": "services: {api: {environment: {MORE: '1'}}}\n",
-            "../shared/base.yaml": BASE,
-            "../shared/more.env": "MORE=0\n",
+            "../common/base.yaml": BASE,
+            "../common/more.env": "MORE=0\n",
             "llamakey.toml": TOML,
         },
     )
     files, before = (
-        snapshot(docker_bench.folder.parent / "shared") | snapshot(docker_bench.folder),
+        snapshot(docker_bench.folder.parent / "common") | snapshot(docker_bench.folder),
         things(docker_bench),
     )
     code, output, reports = run(docker_bench)
@@ -159,7 +159,7 @@ def test_whole_projects(docker_bench: Bench, taken: int) -> None:
     assert calls(api) == [("request", "match")] * 3
     assert things(docker_bench) == before
     assert list(docker_bench.temporary.iterdir()) == []
-    assert snapshot(docker_bench.folder.parent / "shared") | snapshot(docker_bench.folder) == files
+    assert snapshot(docker_bench.folder.parent / "common") | snapshot(docker_bench.folder) == files
     assert REAL_KEY not in output
 
 
