@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, innermost, moment, raised
@@ -20,11 +21,11 @@ from pytest_llamakey.causes.recorded import (
     source,
     worker,
 )
-from pytest_llamakey.causes.trail import dotenv_files, given, read_by_settings
+from pytest_llamakey.causes.trail import dotenv_files, given
 from pytest_llamakey.causes.uses import bereft, grouped, once
 from pytest_llamakey.dotenv_guard import is_dotenv
 from pytest_llamakey.facts import Failure
-from pytest_llamakey.symptoms.lookups import delivered_names, files_missed, lookups
+from pytest_llamakey.symptoms.lookups import delivered_names, files_missed, lookups, read_by_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 _NOT_FOUND = dotenv(0.2, MISSING, path="config/.env", found=False)
 _OPENED = Failure(1.0, "builtins.FileNotFoundError", "[Errno 2] No such file or directory: '.env'", at("env.py:4"))
+_LINE = at("conf.py:10", "settings = AppSettings()")
+_SETTINGS = replace(dotenv(0.4, MISSING, path=".env", found=False), where=_LINE)
+_CALLED = re.compile(r"(?<!\.)\b((?!if|not|and|super)[A-Za-z_][\w.]*)\(")
 _IGNORED = source("ignored", ".env", ".dockerignore:2", ".env")
 
 
@@ -84,6 +88,30 @@ class DotenvNotFound(Cause):
             app(
                 keyless(environment_misses=(miss(0.4, "OPENAI_API_KEY", text='KEY = config("OPENAI_API_KEY")'),)),
                 delivered=("dotenv:.env",),
+            ),
+            True,
+        ),
+        Example(
+            "the env_file of pydantic-settings is another",
+            app(
+                keyless(
+                    role="helper",
+                    ended=0.9,
+                    clients=(),
+                    errors=(),
+                    rollcall=(),
+                    drive=None,
+                    dotenv=(_SETTINGS,),
+                    failures=(
+                        Failure(
+                            0.5,
+                            "pydantic_core._pydantic_core.ValidationError",
+                            "1 validation error for AppSettings\nopenai_api_key\n  Field required",
+                            _LINE,
+                        ),
+                    ),
+                ),
+                delivered=("dotenv:conf/.env",),
             ),
             True,
         ),
@@ -183,13 +211,23 @@ def _in_vain(facts: Facts, process: Process, delivered: tuple[str, ...]) -> _Sea
         for path, failure in files_missed(facts, process) if not process.dotenv else ():
             if is_dotenv(path.rpartition("/")[2]):
                 return _Search(innermost(failure.where), raised(failure), "what opens the file")
-    return None if load is None else _Search(innermost(load.where), moment(load.at, load.where, _told(load)))
+    if load is None:
+        return None
+    place = innermost(load.where)
+    by = _loader(place)
+    return _Search(place, moment(load.at, load.where, f"{by} {_told(load)}"), by)
+
+
+def _loader(place: Place | None) -> str:
+    """What loads the file, in the line's own words: ``load_dotenv()``, ``Settings()`` of pydantic-settings."""
+    called = _CALLED.search(place.text) if place is not None else None
+    return f"{called[1]}()" if called else "load_dotenv()"
 
 
 def _told(load: DotenvLoad) -> str:
     if load.found:
-        return f"load_dotenv() reads {load.path}, in which there is no key"
-    return f"load_dotenv() looks for {load.path} and finds none" if load.path else "load_dotenv() finds no .env"
+        return f"reads {load.path}, in which there is no key"
+    return f"looks for {load.path} and finds none" if load.path else "finds no .env"
 
 
 def _by_settings(process: Process, facts: Facts) -> _Search | None:
@@ -208,9 +246,7 @@ def _by_settings(process: Process, facts: Facts) -> _Search | None:
 
 
 def _fix(search: _Search, delivered: tuple[str, ...], hidden: list[SourceLine]) -> str:
-    line = f"the {search.by} of {search.place}" if search.place else search.by
-    if search.by != "load_dotenv()":
-        line = f"{search.by} in {search.place}"
+    line = f"{search.by} in {search.place}" if search.place else search.by
     if hidden:
         return f"Deliver the .env (or the variable) when the container starts: {hidden[0].place} keeps it out."
     return f"Give {line} the full path of {delivered[0]}, or put the file where it looks."

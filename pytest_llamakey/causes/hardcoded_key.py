@@ -56,7 +56,7 @@ class HardcodedKey(Cause):
 
     name = "hardcoded-key"
     title = "the code holds a literal key and uses it"
-    explains = KEY_SYMPTOMS
+    explains = KEY_SYMPTOMS | {"call-host"}  # whatever host it is for: a call shows its key
 
     EXAMPLES = (
         Example("passed to a client", app(worker(clients=(client(key=FOREIGN, literal=_LINE),), **_LITERAL)), True),
@@ -102,6 +102,16 @@ class HardcodedKey(Cause):
         Example(
             "a literal that no call uses any more",
             app(worker(clients=(client(0.4, FOREIGN, literal=_LINE), client(0.6, where="app.py:8")))),
+            False,
+        ),
+        Example(
+            "another provider's client, with a key of its own from a variable",
+            app(
+                worker(
+                    clients=(client(), client(0.6, FOREIGN, "groq.py:4", host="api.groq.com")),
+                    calls=(call(), call(FOREIGN, host="api.groq.com", intended=False)),
+                )
+            ),
             False,
         ),
         Example("no literal", app(), False),

@@ -7,13 +7,18 @@ stories of one process.
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.causes.base import ancestors, place_of
 from pytest_llamakey.facts import KeySight
 from pytest_llamakey.spec.model import OPENAI_KEY
-from pytest_llamakey.symptoms.lookups import LIBRARIES_LOOK_UP, delivered_names, lookups, names_model_key
+from pytest_llamakey.symptoms.lookups import (
+    LIBRARIES_LOOK_UP,
+    delivered_names,
+    lookups,
+    names_model_key,
+    read_by_settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -98,12 +103,6 @@ def passed_on(process: Process, kind: str, at: float) -> bool:
     wanted = read_by(kind) if kind else frozenset()
     changes = [change for change in process.environment_changes if change.at > at]
     return any(change.name in wanted and is_key(change.key) for change in changes)
-
-
-def read_by_settings(text: str, name: str) -> bool:
-    """Whether this line asks something else than the environment itself (which reads no file) for the variable."""
-    directly = re.search(rf"(?:environ(?:\.\w+)?|getenv)\s*[\[(]\s*[\"']{re.escape(name)}\b", text)
-    return name in text and directly is None
 
 
 def asked_by_settings(facts: Facts, process: Process) -> EnvironmentMiss | None:

@@ -82,6 +82,12 @@ def names_in(failure: Failure) -> Iterator[str]:
             yield word.upper()
 
 
+def read_by_settings(text: str, name: str) -> bool:
+    """Whether this line asks something else than the environment itself (which reads no file) for the variable."""
+    directly = re.search(rf"(?:environ(?:\.\w+)?|getenv)\s*[\[(]\s*[\"']{re.escape(name)}\b", text)
+    return name in text and directly is None
+
+
 def undecided(facts: Facts, process: Process) -> bool:
     """Whether the process has not come to its key yet, and can: the key is a file that it reads when it needs it.
 
@@ -105,10 +111,19 @@ def _tried(facts: Facts, process: Process) -> bool:
         process.clients
         or process.errors
         or any(call.via != "rollcall" for call in process.calls)
-        or any(miss.name in names for miss in process.environment_misses)
+        or any(miss.name in names and not _goes_on(process, miss) for miss in process.environment_misses)
         or any(map(about_key, process.failures))
         or any(files_missed(facts, process))
     )
+
+
+def _goes_on(process: Process, miss: EnvironmentMiss) -> bool:
+    """Whether what missed the variable looks into a ``.env`` next (decouple, Starlette's ``Config``).
+
+    Whether it was there is seen when a request has been answered with it, or without.
+    """
+    answered = process.drive is not None and process.drive.answer is not None
+    return not answered and bool(miss.where) and read_by_settings(miss.where[0].text, miss.name)
 
 
 def files_missed(facts: Facts, process: Process) -> Iterator[tuple[str, Failure]]:

@@ -285,3 +285,22 @@ def test_an_app_that_ends_for_want_of_a_key_says_so_in_its_last_words(words: str
     found = diagnose(app(ended, delivered=("none",)))
     assert [finding.cause for finding in found] == ["key-missing"] * told
     assert [str(finding.where[-1]) for finding in found] == ["env.py:3"] * told
+
+
+def test_a_literal_key_in_a_client_for_a_wrong_host_is_a_second_fault() -> None:
+    literal = at("model.py:10", 'AzureOpenAI(azure_endpoint="https://…", api_key="sk-…0a1b2c3d")')
+    elsewhere = client(key=FOREIGN, host="team-west.openai.azure.com", where="model.py:10", literal=literal[0])
+    sent = call(FOREIGN, host=elsewhere.host, intended=False)
+    # built in a function: it is gone when the roll is called
+    hardcoded, wrong = diagnose(app(worker(clients=(elsewhere,), calls=(sent,), rollcall=())))
+    assert (hardcoded.cause, wrong.cause) == ("hardcoded-key", "wrong-endpoint")
+    assert [str(place) for place in hardcoded.where] == ["model.py:10"]
+
+
+def test_a_worker_nobody_came_to_ask_may_have_its_key_from_a_file() -> None:
+    config = miss(0.4, "OPENAI_API_KEY", "main.py:8", 'KEY = config("OPENAI_API_KEY")')
+    serving = keyless(8, clients=(), errors=(), rollcall=(), environment_misses=(config,), files={".env": "readable"})
+    died = worker(7, ended=2.0, exit="signal 9 (SIGKILL)", calls=(), drive=Drive("died", requests=1))
+    delivered = ("dotenv:.env",)
+    assert causes_of(app(died, replace(serving, drive=None), delivered=delivered)) == ["worker-died"]
+    assert causes_of(app(died, serving, delivered=delivered)) == ["dotenv-not-found", "worker-died"]

@@ -155,6 +155,22 @@ dotenv_values("nowhere.env")
     assert (second.path, second.found, second.key.state) == ("nowhere.env", False, "missing")
 
 
+def test_a_file_that_pydantic_settings_does_not_find_is_told(world: World) -> None:
+    code = """
+from pydantic_settings import BaseSettings
+class Settings(BaseSettings, env_file=(".env", "conf/.env")):
+    openai_api_key: str
+print(len(Settings().openai_api_key))
+"""
+    (world.app / ".env").write_text("OPENAI_API_KEY=\n", encoding="utf-8")
+    done = world.run(code)
+    assert done.out == f"{len(CANARY)}\n"
+    read, absent = (decode.dotenv(event) for event in done.record.of_kind("dotenv"))
+    assert (read.path, read.found, read.key.state) == (".env", True, "empty")
+    assert (absent.path, absent.found, absent.key.state) == ("conf/.env", False, "missing")
+    assert str(absent.where[0]) == "app.py:5"
+
+
 def test_a_forked_process_reports_on_its_own(world: World) -> None:
     code = """
 import os, openai

@@ -38,9 +38,34 @@ def hook_dotenv(module):
     wrap(module.DotEnv, "dict", around_dict)
 
 
+def hook_settings(module):
+    """pydantic-settings has python-dotenv read the files that are there, and says nothing of those that are not."""
+
+    def around_read(original):
+        def _read_env_files(self, *args, **kwargs):
+            values = original(self, *args, **kwargs)
+            report_absent(self.env_file)
+            return values
+
+        return _read_env_files
+
+    wrap(module.DotEnvSettingsSource, "_read_env_files", around_read)
+
+
+@quiet
+def report_absent(files):
+    for file in (files,) if isinstance(files, (str, os.PathLike)) else files or ():
+        path = os.path.expanduser(os.fspath(file))
+        if not os.path.exists(path):
+            put_dotenv(path, {}, False)
+
+
 @quiet
 def report_dotenv(file, values, override):
-    path = str(file.dotenv_path or "")
+    put_dotenv(str(file.dotenv_path or ""), values, override)
+
+
+def put_dotenv(path, values, override):
     found = bool(path) and os.path.exists(path)
     given.update(value for value in values.values() if value)
     name = next((name for name in NAMES or ("OPENAI_API_KEY",) if name in values), None)

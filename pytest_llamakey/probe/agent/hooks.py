@@ -6,7 +6,7 @@ from pytest_llamakey.probe.agent.base import quiet, thread_id, wrap
 from pytest_llamakey.probe.agent.calls import around_async_request, around_async_send, around_request, around_send
 from pytest_llamakey.probe.agent.celery_pools import hook_billiard, hook_celery_trace, hook_celery_worker
 from pytest_llamakey.probe.agent.clients import around_init, hook_openai, watch_key
-from pytest_llamakey.probe.agent.dotenvs import hook_dotenv
+from pytest_llamakey.probe.agent.dotenvs import hook_dotenv, hook_settings
 from pytest_llamakey.probe.agent.failures import hook_traceback
 from pytest_llamakey.probe.agent.redirect import hook_ssl, hook_uvloop
 from pytest_llamakey.probe.agent.serving import before_loop, hook_gunicorn, hook_uvicorn, hook_waitress
@@ -50,6 +50,8 @@ HOOKS = {
     "httpx2._transports.default": transports("HTTPTransport", "AsyncHTTPTransport"),
     "httpx_aiohttp.transport": transports("", "AiohttpTransport"),
     "dotenv.main": hook_dotenv,
+    "pydantic_settings.sources": hook_settings,  # until 2.8
+    "pydantic_settings.sources.providers.dotenv": hook_settings,
     "ssl": hook_ssl,
     "subprocess": hook_subprocess,
     "traceback": hook_traceback,
