@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Protocol
 
-from pytest_llamakey.commands import doctor, explain, init
+from pytest_llamakey.commands import census, doctor, explain, init
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ class Command(Protocol):
         """Do it; the exit code."""
 
 
-COMMANDS: Mapping[str, Command] = {"init": init, "doctor": doctor, "explain": explain}
+COMMANDS: Mapping[str, Command] = {"init": init, "doctor": doctor, "explain": explain, "census": census}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -87,21 +87,28 @@ class Cluster:
         """Have the loop call ``do``; what becomes of it is its own affair."""
         self._loop.call_soon_threadsafe(do)
 
-    def call(self, method: str, path: str, body: Any = None, *, kind: str = "", **params: str) -> Any:
+    def call(self, method: str, path: str, body: Any = None, *, kind: str = "", accept: str = "", **params: str) -> Any:
         """The JSON answer to one request: ``path`` as in the API's own reference, ``api/v1/namespaces/x/pods``.
 
         Raises:
             ApiFault: the server refuses, in its own words.
             RuntimeFault: it does not answer.
         """
-        text = self.text(method, path, body, kind=kind, **params)
+        text = self.text(method, path, body, kind=kind, accept=accept, **params)
         return json.loads(text) if text else {}
 
-    def text(self, method: str, path: str, body: Any = None, *, kind: str = "", **params: str) -> bytes:
-        """The answer to one request as it is; raises as :meth:`call` does. ``kind`` is the content type of a patch."""
+    def text(
+        self, method: str, path: str, body: Any = None, *, kind: str = "", accept: str = "", **params: str
+    ) -> bytes:
+        """The answer to one request as it is; raises as :meth:`call` does.
+
+        ``kind`` is the content type of a patch, ``accept`` that of the answer where it is not plain JSON.
+        """
         doing = f"{method} {path}"
         try:
-            status, answer = self.run(self._asked(method, path, body, kind, params), 2 * ANSWER_SECONDS)
+            status, answer = self.run(
+                self._asked(method, path, body, {"content-type": kind, "accept": accept}, params), 2 * ANSWER_SECONDS
+            )
         except Exception as error:
             raise RuntimeFault(f"The Kubernetes API server does not answer {doing}: {_in_words(error)}.") from error
         if status >= 400:  # noqa: PLR2004 - RFC 9110, section 15.5
@@ -109,14 +116,15 @@ class Cluster:
         return answer
 
     async def _asked(
-        self, method: str, path: str, body: Any, kind: str, params: Mapping[str, str]
+        self, method: str, path: str, body: Any, headers: Mapping[str, str], params: Mapping[str, str]
     ) -> tuple[int, bytes]:
         base, _, last = path.rpartition("/")
-        more: dict[str, Any] = {"params": dict(params)}
+        more: dict[str, Any] = {
+            "params": dict(params),
+            "headers": {name: value for name, value in headers.items() if value},
+        }
         if body is not None:
             more["content"] = json.dumps(body)
-        if kind:
-            more["headers"] = {"content-type": kind}
         # kr8s opens its session anew after each 401 and 403, under the feet of all other requests: only the first
         # is worth that, when a token has expired.
         for insist in (False, True):

@@ -19,7 +19,7 @@ _ANSWER_SECONDS = 10.0
 _PROTOCOL = "v4.channel.k8s.io"
 _STDIN, _STDOUT, _STDERR, _STATUS = range(4)
 # The program comes as the first line of the input: as an argument it would stand in a URL, which has to be short.
-_FIRST_LINE = "import os,json\nb=b''\nwhile b[-1:]!=b'\\n': b+=os.read(0,1)\nexec(json.loads(b.decode()))"
+FIRST_LINE = "import os,json\nb=b''\nwhile b[-1:]!=b'\\n': b+=os.read(0,1)\nexec(json.loads(b.decode()))"
 
 
 class Exec(Stream):
@@ -119,7 +119,7 @@ class PodWarden(WardenClient):
 
     def _open(self) -> Exec:
         try:
-            stream = Exec(self._cluster, *self._where, [self._python, "-S", "-E", "-c", _FIRST_LINE])
+            stream = Exec(self._cluster, *self._where, [self._python, "-S", "-E", "-c", FIRST_LINE])
             stream.send(json.dumps(warden_source()).encode() + b"\n")
         except OSError as error:
             raise WardenGone(str(error)) from error

@@ -21,6 +21,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 DEADMAN = 20.0
@@ -99,8 +100,8 @@ def owner(pid: int) -> "tuple[int, int]":
     return ids.get("Uid", 0), ids.get("Gid", 0)
 
 
-def inodes_as(uid: int, gid: int, wanted: "list[int]") -> "dict[int, list[str]]":
-    """The inodes of several processes, seen by a child that has become their user: root alone may not look."""
+def seen_as(uid: int, gid: int, wanted: "list[int]", look: "Callable[[int], Any]") -> "dict[int, Any]":
+    """What ``look`` sees of several processes, by a child that has become their user: root alone may not look."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -108,7 +109,7 @@ def inodes_as(uid: int, gid: int, wanted: "list[int]") -> "dict[int, list[str]]"
             os.setgroups([])
             os.setgid(gid)
             os.setuid(uid)
-            seen = json.dumps([[pid, visible(pid)] for pid in wanted]).encode()
+            seen = json.dumps([[pid, look(pid)] for pid in wanted]).encode()
             while seen:
                 seen = seen[os.write(writing, seen) :]
         finally:
@@ -117,7 +118,7 @@ def inodes_as(uid: int, gid: int, wanted: "list[int]") -> "dict[int, list[str]]"
     with os.fdopen(reading, "rb") as pipe:
         answer = pipe.read()
     os.waitpid(child, 0)
-    return {pid: held or [] for pid, held in json.loads(answer.decode() or "[]")}
+    return dict(json.loads(answer.decode() or "[]"))
 
 
 def visible(pid: int) -> "list[str] | None":
@@ -128,18 +129,17 @@ def visible(pid: int) -> "list[str] | None":
         return None
 
 
-def all_inodes(wanted: "list[int]") -> "dict[int, list[str]]":
-    """The socket inodes of every process, as far as they may be seen at all."""
-    found = {pid: visible(pid) for pid in wanted}
+def all_visible(wanted: "list[int]", look: "Callable[[int], Any]") -> "dict[int, Any]":
+    """What ``look`` sees of every process, as far as it may be seen at all; None where it may not."""
+    found = {pid: look(pid) for pid in wanted}
     denied = {}  # type: dict[tuple[int, int], list[int]]
     for pid, held in found.items():
         if held is None:
             denied.setdefault(owner(pid), []).append(pid)
-    known = {pid: held or [] for pid, held in found.items()}
     if os.getuid() == 0:
         for (uid, gid), of_owner in denied.items():
-            known.update(inodes_as(uid, gid, of_owner))
-    return known
+            found.update(seen_as(uid, gid, of_owner, look))
+    return found
 
 
 def census() -> "list[list[object]]":
@@ -148,7 +148,7 @@ def census() -> "list[list[object]]":
     The latter: listened ports, accepted ports, names of listening sockets, number of accepted connections.
     """
     everyone = pids()
-    held = all_inodes(everyone)
+    held = all_visible(everyone, visible)
     # After the descriptors: a connection accepted meanwhile is then in the table for certain.
     table = sockets()
     rows = []
@@ -159,7 +159,7 @@ def census() -> "list[list[object]]":
         words = read("/proc/%d/cmdline" % pid).decode("utf-8", "replace")
         command = words.rstrip("\0").split("\0") if words.strip("\0") else ["[%s]" % fields[0]]
         cpu = (int(fields[12]) + int(fields[13])) / TICKS
-        seen = [table[inode] for inode in held[pid] if inode in table]
+        seen = [table[inode] for inode in held[pid] or () if inode in table]
         ports = [sorted({p for state, p, name in seen if state == wanted and p}) for wanted in (LISTEN, ESTABLISHED)]
         names = sorted({name for state, port, name in seen if state == LISTEN})
         taken = sum(state == ESTABLISHED for state, port, name in seen)

@@ -1,0 +1,102 @@
+"""Pods that run already, by name or by the workload that made them, and the Secrets that they take their keys from."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from pytest_llamakey.census.grounds import InPod
+from pytest_llamakey.census.model import Changed
+from pytest_llamakey.census.visits import visited
+from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.runtimes.kubernetes_api import ApiFault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pytest_llamakey.census.model import Place
+    from pytest_llamakey.census.visits import Wish
+    from pytest_llamakey.runtimes.kubernetes_api import Cluster
+
+WORKLOADS: Mapping[str, str] = {
+    "deployment": "apis/apps/v1/namespaces/{namespace}/deployments/{name}",
+    "statefulset": "apis/apps/v1/namespaces/{namespace}/statefulsets/{name}",
+    "daemonset": "apis/apps/v1/namespaces/{namespace}/daemonsets/{name}",
+    "job": "apis/batch/v1/namespaces/{namespace}/jobs/{name}",
+}
+"""What makes pods, and where the API has it."""
+_METADATA_ALONE = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+"""A Secret asked for with this comes without what is in it (kubernetes.io/docs/reference/using-api/api-concepts)."""
+
+
+def pod_places(cluster: Cluster, kind: str, name: str, namespace: str, wish: Wish) -> list[Place]:
+    """Every running container of a pod, or of all pods of a workload; ``pod/NAME/CONTAINER`` for one alone.
+
+    Raises:
+        RuntimeFault: there is none, or it may not be looked into.
+    """
+    namespace = namespace or cluster.namespace
+    name, _, only = name.partition("/")
+    places = []
+    for pod in _pods(cluster, kind, name, namespace):
+        changed = tuple(_secrets(cluster, namespace, pod))
+        for container in _running(pod, only):
+            ground = InPod(cluster, namespace, str(pod["metadata"]["name"]), container)
+            places.append(visited(ground, wish, changed=changed, kin=container))
+    if not places:
+        raise RuntimeFault(f"No container of {kind}/{name} runs in namespace {namespace}; see `kubectl get pods`.")
+    return places
+
+
+def _pods(cluster: Cluster, kind: str, name: str, namespace: str) -> list[Mapping[str, Any]]:
+    if kind == "pod":
+        return [cluster.call("GET", f"api/v1/namespaces/{namespace}/pods/{name}")]
+    workload = cluster.call("GET", WORKLOADS[kind].format(namespace=namespace, name=name))
+    selector = ",".join(_terms(workload["spec"].get("selector") or {}))
+    return list(cluster.call("GET", f"api/v1/namespaces/{namespace}/pods", labelSelector=selector)["items"])
+
+
+def _terms(selector: Mapping[str, Any]) -> Iterator[str]:
+    """A label selector as the API takes it in a query (Kubernetes' documentation, "Labels and Selectors")."""
+    yield from (f"{name}={value}" for name, value in (selector.get("matchLabels") or {}).items())
+    for term in selector.get("matchExpressions") or ():
+        key, values = term["key"], ",".join(term.get("values") or ())
+        yield {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key}.get(
+            term["operator"], f"!{key}"
+        )
+
+
+def _running(pod: Mapping[str, Any], only: str) -> list[str]:
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    running = [str(one["name"]) for one in statuses if "running" in (one.get("state") or {})]
+    return [name for name in running if only in ("", name)]
+
+
+def _secrets(cluster: Cluster, namespace: str, pod: Mapping[str, Any]) -> Iterator[Changed]:
+    """When the Secrets that the pod's containers take variables or files from were changed; their values stay there."""
+    for name in dict.fromkeys(_secret_names(pod["spec"])):
+        path = f"api/v1/namespaces/{namespace}/secrets/{name}"
+        with contextlib.suppress(ApiFault):  # who may not read Secrets is told all the rest
+            metadata = cluster.call("GET", path, accept=_METADATA_ALONE)["metadata"]
+            times = [one["time"] for one in metadata.get("managedFields") or () if "time" in one]
+            latest = max([*times, metadata["creationTimestamp"]])
+            at = dt.datetime.fromisoformat(latest.replace("Z", "+00:00"))
+            yield Changed(f"secret/{name}", at.timestamp())
+
+
+def _secret_names(spec: Mapping[str, Any]) -> Iterator[str]:
+    for container in spec.get("containers") or ():
+        for variable in container.get("env") or ():
+            yield from _named(variable.get("valueFrom") or {}, "secretKeyRef", "name")
+        for source in container.get("envFrom") or ():
+            yield from _named(source, "secretRef", "name")
+    for volume in spec.get("volumes") or ():
+        yield from _named(volume, "secret", "secretName")
+        for source in (volume.get("projected") or {}).get("sources") or ():
+            yield from _named(source, "secret", "name")
+
+
+def _named(given: Mapping[str, Any], kind: str, field: str) -> Iterator[str]:
+    if given.get(kind):
+        yield str(given[kind][field])

@@ -1,0 +1,211 @@
+"""Reads ``/proc`` where the processes are: who runs there since when, and with which key each was started.
+
+Runs on this machine or, with the source of ``warden.py`` beside it, on the Python of a container (3.6 or newer,
+standard library only). It changes nothing. Of a key it tells a salted fingerprint and its shape, never the key.
+
+Sources: proc(5) (``environ`` is the environment as the program was started with; what ``putenv`` sets later is not in
+it; ``stat`` for ``starttime``), ptrace(2) on who may read ``environ``, systemd.unit(5) on the cgroup that is named
+like the unit.
+"""
+
+# Python 3.6 in an old image reads this too, and nothing is loaded that can be done without.
+# ruff: noqa: PTH115, PTH116
+
+import hashlib
+import json
+import os
+import re
+import sys
+
+from pytest_llamakey.runtimes.warden import TICKS, all_visible, owner, read, stat
+from pytest_llamakey.runtimes.warden import census as everyone
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+TOKEN = re.compile(r"sk-[A-Za-z0-9_-]{8,}")
+LONGEST_WORD, MOST_WORDS = 80, 12
+MARK = "llamakey-census:"
+STARTTIME = 20
+"""Of the fields after the pid in ``stat``."""
+REFERENCE = re.compile(r"\$\w+|\$\{\w+\}|%\w+%|\{\{.*\}\}")
+NAMES_KEY = re.compile(r"(?:OPENAI|LLM|GPT)\w*(?:KEY|TOKEN)$")
+INTERPRETER = re.compile(r"(?:python|pypy|uwsgi)[0-9.]*$")
+
+
+def booted() -> float:
+    """When the machine was started, in seconds since the epoch."""
+    lines = read("/proc/stat").decode("ascii", "replace").splitlines()
+    return next((float(line.split()[1]) for line in lines if line.startswith("btime ")), 0.0)
+
+
+def environment(pid: int) -> "dict[str, str] | None":
+    """What the process was started with; None where it may not be seen."""
+    try:
+        with open("/proc/%d/environ" % pid, "rb") as file:  # noqa: PTH123, UP031
+            content = file.read()
+    except PermissionError:
+        return None
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    pairs = [piece.partition(b"=") for piece in content.split(b"\0") if b"=" in piece]
+    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+
+
+def is_python(pid: int, command: "list[str]") -> bool:
+    """Whether the process runs Python code, also where another program embeds the interpreter."""
+    try:
+        program = os.readlink("/proc/%d/exe" % pid)  # noqa: UP031
+    except OSError:
+        program = command[0] if command else ""
+    return bool(INTERPRETER.match(os.path.basename(program))) or b"/libpython" in maps(pid)  # noqa: PTH119
+
+
+def maps(pid: int) -> bytes:
+    """What is mapped into the process, as far as that may be seen."""
+    try:
+        return read("/proc/%d/maps" % pid)  # noqa: UP031
+    except PermissionError:
+        return b""
+
+
+def shape(value: str) -> "list[str]":
+    """What is odd about how a key is written; a key's own letters are not in it."""
+    bare = value.strip()
+    odd = []
+    if value != bare or "\n" in bare or "\r" in bare:
+        odd.append("white space")
+    if bare[:1] in "\"'" or bare[-1:] in "\"'":
+        odd.append("quotes")
+    if bare[:7].lower() == "bearer ":
+        odd.append("Bearer prefix")
+    if bare[:1] == "\ufeff":
+        odd.append("byte-order mark")
+    if REFERENCE.search(bare.strip("\"'")):
+        odd.append("not expanded")
+    return odd
+
+
+def held(variables: "dict[str, str]", request: "dict[str, Any]") -> "dict[str, list[Any]]":
+    """Of every variable that names a key: its fingerprint (empty for an empty value), and what is odd about it."""
+    found = {}
+    for name, value in variables.items():
+        if name not in request["variables"] and not NAMES_KEY.search(name.upper()):
+            continue
+        salted = hashlib.blake2b(value.encode("utf-8", "surrogateescape"), digest_size=4, key=request["salt"].encode())
+        empty = not value.strip()
+        found[name] = ["" if empty else "sk-…" + salted.hexdigest(), [] if empty else shape(value)]
+    return found
+
+
+def masked(words: "list[str]", variables: "dict[str, str]", request: "dict[str, Any]") -> "list[str]":
+    """A command without the keys that stand in it, and no longer than people read."""
+    found = []
+    for word in words[:MOST_WORDS]:
+        bare = word
+        for name in held(variables, request):
+            bare = bare.replace(variables[name], "<%s>" % name) if variables[name].strip() else bare  # noqa: UP031
+        found.append(TOKEN.sub("sk-…", bare)[:LONGEST_WORD])
+    return found
+
+
+def files(pid: int, variables: "dict[str, str]") -> "list[list[Any]]":
+    """When the files that a key may come from were changed last: the ``.env`` where it runs, and ``*KEY*_FILE``."""
+    try:
+        folder = os.readlink("/proc/%d/cwd" % pid)  # noqa: UP031
+    except OSError:
+        return []
+    wanted = [os.path.join(folder, ".env")]  # noqa: PTH118
+    wanted += [value for name, value in variables.items() if re.search(r"KEY\w*_FILE$", name.upper())]
+    return changed(wanted, "/proc/%d/root" % pid)  # noqa: UP031
+
+
+def changed(paths: "list[str]", root: str) -> "list[list[Any]]":
+    """Of each file that is there: its path below ``root``, and when it was changed, in seconds since the epoch."""
+    found = []  # type: list[list[Any]]
+    for path in paths:
+        try:
+            found.append([path, os.stat(root + path).st_mtime])
+        except OSError:  # noqa: PERF203 - one file that is gone is no reason to leave out the others
+            continue
+    return found
+
+
+def unit(pid: int) -> str:
+    """The systemd service that the process belongs to."""
+    folders = read("/proc/%d/cgroup" % pid).decode("utf-8", "replace").strip().split("/")  # noqa: UP031
+    return next((name.split("\n")[0] for name in reversed(folders) if ".service" in name), "")
+
+
+def look(pid: int, request: "dict[str, Any]") -> "dict[str, Any] | None":
+    """What is to be seen of one process alone; None where its environment may not be seen."""
+    variables = environment(pid)
+    if variables is None:
+        return None
+    words = read("/proc/%d/cmdline" % pid).decode("utf-8", "replace").rstrip("\0").split("\0")  # noqa: UP031
+    return {
+        "held": held(variables, request),
+        "files": files(pid, variables),
+        "command": masked(words, variables, request),
+    }
+
+
+def tree(top: int, parents: "dict[int, int]") -> "set[int]":
+    """The process ``top`` and all that descend from it."""
+    inside = {top}
+    while True:
+        more = {pid for pid, parent in parents.items() if parent in inside} - inside
+        if not more:
+            return inside
+        inside |= more
+
+
+def above(wanted: "set[int]", parents: "dict[int, int]") -> "set[int]":
+    """The ancestors of these processes that are not among them."""
+    found = {parents[pid] for pid in wanted} & set(parents)
+    while True:
+        more = {parents[pid] for pid in found} & set(parents) - found
+        if not more:
+            return found - wanted
+        found |= more
+
+
+def visit(request: "dict[str, Any]") -> "dict[str, Any]":
+    """One row for every process of the place, or of the tree or unit that is asked for; and when files changed.
+
+    The ancestors of that tree or unit are told too, as ``python: false``: nobody asked for them.
+    """
+    rows = everyone()  # type: list[Any]
+    parents = {row[0]: row[1] for row in rows}
+    wanted = set(parents) if request.get("top") is None else tree(request["top"], parents) & set(parents)
+    if request.get("unit"):
+        wanted = {pid for pid in wanted if unit(pid) == request["unit"]}
+    since = booted()
+    upper = above(wanted, parents)
+    seen = all_visible(sorted(wanted | upper), lambda pid: look(pid, request))
+    told = []
+    for pid, ppid, command, _state, _cpu, _listens, _accepted, sockets, _taken in rows:
+        fields = stat("/proc/%d/stat" % pid)  # noqa: UP031
+        if pid not in seen or not fields:
+            continue
+        told.append(
+            {
+                "pid": pid,
+                "ppid": ppid,
+                "command": (seen[pid] or {}).get("command") or masked(command, {}, request),
+                "python": pid in wanted and is_python(pid, command),
+                "user": owner(pid)[0],
+                "unit": unit(pid),
+                "started": since + int(fields[STARTTIME]) / TICKS,
+                "sockets": sockets,
+                "seen": seen[pid],
+            }
+        )
+    return {"rows": told, "changed": changed(request.get("paths", []), "")}
+
+
+def main(request: "dict[str, Any]") -> None:
+    """Print the answer as one line of JSON behind a mark."""
+    sys.stdout.write(MARK + json.dumps(visit(request)) + "\n")
+    sys.stdout.flush()
