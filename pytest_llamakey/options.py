@@ -1,9 +1,14 @@
-"""The plugin's options on the command line and their twins in the ini file; nothing heavy is imported here."""
+"""The plugin's options on the command line, with a twin in the environment and one in the ini file each.
+
+Nothing heavy is imported here.
+"""
 
 from __future__ import annotations
 
+import os
+import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,14 +19,25 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = 120.0
 """How long a deployment may take to become ready, in seconds."""
 
+INI: tuple[tuple[str, str, Literal["string", "linelist", "bool"], Any], ...] = (
+    ("runtime", "", "string", "auto"),
+    ("checks", "", "string", ""),
+    ("report", ", from the root folder", "string", ""),
+    ("html", ", from the root folder", "string", ""),
+    ("build_args", ", one NAME=VALUE a line", "linelist", []),
+    ("timeout", ", in seconds", "string", str(DEFAULT_TIMEOUT)),
+    ("keep", "", "bool", False),
+)
+"""The twins in the ini file: name, what its value has of its own, type, default."""
+
 
 @dataclass(frozen=True)
 class Options:
-    """What the tester asked for, from the command line first and the ini file second.
+    """What the tester asked for: on the command line first, in the environment second, in the ini file third.
 
     ``runtime``: ``auto``, ``docker`` or ``process``. ``checks``: names, or empty for what the deployment says.
     ``timeout``: seconds. ``report`` and ``html``: where to write them, from the folder pytest was called in (command
-    line) or from the root (ini file).
+    line, environment) or from the root (ini file).
     """
 
     runtime: str
@@ -72,13 +88,15 @@ def add(parser: pytest.Parser) -> None:
         default=None,
         help="leave failing containers behind, and say how to enter and remove them",
     )
-    parser.addini("llamakey_runtime", "twin of --llamakey-runtime", default="auto")
-    parser.addini("llamakey_checks", "twin of --llamakey-checks", default="")
-    parser.addini("llamakey_report", "twin of --llamakey-report", default="")
-    parser.addini("llamakey_html", "twin of --llamakey-html", default="")
-    parser.addini("llamakey_build_args", "twin of --llamakey-build-arg, one NAME=VALUE a line", type="linelist")
-    parser.addini("llamakey_timeout", "twin of --llamakey-timeout, in seconds", default=str(DEFAULT_TIMEOUT))
-    parser.addini("llamakey_keep", "twin of --llamakey-keep", type="bool", default=False)
+    for name, text, kind, default in INI:
+        twin = "build-arg" if name == "build_args" else name
+        told = f"twin of --llamakey-{twin}{text}; in the environment: {variable(name)}"
+        parser.addini(f"llamakey_{name}", told, type=kind, default=default)
+
+
+def variable(name: str) -> str:
+    """The environment's twin of the ini file's ``llamakey_<name>``."""
+    return f"LLAMAKEY_{name.upper()}"
 
 
 def asked(config: pytest.Config) -> bool:
@@ -95,10 +113,10 @@ def read(config: pytest.Config) -> Options:
 
     def value(name: str) -> Any:
         given = config.getoption(f"--llamakey-{name}")
-        return config.getini(f"llamakey_{name}") if given is None else given
+        return _in_environment(name) or config.getini(f"llamakey_{name}") if given is None else given
 
     def path(name: str) -> Path | None:
-        given = config.getoption(f"--llamakey-{name}")
+        given = config.getoption(f"--llamakey-{name}") or _in_environment(name)
         text = given or config.getini(f"llamakey_{name}")
         return (config.invocation_params.dir if given else config.rootpath) / text if text else None
 
@@ -117,11 +135,28 @@ def read(config: pytest.Config) -> Options:
         report=path("report"),
         html=path("html"),
         build_args=_build_args(
-            [*config.getini("llamakey_build_args"), *(config.getoption("--llamakey-build-arg") or ())]
+            [
+                *config.getini("llamakey_build_args"),
+                *shlex.split(_in_environment("build_args")),
+                *(config.getoption("--llamakey-build-arg") or ()),
+            ]
         ),
         timeout=timeout,
-        keep=bool(value("keep")),
+        keep=_truth(value("keep")),
     )
+
+
+def _in_environment(name: str) -> str:
+    return os.environ.get(variable(name), "").strip()
+
+
+def _truth(value: bool | str) -> bool:
+    if isinstance(value, bool):
+        return value
+    truths = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if value.lower() not in truths:
+        raise _usage(f"{variable('keep')}: {value!r} is not one of {', '.join(truths)}")
+    return truths[value.lower()]
 
 
 def _usage(message: str) -> Exception:

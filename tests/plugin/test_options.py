@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from plugin_apps import table
+
+from pytest_llamakey import options
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -15,13 +20,19 @@ MISTAKES = [
     (["-o", "llamakey_runtime=podman"], "*llamakey_runtime*'podman'*auto, docker, process*"),
     (["-o", "llamakey_timeout=soon"], "*llamakey_timeout*'soon'*seconds*"),
     (["--llamakey-timeout", "0"], "*llamakey_timeout*positive*"),
+    (["LLAMAKEY_KEEP=perhaps"], "*LLAMAKEY_KEEP*'perhaps'*yes*no*"),
     (["--llamakey-build-arg", "PYTHON_IMAGE"], "*--llamakey-build-arg takes NAME=VALUE*'PYTHON_IMAGE'*"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES)
-def test_a_value_that_cannot_be_meant_is_a_usage_error(bench: Bench, arguments: list[str], message: str) -> None:
+def test_a_value_that_cannot_be_meant_is_a_usage_error(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
     bench.app()
+    if arguments[0].startswith("LLAMAKEY_"):
+        monkeypatch.setenv(*arguments[0].split("="))
+        arguments = []
     result = bench.run(*arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(message)
@@ -39,6 +50,39 @@ def test_the_command_line_wins_over_the_ini_file(bench: Bench) -> None:
     result = bench.run("--llamakey-timeout", "0.5")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines("*not ready after 0.5 s*")
+
+
+def test_the_environment_wins_over_the_ini_file(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bench.root / "pytest.ini").write_text(
+        "[pytest]\nllamakey_runtime = podman\nllamakey_timeout = 300\nllamakey_report = r.json\n"
+        "llamakey_build_args =\n    ONE=1\n    TWO=2\n"
+    )
+    for name, text in {
+        "RUNTIME": "process", "CHECKS": "wire, gate", "REPORT": "here.json", "HTML": "h.html", "TIMEOUT": "7",
+        "BUILD_ARGS": "TWO=zwei 'THREE=a b'", "KEEP": "yes",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"LLAMAKEY_{name}", text)
+    config = bench.pytester.parseconfig("-p", "pytest_llamakey.plugin", "--llamakey-timeout", "9")
+    read = options.read(config)
+    assert read == options.Options(
+        runtime="process",
+        checks=("wire", "gate"),
+        report=config.invocation_params.dir / "here.json",
+        html=config.invocation_params.dir / "h.html",
+        build_args={"ONE": "1", "TWO": "zwei", "THREE": "a b"},
+        timeout=9.0,
+        keep=True,
+    )
+
+
+def test_an_option_has_its_twins_and_help_names_them(bench: Bench) -> None:
+    told = bench.run("--help", llamakey=False).stdout.str()
+    names = set(re.findall(r"--llamakey-([a-z-]+)", told))
+    twins = {{"build-arg": "build_args"}.get(name, name) for name in names}
+    assert twins == {field.name for field in fields(options.Options)}
+    for name in twins:
+        assert re.search(rf"^  llamakey_{name} \(", told, re.MULTILINE)
+        assert options.variable(name) in told
 
 
 def test_the_report_is_written_where_the_ini_file_says(bench: Bench) -> None:
@@ -62,3 +106,12 @@ def test_looking_leaves_the_last_report_alone(bench: Bench) -> None:
     (bench.root / "r.json").write_text("kept")
     bench.run("--collect-only", "--llamakey-report", "r.json")
     assert (bench.root / "r.json").read_text() == "kept"
+
+
+def test_every_option_and_twin_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs/options.md").read_text()
+    for field in fields(options.Options):
+        option = f"--llamakey-{'build-arg' if field.name == 'build_args' else field.name}"
+        (row,) = re.findall(rf"^\| `{option}[ `].*", page, re.MULTILINE)
+        assert options.variable(field.name) in row
+        assert f"`llamakey_{field.name}`" in row
