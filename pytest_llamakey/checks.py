@@ -6,6 +6,7 @@ findings that say why; the two come together (:func:`~pytest_llamakey.causes.dia
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -31,6 +32,7 @@ Verdict = Literal["pass", "fail", "error"]
 Outcome = Literal["passed", "failed"]
 
 _MOST_TOLD = 3
+_MOST_PIDS = 64
 _NOT_STARTED = "It was not started again: only a deployment that became ready with its key, and was not kept, is."
 
 
@@ -209,13 +211,14 @@ def missing_workers(facts: Facts) -> str:
     seen, each = seen_workers(facts), facts.deployment.expected_workers
     if each is None:
         return "" if seen else "At least one worker process expected, none found."
-    counts = {replica.id: len([r for r, _worker in seen if r is replica]) for replica in facts.replicas}
+    counts = {replica.id: 0 for replica in facts.replicas} | Counter(replica.id for replica, _worker in seen)
     missing = max(1, facts.deployment.replicas) - len(counts)
     # A queue's pool may grow with its tasks (celery --autoscale).
     grows = any(worker.drive is not None and worker.drive.via == "task" for _replica, worker in seen)
     if not missing and all(count == each or (grows and count > each) for count in counts.values()):
         return ""
-    pids = ", ".join(str(worker.pid) for _replica, worker in seen)
+    pids = ", ".join(str(worker.pid) for _replica, worker in seen[:_MOST_PIDS])
+    pids += f" and {len(seen) - _MOST_PIDS} more" if len(seen) > _MOST_PIDS else ""
     found = f"{len(seen)} found: pid{'' if len(seen) == 1 else 's'} {pids}" if seen else "none found"
     origin = facts.deployment.origins.get("workers")
     many = max(counts.values(), default=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,3 +29,8 @@ class Finding:
     evidence: tuple[str, ...] = ()
     fix: str = ""
     hints: tuple[str, ...] = ()
+
+    @cached_property
+    def concerned(self) -> frozenset[WorkerId]:
+        """``workers``, to be looked up in."""
+        return frozenset(self.workers)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pytest_llamakey.facts import Place
 from pytest_llamakey.findings import Finding
+from pytest_llamakey.remembered import remembered
 from pytest_llamakey.spec.model import ALL_CHECKS, OPENAI_KEY
 from pytest_llamakey.symptoms import Kind, Symptom, all_symptoms
 
@@ -72,16 +73,7 @@ class Cause(ABC):
 
     def troubled(self, facts: Facts) -> tuple[Trouble, ...]:
         """The processes with symptoms that this cause may explain."""
-        by_worker: dict[tuple[str, int], list[Symptom]] = {}
-        for symptom in all_symptoms(facts):
-            if symptom.worker is not None and symptom.kind in self.explains:
-                by_worker.setdefault(symptom.worker, []).append(symptom)
-        return tuple(
-            Trouble(replica, process, tuple(by_worker[replica.id, process.pid]))
-            for replica in (*facts.replicas, *(facts.rotation.replicas if facts.rotation else ()))
-            for process in replica.processes
-            if (replica.id, process.pid) in by_worker
-        )
+        return troubled_by(facts, self.explains)
 
     def finding(
         self,
@@ -103,6 +95,23 @@ class Cause(ABC):
             fix=fix,
             hints=tuple(dict.fromkeys((*hints, *_empty_default(troubles)))),
         )
+
+
+@remembered
+def troubled_by(facts: Facts, kinds: frozenset[Kind]) -> tuple[Trouble, ...]:
+    """The processes with symptoms of these kinds."""
+    by_worker: dict[tuple[str, int], list[Symptom]] = {}
+    for symptom in all_symptoms(facts):
+        if symptom.pid is not None and symptom.kind in kinds:
+            by_worker.setdefault((symptom.replica, symptom.pid), []).append(symptom)
+    if not by_worker:
+        return ()
+    return tuple(
+        Trouble(replica, process, tuple(by_worker[replica.id, process.pid]))
+        for replica in (*facts.replicas, *(facts.rotation.replicas if facts.rotation else ()))
+        for process in replica.processes
+        if (replica.id, process.pid) in by_worker
+    )
 
 
 def _empty_default(troubles: Sequence[Trouble]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from pytest_llamakey.causes.base import ancestors, place_of, unique, variables
 from pytest_llamakey.findings import Finding
 from pytest_llamakey.spec.model import ALL_CHECKS
 from pytest_llamakey.symptoms import all_symptoms
+from pytest_llamakey.symptoms.base import processes
 from pytest_llamakey.symptoms.parity import version_hints
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def accounts_for(finding: Finding, symptom: Symptom, explains: Explains) -> bool
     if symptom.worker is None:
         # What an image or a log shows is nobody's in particular; whoever uses that key has the same fault.
         return not finding.workers or symptom.check == "exposure"
-    return symptom.worker in finding.workers
+    return symptom.worker in finding.concerned
 
 
 def _finding(facts: Facts, cause: str, symptoms: list[Symptom]) -> Finding:
@@ -98,7 +99,7 @@ def _name(facts: Facts, symptom: Symptom) -> str:
     by_kind = _BY_KIND.get(symptom.kind)
     if by_kind is not None:
         return by_kind
-    process = next(((r, p) for r in facts.replicas for p in r.processes if (r.id, p.pid) == symptom.worker), None)
+    process = processes(facts).get(symptom.worker) if symptom.worker else None
     state = symptom.sight.state if symptom.sight else "missing"
     if state == "mangled":
         return "key-mangled"
@@ -142,14 +143,14 @@ def _holds(process: Process, names: frozenset[str]) -> bool:
 
 def _where(facts: Facts, cause: str, symptoms: list[Symptom]) -> tuple[Place, ...]:
     workers = {symptom.worker for symptom in symptoms}
-    processes = [p for r in facts.replicas for p in r.processes if (r.id, p.pid) in workers]
+    theirs = [p for worker, (_replica, p) in processes(facts).items() if worker in workers]
     states = {symptom.sight.state for symptom in symptoms if symptom.sight} - {"match"}
     if cause == "key-baked":
         origin = place_of(facts.deployment.origins.get("dockerfile") or facts.deployment.origins.get("image"))
         return (origin,) if origin else ()
     if cause == "dotenv-not-found":
-        loads = [load.where for p in processes for load in p.dotenv if not load.found]
+        loads = [load.where for p in theirs for load in p.dotenv if not load.found]
         return unique(where[0] for where in loads if where)
-    clients = [c.where for p in processes for c in p.clients if c.key.state in states]
-    calls = [c.where for p in processes for c in p.calls if c.key.state in states or not c.exact or not c.intended]
+    clients = [c.where for p in theirs for c in p.clients if c.key.state in states]
+    calls = [c.where for p in theirs for c in p.calls if c.key.state in states or not c.exact or not c.intended]
     return unique(where[0] for where in (clients or calls) if where)[:3]

@@ -17,9 +17,11 @@ from pytest_llamakey.causes.base import (
     key_label,
     moment,
     raised,
+    troubled_by,
 )
 from pytest_llamakey.causes.trail import ABSENT, arrived, key_like
 from pytest_llamakey.facts import KeySight
+from pytest_llamakey.remembered import remembered
 from pytest_llamakey.spec.model import OPENAI_KEY
 from pytest_llamakey.symptoms.base import about_keys
 from pytest_llamakey.symptoms.lookups import about_key, delivered_names, files_missed, lookups, names_model_key
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
         Place,
         Process,
     )
+    from pytest_llamakey.symptoms import Kind
 
 _Key = TypeVar("_Key")
 _Row = TypeVar("_Row")
@@ -76,12 +79,15 @@ class Use:
         return innermost(self.where)
 
 
-def asked(cause: Cause, facts: Facts) -> Iterator[tuple[Trouble, Use]]:
+def asked(cause: Cause, facts: Facts) -> tuple[tuple[Trouble, Use], ...]:
     """Every use in every process that ``cause`` is asked about."""
+    return _asked(facts, cause.explains)
+
+
+@remembered
+def _asked(facts: Facts, kinds: frozenset[Kind]) -> tuple[tuple[Trouble, Use], ...]:
     names = delivered_names(facts) or frozenset({OPENAI_KEY})
-    for trouble in cause.troubled(facts):
-        for use in uses(facts, trouble, names):
-            yield trouble, use
+    return tuple((trouble, use) for trouble in troubled_by(facts, kinds) for use in uses(facts, trouble, names))
 
 
 def bereft(cause: Cause, facts: Facts) -> Iterator[tuple[Trouble, Use]]:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter
+from pydantic_core import PydanticSerializationError
 
 from pytest_llamakey.checks import CheckOutcome, Outcome, Verdict, outcome_of, verdict_of
 from pytest_llamakey.facts import KeyState, Role, Via  # noqa: TC001 - pydantic reads them at run time
@@ -244,7 +245,11 @@ def _finding(finding: Finding, results: Sequence[CheckResult]) -> FindingReport:
 
 def _sound(report: DeploymentReport) -> DeploymentReport:
     """``report`` with text that can be encoded: bytes of a log that are no UTF-8 come as lone surrogates."""
-    return _adapter().validate_python(_encodable(_adapter().dump_python(report)))
+    try:
+        _adapter().dump_json(report)
+    except PydanticSerializationError:
+        return _adapter().validate_python(_encodable(_adapter().dump_python(report)))
+    return report
 
 
 def _encodable(value: Any) -> Any:

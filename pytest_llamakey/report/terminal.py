@@ -17,7 +17,7 @@ from rich.text import Text
 
 from pytest_llamakey.checks import mismatch
 from pytest_llamakey.report.safe_text import safe, safe_lines
-from pytest_llamakey.report.worker_table import worker_table
+from pytest_llamakey.report.worker_table import MOST_ROWS, worker_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -190,12 +190,14 @@ def _evidence(lines: Iterable[str]) -> Table:
 def _who(finding: FindingReport, report: DeploymentReport) -> str:
     if not finding.workers:
         return ""
+    more = f" and {len(finding.workers) - MOST_ROWS} more" if len(finding.workers) > MOST_ROWS else ""
     if len(report.replicas) == 1 or not finding.replicas:
-        return f"pid {', '.join(map(str, finding.workers))}"
+        return f"pid {', '.join(map(str, finding.workers[:MOST_ROWS]))}{more}"
     by_replica: dict[str, list[str]] = {}
-    for replica, pid in zip(finding.replicas, finding.workers, strict=False):
+    for replica, pid in zip(finding.replicas[:MOST_ROWS], finding.workers, strict=False):
         by_replica.setdefault(replica, []).append(str(pid))
-    return "; ".join(f"{safe(replica)} pid {', '.join(pids)}" for replica, pids in by_replica.items())
+    told = (f"{safe(replica)} pid {', '.join(pids)}" for replica, pids in by_replica.items())
+    return f"{'; '.join(told)}{more}"
 
 
 def _expectation(report: DeploymentReport) -> list[Text]:
@@ -209,13 +211,13 @@ def _details(report: DeploymentReport) -> Group:
     calls = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("pid", "at", "via", "call", "header", "status"):
         calls.add_column(name, overflow="fold", justify="right" if name in {"pid", "at", "status"} else "left")
-    for replica in report.replicas:
-        for worker in replica.workers:
-            for call in worker.calls:
-                route = Text(f"{safe(call.method)} {safe(call.host)}{safe(call.path)}")
-                header = f"{safe(call.header) or 'no header'}: {call.credential}"
-                status = "-" if call.status is None else str(call.status)
-                calls.add_row(str(worker.pid), f"{call.seconds:.2f} s", call.via, route, Text(header), status)
+    made = [(worker, call) for replica in report.replicas for worker in replica.workers for call in worker.calls]
+    for worker, call in made[:MOST_ROWS]:
+        route = Text(f"{safe(call.method)} {safe(call.host)}{safe(call.path)}")
+        header = f"{safe(call.header) or 'no header'}: {call.credential}"
+        status = "-" if call.status is None else str(call.status)
+        calls.add_row(str(worker.pid), f"{call.seconds:.2f} s", call.via, route, Text(header), status)
+    more = [Text(f"and {len(made) - MOST_ROWS} more calls", style="dim")] if len(made) > MOST_ROWS else []
     timings = Text("times  ", style="dim")
     timings.append(", ".join(f"{name} {seconds:.2f} s" for name, seconds in report.timings.items()))
-    return Group(*([calls] if calls.row_count else []), timings)
+    return Group(*([calls] if calls.row_count else []), *more, timings)

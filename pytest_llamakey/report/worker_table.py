@@ -5,28 +5,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from pytest_llamakey.report.safe_text import safe
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import RenderableType
 
+    from pytest_llamakey.findings import WorkerId
     from pytest_llamakey.report.model import CallReport, DeploymentReport, ReplicaReport, WorkerReport
 
+Row = tuple["ReplicaReport", "WorkerReport"]
 WIDE = 100
 """Columns from which on every column of the table has room."""
+MOST_ROWS = 128
+"""Rows that a table has at most: nobody reads thousands, and the JSON report has them all."""
 
 
 def worker_table(report: DeploymentReport, width: int, verbosity: int) -> RenderableType:
     """A row for each worker; helpers and main processes too where one is to blame, or with ``-v``."""
-    rows = [
+    blamed = _blamed(report)
+    every = [
         (replica, worker)
         for replica in report.replicas
         for worker in replica.workers
-        if worker.role == "worker" or verbosity > 0 or _blamed(report, replica, worker)
+        if worker.role == "worker" or verbosity > 0 or (replica.id, worker.pid) in blamed
     ]
+    rows = _shown(every, blamed)
     if not rows:
         return Text("\n no worker process was found\n", style="red")
     wide = width >= WIDE
@@ -48,18 +57,37 @@ def worker_table(report: DeploymentReport, width: int, verbosity: int) -> Render
         cells += [Text(worker.role)] if roles else []
         cells += [_key(worker), Text(worker.key_source or "-"), _header(worker)]
         cells += [Text(str(len(_sent(worker))))] if counts else []
-        table.add_row(*cells, _verdict(report, replica, worker))
-    return table
+        table.add_row(*cells, _verdict(blamed.get((replica.id, worker.pid), ())))
+    return Group(table, _left_out(every, rows, blamed)) if len(rows) < len(every) else table
 
 
-def _blamed(report: DeploymentReport, replica: ReplicaReport, worker: WorkerReport) -> list[str]:
-    """The causes found for this process."""
-    who = (replica.id, worker.pid)
-    return list(dict.fromkeys(f.cause for f in report.findings if who in zip(f.replicas, f.workers, strict=False)))
+def _shown(rows: list[Row], blamed: Mapping[WorkerId, tuple[str, ...]]) -> list[Row]:
+    """The rows that there is room for, in their order: those to blame before the others."""
+    if len(rows) <= MOST_ROWS:
+        return rows
+    fine = [(replica.id, worker.pid) not in blamed for replica, worker in rows]
+    chosen = sorted(range(len(rows)), key=fine.__getitem__)[:MOST_ROWS]
+    return [rows[index] for index in sorted(chosen)]
 
 
-def _verdict(report: DeploymentReport, replica: ReplicaReport, worker: WorkerReport) -> Text:
-    causes = _blamed(report, replica, worker)
+def _left_out(every: list[Row], shown: list[Row], blamed: Mapping[WorkerId, tuple[str, ...]]) -> Text:
+    """How many rows are not shown, and how many of those are to blame."""
+    wrong = sum((r.id, w.pid) in blamed for r, w in every) - sum((r.id, w.pid) in blamed for r, w in shown)
+    left = len(every) - len(shown)
+    what = f"{wrong} of them not ok" if wrong else "all ok"
+    return Text(f" and {left} more, {what}: --llamakey-report FILE has every one\n", style="red" if wrong else "dim")
+
+
+def _blamed(report: DeploymentReport) -> Mapping[WorkerId, tuple[str, ...]]:
+    """The causes found for each process."""
+    found: dict[WorkerId, dict[str, None]] = {}
+    for finding in report.findings:
+        for who in zip(finding.replicas, finding.workers, strict=False):
+            found.setdefault(who, {})[finding.cause] = None
+    return {who: tuple(causes) for who, causes in found.items()}
+
+
+def _verdict(causes: tuple[str, ...]) -> Text:
     return Text("\n".join(causes), style="bold red") if causes else Text("ok", style="green")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.remembered import remembered
 from pytest_llamakey.spec.model import ALL_CHECKS
 from pytest_llamakey.symptoms.base import Kind, Symptom
 from pytest_llamakey.symptoms.exposure import exposure
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Kind", "Symptom", "all_symptoms"]
 
 
+@remembered
 def all_symptoms(facts: Facts) -> tuple[Symptom, ...]:
     """Every symptom of the deployment, in the order of the checks."""
     seen = [symptom for look in (keyed, wire, rollcall, parity, exposure, gate, rotation) for symptom in look(facts)]

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pytest_llamakey.remembered import remembered
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pytest_llamakey.facts import Call, CallError, Facts, KeySight, Process, Replica
+    from pytest_llamakey.findings import WorkerId
     from pytest_llamakey.spec.model import CheckName
 
 Kind = Literal[
@@ -157,6 +160,12 @@ def expected_workers(facts: Facts) -> int | None:
     return None if each is None else each * max(1, facts.deployment.replicas)
 
 
+@remembered
+def processes(facts: Facts) -> Mapping[WorkerId, tuple[Replica, Process]]:
+    """Every process with its replica, by replica id and pid."""
+    return {(replica.id, p.pid): (replica, p) for replica in facts.replicas for p in replica.processes}
+
+
 def all_calls(facts: Facts) -> Iterator[tuple[str, int | None, Call]]:
     """Every call with the replica and pid it came from (``""`` and ``None`` for a call nobody could be named for)."""
     for replica in facts.replicas:
@@ -167,12 +176,21 @@ def all_calls(facts: Facts) -> Iterator[tuple[str, int | None, Call]]:
         yield "", None, call
 
 
+@remembered
+def _by_pid(facts: Facts) -> Mapping[int, list[tuple[Replica, Process]]]:
+    """The processes that have this pid in their containers."""
+    found: dict[int, list[tuple[Replica, Process]]] = {}
+    for replica, process in processes(facts).values():
+        found.setdefault(process.pid, []).append((replica, process))
+    return found
+
+
 def driven_calls(facts: Facts, replica: Replica, worker: Process) -> tuple[Call, ...]:
     """The calls that arrived because this worker was driven: its own, and those of the helpers that worked for it."""
     helpers = set(worker.drive.helpers) if worker.drive else set()
     here = [p for p in replica.processes if p.pid == worker.pid or p.pid in helpers]
     # A helper in another container (a queue's worker) is found by its pid there.
     elsewhere = helpers - {p.pid for p in here}
-    others = [p for other in facts.replicas for p in other.processes if other.id != replica.id and p.pid in elsewhere]
+    others = [p for pid in sorted(elsewhere) for other, p in _by_pid(facts).get(pid, ()) if other.id != replica.id]
     calls = [call for process in (*here, *others) for call in process.calls]
     return tuple(call for call in calls if call.via in {"request", "task"} and call.status is not None)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from pytest_llamakey.dotenv_guard import is_dotenv
 from pytest_llamakey.facts import EnvironmentMiss
+from pytest_llamakey.remembered import remembered
 from pytest_llamakey.spec.model import OPENAI_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pytest_llamakey.facts import Facts, Failure, Process
 
@@ -100,8 +101,19 @@ def undecided(facts: Facts, process: Process) -> bool:
     if process.key.state != "missing" or not there or not ("file" in ways or by_dotenv):
         return False
     # What it has forked works for it, and may have needed the key in its stead.
-    family = [each for replica in facts.replicas for each in replica.processes if each.ppid == process.pid]
-    return not any(_tried(facts, each) for each in (process, *family))
+    return not any(_tried(facts, each) for each in (process, *_forked(facts).get(id(process), ())))
+
+
+@remembered
+def _forked(facts: Facts) -> Mapping[int, tuple[Process, ...]]:
+    """The children of each process, by the id of its object: pids are a container's own."""
+    found: dict[int, tuple[Process, ...]] = {}
+    for replica in facts.replicas:
+        by_parent: dict[int, list[Process]] = {}
+        for process in replica.processes:
+            by_parent.setdefault(process.ppid, []).append(process)
+        found.update({id(p): tuple(by_parent[p.pid]) for p in replica.processes if p.pid in by_parent})
+    return found
 
 
 def _tried(facts: Facts, process: Process) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.hosts import among
@@ -13,12 +14,15 @@ from pytest_llamakey.symptoms.lookups import undecided
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pytest_llamakey.facts import Call, Facts, Process, Reference
+    from pytest_llamakey.facts import Call, Facts, KeySight, Process, Reference
     from pytest_llamakey.findings import WorkerId
     from pytest_llamakey.symptoms.base import Kind
 
 Values = frozenset[str]
 Look = Callable[["Process"], "Mapping[str, Values]"]
+
+_MOST_NAMED = 8
+"""Other workers that a sentence names; thousands say no more."""
 
 
 def parity(facts: Facts) -> Iterator[Symptom]:
@@ -57,13 +61,21 @@ def _keys(workers: Mapping[WorkerId, Process], reference: Reference | None) -> I
     held = {worker: held_key(process) for worker, process in workers.items()}
     if len(set(held.values()) | ({reference.key} if reference else set())) < 2:  # noqa: PLR2004 - one value is parity
         return
+    same = Counter(held.values())
+    local = f"a plain local process ({key_words(reference.key)})" if reference else "the others"
+    unlike: dict[KeySight, str] = {}
     for (replica, pid), sight in held.items():
         if sight.state != "match":
-            others = [str(other) for (_replica, other), key in held.items() if key != sight]
-            local = f"a plain local process ({key_words(reference.key)})" if reference else "the others"
-            them = f"pid {', '.join(others)}" if others else local
-            what = f"pid {pid} holds {key_words(sight)}, unlike {them}"
+            if sight not in unlike:
+                others = islice((str(other) for (_replica, other), key in held.items() if key != sight), _MOST_NAMED)
+                unlike[sight] = _named(list(others), len(held) - same[sight]) or local
+            what = f"pid {pid} holds {key_words(sight)}, unlike {unlike[sight]}"
             yield Symptom("parity", "key-differs", what, replica, pid, sight)
+
+
+def _named(pids: list[str], count: int) -> str:
+    more = f" and {count - len(pids)} more" if count > len(pids) else ""
+    return f"pid {', '.join(pids)}{more}" if pids else ""
 
 
 def _requests(process: Process) -> list[Call]:

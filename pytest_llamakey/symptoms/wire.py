@@ -11,6 +11,7 @@ from pytest_llamakey.symptoms.base import (
     died,
     driven_calls,
     key_words,
+    processes,
     spared,
     took_over,
 )
@@ -77,10 +78,14 @@ def process_error(worker: Process) -> str:
     return ""
 
 
+def _process(facts: Facts, replica: str, pid: int | None) -> Process | None:
+    found = None if pid is None else processes(facts).get((replica, pid))
+    return found[1] if found else None
+
+
 def _calls(facts: Facts) -> Iterator[Symptom]:
     # Calls made at start are held to the same header also where nothing is driven and `wire` is skipped.
     check: CheckName = "wire" if facts.deployment.driven else "rollcall"
-    processes: dict[tuple[str, int | None], Process] = {(r.id, p.pid): p for r in facts.replicas for p in r.processes}
     for replica, pid, call in all_calls(facts):
         if call.via == "rollcall":
             continue
@@ -93,7 +98,7 @@ def _calls(facts: Facts) -> Iterator[Symptom]:
         elif call.status is not None and not call.exact:
             what = f"{who} sent the key in the header {call.header or '(none)'}, which {route} does not ask for"
             yield Symptom(check, "call-header", what, replica, pid, call.key)
-        elif why := mismatch(facts, processes.get((replica, pid)), call):
+        elif why := mismatch(facts, _process(facts, replica, pid), call):
             what = f"{who} sent {route}; {why}"
             yield Symptom(check, "call-provider", what, replica, pid, call.key)
     for held, process, client in uncalled(facts):
