@@ -7,7 +7,9 @@ the containers and their start the probe is laid into those that run the app.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import socket
 import tempfile
 import threading
 import time
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llamakey.runtimes.base import Plan, Reach, RuntimeFault
 from pytest_llamakey.runtimes.compose_folder import deliver_again, in_container, make_folder
 from pytest_llamakey.runtimes.compose_images import ServiceImages
+from pytest_llamakey.runtimes.compose_outside import stand_ins
 from pytest_llamakey.runtimes.compose_project import Changes, Project, override
 from pytest_llamakey.runtimes.compose_running import ComposeRunning, discard
 from pytest_llamakey.runtimes.compose_stack import Stack, service_of
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
     from pytest_llamakey.reaper import Reaper
 
+_KNOCK_SECONDS = 1.0
 # Variables that steer compose itself are for its call, not for the app.
 _FOR_COMPOSE = ("COMPOSE_", "DOCKER_", "BUILDKIT_")
 
@@ -108,7 +112,11 @@ class ComposeRuntime:
             }
             built = time.monotonic()
             port = plan.deployment.port or self._port(plan, project, apps)
-            stack.overrides.write_text(override(project, _changes(plan, stack, apps, beside, port)), encoding="utf-8")
+            if project.on_the_host and port is not None:
+                _refuse_taken(plan, port)
+            changes = _changes(plan, stack, apps, beside, port)
+            changes = replace(changes, outside=stand_ins(project, stack.folder, plan))
+            stack.overrides.write_text(override(project, changes), encoding="utf-8")
         except BaseException:
             if before is None:
                 discard(stack.overrides.parent, self._reaper)
@@ -249,6 +257,20 @@ class ComposeRuntime:
     def _replica(self, client: docker.DockerClient, container: Container, port: int | None, app: _App) -> DockerReplica:
         warden = Warden(client, str(container.id), app.findings.python, self._ways) if app.findings.python else None
         return DockerReplica(client, container, port, warden)
+
+
+def _refuse_taken(plan: Plan, port: int) -> None:
+    """Say so where somebody listens on a port of this machine that the app is going to listen on itself.
+
+    Raises:
+        RuntimeFault: requests would go to somebody else, maybe the user's own stack.
+    """
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), _KNOCK_SECONDS):
+        deployment = plan.deployment
+        raise RuntimeFault(
+            f"{deployment.shown(deployment.compose[0])}: the service {deployment.service} has network_mode: host, and "
+            f"port {port} of this machine is taken already. End what listens there, or leave network_mode out."
+        )
 
 
 def _changes(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
+
+from pytest_llamakey.runtimes.compose_outside import Outside, binds_device
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +21,8 @@ class Tagged:
 
 
 RESET = Tagged("!reset", None)
+HOST = "host"
+"""The ``network_mode`` of a container that has no network of its own, but the machine's."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,11 @@ class Project:
         """The services that are enabled, by name."""
         found: Mapping[str, Mapping[str, Any]] = self.config.get("services") or {}
         return found
+
+    @property
+    def on_the_host(self) -> bool:
+        """Whether the service under test listens on the machine's own ports."""
+        return self.under_test.get("network_mode") == HOST
 
     @property
     def under_test(self) -> Mapping[str, Any]:
@@ -74,7 +83,7 @@ class Changes:
 
     ``images`` gives the services that are built, and those of the app, their image ids. ``environment`` is added to
     what the app's own services (``kin``) have, ``labels`` to everything that is made. ``hosts`` is ``extra_hosts`` of
-    all. ``volumes`` are further anonymous volumes by service.
+    all. ``volumes`` are further anonymous volumes by service, ``outside`` what is mounted instead of the user's own.
     """
 
     name: str
@@ -86,6 +95,7 @@ class Changes:
     command: tuple[str, ...] | None
     kin: tuple[str, ...]
     volumes: Mapping[str, tuple[str, ...]]
+    outside: Outside = field(default_factory=Outside)
 
 
 def override(project: Project, changes: Changes) -> str:
@@ -96,12 +106,17 @@ def override(project: Project, changes: Changes) -> str:
         given: Mapping[str, Any] = project.config.get(kind) or {}
         if given:
             document[kind] = {name: _shared(name, one or {}, changes) for name, one in given.items()}
+    for name, one in (project.config.get("volumes") or {}).items():
+        document["volumes"][name] |= _of_volume(name, one or {}, changes)
+    for kind, files in changes.outside.files.items():
+        if files:
+            document[kind] = {name: {"file": _literal(path)} for name, path in files.items()}
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False)
 
 
 def _service(name: str, given: Mapping[str, Any], project: Project, changes: Changes) -> dict[str, Any]:
     made: dict[str, Any] = {"labels": dict(changes.labels)}
-    if given.get("network_mode") is None or given["network_mode"] == "bridge":
+    if given.get("network_mode") in {None, "bridge", HOST}:
         made["extra_hosts"] = [f"{host}={address}" for host, address in changes.hosts.items()]
     if given.get("container_name"):
         made["container_name"] = RESET
@@ -119,10 +134,13 @@ def _service(name: str, given: Mapping[str, Any], project: Project, changes: Cha
         if (given.get("deploy") or {}).get("restart_policy"):
             made["deploy"] = {"restart_policy": RESET}
         made["logging"] = Tagged("!override", {"driver": "json-file"})
-    if name in changes.volumes:
-        made["volumes"] = [{"type": "volume", "target": target} for target in changes.volumes[name]]
+    mounts: list[Mapping[str, Any]] = [
+        {"type": "volume", "target": target} for target in changes.volumes.get(name, ())
+    ] + [{**mount, "source": _literal(mount["source"])} for mount in changes.outside.binds.get(name, ())]
+    if mounts:
+        made["volumes"] = mounts
     if name == project.service:
-        if changes.port is not None and given.get("network_mode") != "host":
+        if changes.port is not None and given.get("network_mode") != HOST:
             made["ports"] = Tagged("!override", [f"127.0.0.1::{changes.port}"])
         if changes.command is not None:
             made["command"] = Tagged("!override", [_literal(word) for word in changes.command])
@@ -145,6 +163,19 @@ def _shared(name: str, given: Mapping[str, Any], changes: Changes) -> dict[str, 
     if (given.get("ipam") or {}).get("config"):
         made["ipam"] = RESET  # two networks of one subnet cannot be
     made["labels"] = dict(changes.labels)
+    return made
+
+
+def _of_volume(name: str, given: Mapping[str, Any], changes: Changes) -> dict[str, Any]:
+    """An empty volume of the engine's own in the place of one that leads to data elsewhere (nfs, a plugin's driver)."""
+    if binds_device(given):
+        return {"driver_opts": {"device": _literal(changes.outside.devices[name])}}
+    options = given.get("driver_opts") or {}
+    made: dict[str, Any] = {}
+    if given.get("driver", "local") != "local":
+        made["driver"] = "local"
+    if options and (made or options.get("type") != "tmpfs"):
+        made["driver_opts"] = RESET
     return made
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 from testcontainers.core.docker_client import get_docker_host
 
 from pytest_llamakey.inherited import inherited
@@ -93,12 +95,10 @@ class ComposeTool:
                     output, errors = client.communicate(timeout=_POLL_SECONDS)
                     break
                 if time.monotonic() > end or (over is not None and over.is_set()):
-                    client.kill()
-                    raise ComposeTimeout(_last_line(client.communicate(timeout=_END_SECONDS)[1]))
+                    raise ComposeTimeout(_last_line(_ended(client)))
         finally:
             # Also when this is interrupted: with its client the call ends.
-            with contextlib.suppress(ProcessLookupError):
-                client.kill()
+            _kill(client)
             client.wait()
             self.reaper.settled("processes", str(client.pid))
         return Said(client.returncode, output, errors)
@@ -149,6 +149,28 @@ def _client_environment() -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if _CLIENT_NAMES.fullmatch(name)}
     host = get_docker_host()  # where testcontainers finds the engine, so that both speak to the same one
     return {**inherited(), **own, **({"DOCKER_HOST": host} if host else {})}
+
+
+def _kill(client: subprocess.Popen[str]) -> None:
+    """Kill the client and all below it: ``docker`` runs compose as a plugin, a process of its own."""
+    below: list[psutil.Process] = []
+    with contextlib.suppress(psutil.Error):
+        below = psutil.Process(client.pid).children(recursive=True)
+    # The group, which outlives its first process; it bears the number of the client, a session of its own.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(client.pid, signal.SIGKILL)
+    for process in below:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+
+
+def _ended(client: subprocess.Popen[str]) -> str:
+    """Kill the client; what it has said on standard error, as far as that is to be had."""
+    _kill(client)
+    try:
+        return client.communicate(timeout=_END_SECONDS)[1]
+    except subprocess.TimeoutExpired:  # somebody else holds its output open
+        return ""
 
 
 def _last_line(text: str) -> str:

@@ -215,6 +215,8 @@ class DockerReplica:
             return None
         with engine_words("Asking for the published port"):
             self.container.reload()
+        if self.container.attrs["HostConfig"].get("NetworkMode") == "host":
+            return Address("127.0.0.1", self._port)
         bound = self.container.ports.get(f"{self._port}/tcp") or ()
         # None where the container has ended at once: the run sees that by exited().
         return next((Address(entry["HostIp"], int(entry["HostPort"])) for entry in bound), None)

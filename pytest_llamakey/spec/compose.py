@@ -183,13 +183,14 @@ class _Reader:
         return Origin(self.shown, self.document.line(*path))
 
     def beside(self, name: str) -> _Reader | None:
-        """The reader of another file, known relative to this one; ``None`` where it is not there, or leads back."""
+        """The reader of another file, known relative to this one; ``None`` where it is not there."""
         path = self.path.parent / name
-        if not path.is_file() or path.resolve() in self.above:
+        if not path.is_file():
             return None
         return _Reader(path, posixpath.normpath(posixpath.join(posixpath.dirname(self.shown), name)), self.above)
 
-    def service(self, name: str) -> Service:
+    def service(self, name: str, below: tuple[tuple[Path, str], ...] = ()) -> Service:
+        """The service called ``name``; ``below`` are those that extend it, the last one directly."""
         here, given = ("services", name), _table(_table(self._top("services")).get(name))
         ports = _list(given.get("ports"))
         own = Service(
@@ -206,7 +207,7 @@ class _Reader:
             profiles=tuple(map(str, _list(given.get("profiles")))),
             command=self._command(given.get("command"), here),
         )
-        base = self._extended(given.get("extends"))
+        base = self._extended(given.get("extends"), here, (*below, (self.path.resolve(), name)))
         return own if base is None else replace(merged(base, own), origin=own.origin)
 
     def _top(self, name: str) -> Any:
@@ -216,17 +217,22 @@ class _Reader:
         for one in _list(self._top("include")):
             paths = _table(one).get("path") if isinstance(one, dict) else one
             for name in _list(paths) or [paths]:
+                if (self.path.parent / str(name)).resolve() in self.above:
+                    continue  # it leads back
                 other = self.beside(str(name))
                 if other is not None:
                     yield other
 
-    def _extended(self, given: Any) -> Service | None:
+    def _extended(self, given: Any, here: YamlPath, below: tuple[tuple[Path, str], ...]) -> Service | None:
         name = _text(_table(given).get("service") if isinstance(given, dict) else given)
         file = _text(_table(given).get("file"))
         reader = self.beside(file) if file is not None else self
         if name is None or reader is None or name not in _table(reader._top("services")):  # noqa: SLF001 - its own kind
             return None
-        return reader.service(name)
+        if (reader.path.resolve(), name) in below:
+            circle = " → ".join([*(each for _, each in below), name])
+            raise SpecError(f"services extend one another in a circle ({circle})", self.at(*here, "extends"))
+        return reader.service(name, below)
 
     def _build(self, given: Any, here: YamlPath) -> Build | None:
         if given is None:

@@ -163,6 +163,51 @@ def test_whole_projects(docker_bench: Bench, taken: int) -> None:
     assert REAL_KEY not in output
 
 
+# Everything that leads out of the project: the machine's network, a folder and a volume elsewhere, a key's file there.
+OUTSIDE = """\
+services:
+  web:
+    build: .
+    network_mode: host
+    command:
+      - sh
+      - -c
+      - >-
+        touch /given/seen /bound/written /device/written &&
+        OPENAI_API_KEY=$$(cat /run/secrets/openai_key) exec python server.py 2
+    volumes: ["ELSEWHERE:/given", "ELSEWHERE/none:/bound", "data:/device"]
+    secrets: [openai_key]
+    expose: ["PORT"]
+volumes:
+  data: {driver_opts: {type: none, o: bind, device: ELSEWHERE}}
+secrets:
+  openai_key: {file: ELSEWHERE/key.txt}
+"""
+
+
+def test_nothing_outside_of_the_project_is_written_to(docker_bench: Bench, tmp_path: Path) -> None:
+    docker_bench.app()
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        port = server.getsockname()[1]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "key.txt").write_text(REAL_KEY)
+    text = OUTSIDE.replace("ELSEWHERE", str(elsewhere)).replace("PORT", str(port))
+    script = docker_bench.folder / "server.py"
+    script.write_text(script.read_text().replace("8000", str(port)))
+    toml = "[[deployment]]\ncompose = 'compose.yaml'\nready = '/'\nrequest = { path = '/ask' }\nworkers = 2\n"
+    write(docker_bench, {"compose.yaml": text, "llamakey.toml": toml})
+    code, output, reports = run(docker_bench, "-k", "keyed or wire")
+    assert code == 0, output
+    (report,) = reports.values()
+    assert calls(report) == [("request", "match")] * 2
+    assert snapshot(elsewhere) == {"key.txt": REAL_KEY.encode()}
+    assert REAL_KEY not in output
+    with socket.create_server(("0.0.0.0", port)):
+        code, output, _ = run(docker_bench, "-k", "keyed")
+    assert f"port {port} of this machine is taken already" in output
+
+
 FAULTS = {
     # By the line that is to be named: the fault of the file. The service stands on line 2.
     "key-missing": ("    ports: ['8000']\n", 2),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 import yaml
 
@@ -13,13 +17,13 @@ from pytest_llamakey.keys import DECOY
 from pytest_llamakey.reaper import Reaper
 from pytest_llamakey.runtimes.base import DeliveredFile, Plan, RuntimeFault
 from pytest_llamakey.runtimes.compose_folder import ProjectFolder, deliver_again, in_container, make_folder
+from pytest_llamakey.runtimes.compose_outside import stand_ins
 from pytest_llamakey.runtimes.compose_project import Changes, Project, override
 from pytest_llamakey.runtimes.compose_tool import ComposeTimeout, ComposeTool, find_compose
 from pytest_llamakey.spec.model import Deployment, KeyDelivery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 BUILD = {"context": "/p", "dockerfile": "Dockerfile"}
 CONFIG: dict[str, Any] = {
@@ -96,7 +100,7 @@ def test_its_kin_and_the_others() -> None:
     assert services["db"] == {
         "labels": {"run": "r"}, "extra_hosts": ["api.openai.com=172.17.0.1"], "ports": ("reset", []),
     }  # fmt: skip
-    assert services["host"] == {"labels": {"run": "r"}}
+    assert services["host"] == {"labels": {"run": "r"}, "extra_hosts": ["api.openai.com=172.17.0.1"]}
 
 
 def test_networks_and_volumes_are_of_this_run() -> None:
@@ -106,6 +110,56 @@ def test_networks_and_volumes_are_of_this_run() -> None:
         "default": {"name": "llamakey-1_default", "labels": {"run": "r"}},
         "fixed": {"name": "llamakey-1_fixed", "ipam": RESET, "labels": {"run": "r"}},
     }
+
+
+def test_volumes_elsewhere_are_empty_ones_of_this_run() -> None:
+    volumes = {
+        "nfs": {"driver_opts": {"type": "nfs", "o": "addr=10.0.0.1", "device": ":/data"}},
+        "cloud": {"driver": "rexray/s3fs", "driver_opts": {"bucket": "mine"}},
+        "memory": {"driver_opts": {"type": "tmpfs", "device": "tmpfs"}},
+    }
+    project = Project({"services": {"web": {}}, "volumes": volumes}, "web")
+    changes = Changes("p", {}, {}, {}, {}, None, None, ("web",), {})
+    made = yaml.load(override(project, changes), _Loader)["volumes"]  # noqa: S506 - as above
+    own = {name: {what: told for what, told in one.items() if what.startswith("driver")} for name, one in made.items()}
+    assert own == {"nfs": {"driver_opts": RESET}, "cloud": {"driver": "local", "driver_opts": RESET}, "memory": {}}
+
+
+def test_what_is_mounted_from_elsewhere_is_a_copy(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, key = tmp_path / "data", tmp_path / "key.txt"
+    data.mkdir()
+    (data / ".env").write_text("OPENAI_API_KEY=sk-of-the-tester\n")
+    key.write_text("sk-of-the-tester")
+    folder, plan = copied(project, tmp_path / "copy", f"file:{key}", DeliveredFile(str(key), b"delivered"))
+    (project.parent / "unnamed").mkdir()
+    (folder.copy.parent / "unnamed").symlink_to(project.parent / "unnamed")
+    sources = (data, tmp_path / "none", folder.copy / "inside", "/proc/self", folder.copy / "../unnamed")
+    mounts = [{"type": "bind", "source": str(source), "target": "/x"} for source in sources]
+    config = {
+        "services": {"web": {"volumes": [*mounts, {"type": "volume", "source": "v", "target": "/v"}]}},
+        "volumes": {"v": {"driver_opts": {"type": "none", "o": "bind", "device": str(data)}}, "w": None},
+        "secrets": {"openai_key": {"file": str(key)}, "other": {"environment": "X"}},
+    }
+    made = stand_ins(Project(config, "web"), folder, plan)
+    copy, empty, kernel, unnamed = made.binds["web"]
+    assert (Path(copy["source"]) / ".env").read_text() == f"OPENAI_API_KEY={DECOY}\n"
+    assert made.devices == {"v": copy["source"]}
+    assert list(Path(empty["source"]).iterdir()) == []
+    assert not (tmp_path / "none").exists()
+    assert kernel["source"] == "/proc/self"
+    assert Path(unnamed["source"]).resolve().is_relative_to(folder.world.root)
+    assert Path(made.files["secrets"]["openai_key"]).read_bytes() == b"delivered"
+    assert {one["read_only"] for one in made.binds["web"]} == {False}
+    # Again, as for a redeploy: what the app has written there stays, and the new key comes in.
+    (Path(copy["source"]) / "written").touch()
+    again = stand_ins(Project(config, "web"), folder, replace(plan, files=(DeliveredFile(str(key), b"newer"),)))
+    assert (Path(again.devices["v"]) / "written").exists()
+    assert Path(again.files["secrets"]["openai_key"]).read_bytes() == b"newer"
+    monkeypatch.setattr("pytest_llamakey.runtimes.compose_outside.FILE_LIMIT", 1)
+    large = stand_ins(Project(config, "web"), folder, plan).binds["web"][0]
+    assert (large["source"], large["read_only"]) == (str(data), True)
 
 
 def test_ports_of_the_service() -> None:
@@ -235,3 +289,16 @@ def test_a_call_that_takes_too_long_is_ended(tmp_path: Path, reaper: Reaper) -> 
     tool = ComposeTool(("sh", "-c", "echo pulling >&2; exec sleep 60"), "2", reaper)
     with pytest.raises(ComposeTimeout, match="pulling"):
         tool.run([], tmp_path, dict(os.environ), 0.5)
+
+
+def test_what_the_client_has_started_ends_with_it(tmp_path: Path, reaper: Reaper) -> None:
+    # As `docker` does with its plugins: the child is another process, here even of a group of its own.
+    plugin = "echo $$ >plugin; echo pulling >&2; exec sleep 60"
+    script = f"setsid sh -c '{plugin}' & sh -c 'echo $$ >other; exec sleep 60' & wait"
+    tool = ComposeTool(("sh", "-c", script), "2", reaper)
+    with pytest.raises(ComposeTimeout, match="pulling"):
+        tool.run([], tmp_path, dict(os.environ), 1)
+    for name in ("plugin", "other"):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.wait_procs([process := psutil.Process(int((tmp_path / name).read_text()))], timeout=5)
+            assert process.status() == psutil.STATUS_ZOMBIE  # nobody has buried it

@@ -216,3 +216,21 @@ def test_mistakes(tmp_path: Path, text: str, told: str) -> None:
 def test_no_yaml(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"^compose.yaml:3: not valid YAML"):
         read(tmp_path, "services:\n  web: [\n")
+
+
+def test_a_service_extends_others_of_its_own_file_by_name(tmp_path: Path) -> None:
+    text = """\
+services:
+  base: {image: app:1, environment: [OPENAI_API_KEY]}
+  middle: {extends: {file: other.yaml, service: shared}}
+  web: {extends: {file: ./compose.yaml, service: middle}}
+"""
+    (tmp_path / "other.yaml").write_text("services: {shared: {extends: {file: compose.yaml, service: base}}}")
+    web = read(tmp_path, text).services["web"]
+    assert (web.image, list(web.environment), web.origin) == ("app:1", ["OPENAI_API_KEY"], at(4))
+
+
+def test_a_circle_of_extends_is_told_with_its_line(tmp_path: Path) -> None:
+    text = "services:\n  a: {image: x}\n  b:\n    extends: c\n  c:\n    extends: {file: compose.yaml, service: b}\n"
+    with pytest.raises(SpecError, match=r"compose.yaml:6: services extend one another in a circle \(b → c → b\)"):
+        read(tmp_path, text)
