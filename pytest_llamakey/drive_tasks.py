@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.drive import GENERATIONS, Driven, Window
-from pytest_llamakey.ready import NotReady, describe_exit, log_tail
+from pytest_llamakey.log_lines import log_tail
+from pytest_llamakey.ready import NotReady, how_it_ended
 from pytest_llamakey.task_roster import Node, Pools, merged, pools
 from pytest_llamakey.task_sender import Sender
 from pytest_llamakey.task_watch import TaskWatch, Turn
@@ -114,7 +115,9 @@ class TaskDriver:
             for name, replica in self._replicas.items():
                 ended = replica.exited()
                 if ended is not None:
-                    raise NotReady(f"the app {describe_exit(ended)} while its workers were starting{log_tail(replica)}")
+                    raise NotReady(
+                        f"the app {how_it_ended(replica, ended)} while its workers were starting{log_tail(replica)}"
+                    )
                 found[name] = self._pools(name)
             now, pids = time.monotonic(), [(pool.nodes, pool.starting) for pool in found.values()]
             if pids != seen:

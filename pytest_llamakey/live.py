@@ -13,11 +13,13 @@ from pytest_llamakey.drive import Course, Driven
 from pytest_llamakey.drive_all import drive_all
 from pytest_llamakey.exposure import image_sightings, sightings
 from pytest_llamakey.facts import DeploymentFacts, Facts, Sighting, Via
+from pytest_llamakey.first_start import outlook
 from pytest_llamakey.hard_paths import advice
 from pytest_llamakey.keys import fresh_canary
+from pytest_llamakey.log_lines import log_tail
 from pytest_llamakey.masked import quoted
 from pytest_llamakey.probe.rotated import rotated
-from pytest_llamakey.ready import NotReady, log_tail, wait_until_ready
+from pytest_llamakey.ready import NotReady, Outlook, wait_until_ready
 from pytest_llamakey.roster import Roster, roster, told_by
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.sources import Sources
@@ -88,8 +90,10 @@ class LiveDeployment:
         self._ready_at = 0.0
         self._spawned: set[tuple[str, int]] = set()
 
-    def wait_until_ready(self, seconds: float | None = None, hopeless: Callable[[], str] = str) -> None:
+    def wait_until_ready(self, seconds: float | None = None, hopeless: Callable[[], str] | None = None) -> None:
         """Wait until every replica is ready: as long as it may take, at most ``seconds``, or until it is ``hopeless``.
+
+        Without ``hopeless``, what looks so at a first start: workers that end again and again, a path that is refused.
 
         Raises:
             NotReady: a replica ended, was not ready in time, or never will be.
@@ -99,10 +103,9 @@ class LiveDeployment:
         try:
             for replica in self._running.replicas:
                 left = boot - (time.monotonic() - started)
+                view = Outlook(hopeless) if hopeless else self._outlook(replica)
                 try:
-                    wait_until_ready(
-                        replica, self._setting.deployment, max(left, 0.0), self._setting.progress, hopeless=hopeless
-                    )
+                    wait_until_ready(replica, self._setting.deployment, max(left, 0.0), self._setting.progress, view)
                 except NotReady as fault:
                     if fault.refusal is not None:
                         self._refusals[replica.id] = fault.refusal
@@ -111,6 +114,11 @@ class LiveDeployment:
             self._ready_at = time.time()
         finally:
             self._timings["ready"] = time.monotonic() - started
+
+    def _outlook(self, replica: RunningReplica) -> Outlook:
+        return outlook(
+            replica, self._setting.deployment, partial(self._records, replica), self._setting.station.listener.origin
+        )
 
     def request_each_worker(self) -> None:
         """Make every worker of every replica handle the deployment's requests once, and hold a roll call.

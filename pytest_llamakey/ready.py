@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import httpx
 
+from pytest_llamakey.log_lines import ends_in_error, log_tail, tells_trouble, text_of
 from pytest_llamakey.runtimes.base import Exit, RuntimeFault
 
 if TYPE_CHECKING:
@@ -19,8 +21,13 @@ if TYPE_CHECKING:
 
 POLL = 0.05
 """Seconds between two looks."""
-LOG_LINES = 20
-_LINE = re.compile(r".{0,400}\S{0,400}")
+STEADY = 10.0
+"""Seconds for which an app that answers may refuse the path before that is final; servers add no path after a start."""
+STEADY_IF_SERVING = 3.0
+"""The same once a server of the app has said that it takes requests."""
+MAY_CHANGE = frozenset({408, 409, 423, 425, 429})
+"""What an app may well say while it is not ready (RFC 9110, section 15.5; RFC 4918, 6585, 8470)."""
+_NO_SERVER = "nothing in it keeps running: is its command a server?"
 
 
 class NotReady(RuntimeFault):
@@ -36,46 +43,84 @@ class NotReady(RuntimeFault):
         self.refusal = refusal
 
 
+@dataclass(frozen=True)
+class Outlook:
+    """When a wait is over before its time.
+
+    ``hopeless`` says in a clause that goes on after "it" why the app never will be ready, or nothing. ``serves`` says
+    whether a server of the app takes requests: then the path that it refuses is a wrong one; ``None`` where the path is
+    known to be right.
+    """
+
+    hopeless: Callable[[], str] = str
+    serves: Callable[[], bool] | None = None
+
+
 def wait_until_ready(
-    replica: RunningReplica,
-    deployment: Deployment,
-    seconds: float,
-    progress: Progress,
-    name: str = "the app",
-    hopeless: Callable[[], str] = str,
+    replica: RunningReplica, deployment: Deployment, seconds: float, progress: Progress, outlook: Outlook | None = None
 ) -> None:
     """Return when ``replica`` is ready as its deployment defines it.
 
-    ``hopeless`` says in a clause that goes on after "it" why it never will be, or nothing.
-
     Raises:
-        NotReady: its first process ended (seen within one poll), it is hopeless, or ``seconds`` have passed.
+        NotReady: its first process ended (seen within one poll), it never will be, or ``seconds`` have passed.
     """
-    started = time.monotonic()
+    started, outlook = time.monotonic(), outlook or Outlook()
     awaited, probe = _condition(replica, deployment)
     last = "nothing yet"
     while True:
         ended = replica.exited()
         if ended is not None:
             raise NotReady(
-                f"{name} {describe_exit(ended)} before it was ready ({awaited}){log_tail(replica)}",
+                f"the app {how_it_ended(replica, ended)} before it was ready ({awaited}){log_tail(replica)}",
                 "ended with exit code 0" if ended == Exit(0) else describe_exit(ended),
             )
         last = probe()
         if not last:
             return
-        why = hopeless()
+        why = outlook.hopeless()
         if why:
-            raise NotReady(f"{name} {why} ({awaited}){log_tail(replica)}", why)
+            raise NotReady(f"the app {why} ({awaited}){log_tail(replica)}", why)
+        if outlook.serves and isinstance(probe, _PathProbe) and probe.refusing(serves=outlook.serves):
+            raise NotReady(
+                f"the app {_refuses(probe, deployment)}{log_tail(replica)}", f"answers with {last} each time"
+            )
         waited = time.monotonic() - started
         if waited > seconds:
+            advice = "If it only needs longer, raise --llamakey-timeout"
+            if ends_in_error(text_of(replica)):
+                advice = "Its log ends in an error, which more time will hardly mend"
             raise NotReady(
-                f"{name} was not ready after {round(seconds, 1):g} s: waited for {awaited}; last seen: {last}. "
-                f"If it only needs longer, raise --llamakey-timeout{log_tail(replica)}",
+                f"the app was not ready after {round(seconds, 1):g} s: waited for {awaited}; last seen: {last}. "
+                f"{advice}{log_tail(replica)}",
                 f"was still not ready, last seen: {last}",
             )
-        progress(f"waiting for {name} ({awaited}), {waited:.0f} s")
+        progress(f"waiting for the app ({awaited}), {waited:.0f} s")
         time.sleep(POLL)
+
+
+def _refuses(probe: _PathProbe, deployment: Deployment) -> str:
+    """That an app refuses the path, in a clause that goes on after "it", and what to do."""
+    hints = {
+        401: "it asks for a login there",
+        403: "it asks for a login there",
+        404: "it has no such path",
+        405: "it answers other methods there",
+    }
+    hint = hints.get(probe.status)
+    return (
+        f"answers, and refuses GET {probe.path} with status {probe.status} each time ({probe.times} times in "
+        f"{probe.seconds:.0f} s){f': {hint}' if hint else ''}. Correct `ready` in "
+        f"{deployment.origin('ready') or deployment.id}: name a path that it answers below 400, or leave `ready` out "
+        "to wait until it listens."
+    )
+
+
+def how_it_ended(replica: RunningReplica, ended: Exit) -> str:
+    """As :func:`describe_exit`, with a guess of why where its log tells nothing."""
+    if ended != Exit(0):
+        return describe_exit(ended)
+    told = tells_trouble(text_of(replica))
+    return f"{describe_exit(ended)} ({'its log says why' if told else _NO_SERVER})"
 
 
 def describe_exit(ended: Exit) -> str:
@@ -85,7 +130,7 @@ def describe_exit(ended: Exit) -> str:
     if ended.code < 0:
         return f"was ended by signal {-ended.code}"
     if ended.code == 0:
-        return "ended at once with exit code 0 (nothing in it keeps running: is its command a server?)"
+        return "ended at once with exit code 0"
     hints = {
         126: " (the command may not be executed)",
         127: " (command not found)",
@@ -93,19 +138,6 @@ def describe_exit(ended: Exit) -> str:
         143: " (SIGTERM)",
     }
     return f"ended with exit code {ended.code}{hints.get(ended.code, '')}"
-
-
-def log_tail(replica: RunningReplica, lines: int = LOG_LINES) -> str:
-    """The last lines of the log as an indented paragraph, or a note that there is none.
-
-    They show what the app wrote as it wrote it: whoever shows them to people has them
-    :func:`~pytest_llamakey.masked.quoted`. Long lines are cut, words never: a part of a key is not known for one.
-    """
-    text = replica.logs().decode(errors="replace").strip()
-    if not text:
-        return "\nIt wrote nothing to its log."
-    shown = [_LINE.match(line) for line in text.splitlines()[-lines:]]
-    return "\nIts last log lines:\n" + "\n".join(f"    {match[0]}" for match in shown if match)
 
 
 def _condition(replica: RunningReplica, deployment: Deployment) -> tuple[str, _Probe]:
@@ -155,20 +187,37 @@ class _LogProbe(_Probe):
 
 
 class _PathProbe(_Probe):
+    """``status`` is what the app has answered ``times`` times without a break, for ``seconds``; 0 for nothing."""
+
     def __init__(self, replica: RunningReplica, path: str) -> None:
-        self._replica, self._path = replica, path
+        self.path, self.status, self.times = path, 0, 0
+        self._replica, self._since = replica, 0.0
         # The app is asked in plain HTTP; reading a certificate bundle for it would cost more than the question.
         self._client = httpx.Client(timeout=5, trust_env=False, verify=False)  # noqa: S501
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._since if self.times else 0.0
 
     def __call__(self) -> str:
         address = self._replica.address()
         if address is None:
             return "no port to ask"
         try:
-            answer = self._client.get(f"http://{address.host}:{address.port}{self._path}")
+            status = self._client.get(f"http://{address.host}:{address.port}{self.path}").status_code
         except httpx.HTTPError as error:
+            self.times = 0
             return f"{type(error).__name__} ({error})"
-        return "" if answer.status_code < 400 else f"status {answer.status_code}"  # noqa: PLR2004 - the contract's bound
+        if status != self.status or not self.times:
+            self.status, self.times, self._since = status, 0, time.monotonic()
+        self.times += 1
+        return "" if status < 400 else f"status {status}"  # noqa: PLR2004 - the contract's bound
+
+    def refusing(self, *, serves: Callable[[], bool]) -> bool:
+        """Whether the path is a wrong one, by what an app that ``serves`` has answered for some time."""
+        if self.status not in range(400, 500) or self.status in MAY_CHANGE or self.seconds < STEADY_IF_SERVING:
+            return False
+        return self.seconds >= STEADY or serves()
 
 
 class _ListenProbe(_Probe):

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.fronts import behind_front
-from pytest_llamakey.ready import NotReady, describe_exit, log_tail
+from pytest_llamakey.log_lines import log_tail
+from pytest_llamakey.ready import NotReady, how_it_ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -183,7 +184,7 @@ def settled_roster(
     while True:
         ended = replica.exited()
         if ended is not None:
-            raise NotReady(f"the app {describe_exit(ended)} while its workers were starting{log_tail(replica)}")
+            raise NotReady(f"the app {how_it_ended(replica, ended)} while its workers were starting{log_tail(replica)}")
         rows = replica.census()
         now = time.monotonic()
         known = told()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_llamakey.ready import NotReady, describe_exit, log_tail, wait_until_ready
+from pytest_llamakey import ready
+from pytest_llamakey.ready import NotReady, Outlook, describe_exit, how_it_ended, wait_until_ready
 from pytest_llamakey.runtimes.base import Address, Exit, ProcessRow
-from pytest_llamakey.spec.model import CeleryTask, Deployment, HttpRequest, Ready
+from pytest_llamakey.spec.model import CeleryTask, Deployment, HttpRequest, Origin, Ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,20 +45,28 @@ class Replica:
         return (ProcessRow(1, 0, ("app",), "S", 0.0, self._now("listens", ())),)
 
 
-def wait(replica: Replica, seconds: float = 5.0, **ready: Any) -> list[str]:
+def wait(replica: Replica, seconds: float = 5.0, outlook: Outlook | None = None, **ready: Any) -> list[str]:
     wanted = Ready(**ready) if ready else None
-    deployment = Deployment(id="d", name="d", folder=Path(), source=None, runtime="process", ready=wanted)
+    origins = {"ready": Origin("llamakey.toml", 6)}
+    deployment = Deployment(
+        id="d", name="d", folder=Path(), source=None, runtime="process", ready=wanted, origins=origins
+    )
     said: list[str] = []
-    wait_until_ready(replica, deployment, seconds, said.append)  # type: ignore[arg-type]
+    wait_until_ready(replica, deployment, seconds, said.append, outlook)  # type: ignore[arg-type]
     return said
 
 
 @pytest.fixture
 def server() -> Iterator[ThreadingHTTPServer]:
+    asked: Counter[str] = Counter()
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             time.sleep(2.0 if self.path == "/slow" else 0.0)
-            status = {"/health": 204, "/moved": 302, "/broken": 503}.get(self.path, 404)
+            asked[self.path] += 1
+            later = 200 if asked[self.path] > 20 else 404
+            statuses = {"/health": 204, "/moved": 302, "/broken": 503, "/early": 425, "/login": 401, "/later": later}
+            status = statuses.get(self.path, 404)
             self.send_response(status)
             self.send_header("Location", "http://127.0.0.1:1/")
             self.end_headers()
@@ -90,6 +100,65 @@ def test_a_path_that_answers_below_400(server: ThreadingHTTPServer, path: str) -
 def test_a_path_that_never_does(server: ThreadingHTTPServer, path: str, seen: str) -> None:
     with pytest.raises(NotReady, match=rf"not ready after 0\.3 s: waited for GET {path} to answer below 400; {seen}"):
         wait(Replica(server.server_address[1]), 0.3, path=path)
+
+
+@pytest.mark.parametrize(("path", "hint"), [("/nowhere", "has no such path"), ("/login", "asks for a login there")])
+def test_a_path_that_an_app_refuses_while_it_serves_is_a_wrong_one(
+    server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, path: str, hint: str
+) -> None:
+    monkeypatch.setattr(ready, "STEADY_IF_SERVING", 0.3)
+    replica = Replica(server.server_address[1], log=b"404\n" * 30)
+    with pytest.raises(NotReady) as caught:
+        wait(replica, 60, Outlook(serves=lambda: True), path=path)
+    first, *rest = str(caught.value).split("\n")
+    assert first.startswith(f"the app answers, and refuses GET {path} with status 40")
+    assert f": it {hint}. Correct `ready` in llamakey.toml:6: " in first
+    assert "--llamakey-timeout" not in first
+    assert rest == ["Its last log lines:", "    404", "    … (repeated 30 times)"]
+
+
+def test_it_is_one_after_some_time_whatever_is_known_of_the_server(
+    server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ready, "STEADY_IF_SERVING", 0.1)
+    monkeypatch.setattr(ready, "STEADY", 0.5)
+    started = time.monotonic()
+    with pytest.raises(NotReady, match="refuses GET /nowhere with status 404 each time"):
+        wait(Replica(server.server_address[1]), 60, Outlook(serves=lambda: False), path="/nowhere")
+    assert 0.5 <= time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("path", ["/broken", "/early"])
+def test_what_may_change_is_waited_for(server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setattr(ready, "STEADY_IF_SERVING", 0.1)
+    with pytest.raises(NotReady, match="was not ready after 1 s"):
+        wait(Replica(server.server_address[1]), 1.0, Outlook(serves=lambda: True), path=path)
+
+
+def test_a_path_that_is_known_to_be_right_is_waited_for(
+    server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ready, "STEADY_IF_SERVING", 0.1)
+    assert wait(Replica(server.server_address[1]), path="/later")
+
+
+def test_a_longer_wait_is_not_advised_where_the_log_ends_in_a_traceback() -> None:
+    log = b"Traceback (most recent call last):\n  File 'a', line 1\nValueError: no\n"
+    with pytest.raises(NotReady, match="Its log ends in an error") as caught:
+        wait(Replica(1, log=log), 0.2, path="/health")
+    assert "--llamakey-timeout" not in str(caught.value)
+
+
+def test_what_is_hopeless_is_told_at_once() -> None:
+    with pytest.raises(NotReady, match=r"^the app never came up \(GET /health to answer below 400\)"):
+        wait(Replica(1), 60, Outlook(lambda: "never came up"), path="/health")
+
+
+@pytest.mark.parametrize(
+    ("log", "words"), [(b"up\nERROR: no database\n", "its log says why"), (b"bye\n", "is its command a server?")]
+)
+def test_an_end_without_a_fault_is_explained_by_the_log_where_it_can_be(log: bytes, words: str) -> None:
+    assert words in how_it_ended(Replica(log=log), Exit(0))  # type: ignore[arg-type]
 
 
 def test_nobody_answers_yet() -> None:
@@ -126,19 +195,10 @@ def test_an_end_is_seen_at_once_and_told_with_the_last_lines() -> None:
     assert rest == ["Its last log lines:", "    one", "    \x1b[31mtwo\ufffd"]
 
 
-def test_only_the_last_lines_are_told() -> None:
-    tail = log_tail(Replica(log=b"\n".join(b"%d" % number for number in range(100))))  # type: ignore[arg-type]
-    assert tail.splitlines()[1:] == ["Its last log lines:", *(f"    {number}" for number in range(80, 100))]
-
-
-def test_silence_is_told_too() -> None:
-    assert log_tail(Replica(log=b" \n")) == "\nIt wrote nothing to its log."  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize(
     ("ended", "words"),
     [
-        (Exit(0), "nothing in it keeps running"),
+        (Exit(0), "ended at once with exit code 0"),
         (Exit(3), "ended with exit code 3"),
         (Exit(127), "127 (command not found)"),
         (Exit(137), "137 (SIGKILL)"),
@@ -148,9 +208,3 @@ def test_silence_is_told_too() -> None:
 )
 def test_an_exit_in_words(ended: Exit, words: str) -> None:
     assert words in describe_exit(ended)
-
-
-def test_a_long_line_is_cut_at_the_end_of_a_word() -> None:
-    line = b"a" * 395 + b" sk-proj-0123456789 and more words"
-    tail = log_tail(Replica(log=line))  # type: ignore[arg-type]
-    assert tail.endswith(" sk-proj-0123456789")
