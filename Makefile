@@ -9,7 +9,7 @@ SAMPLES := sample_images
 DEMO := $(wildcard $(SAMPLES)/*/llamakey.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint accuracy generations images clean
+.PHONY: help demo test retest lint docs accuracy generations images clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -25,7 +25,7 @@ demo: $(VENV)/.ready ## run the sample apps: as processes, and in containers whe
 	fi; \
 	if [ -n "$$failed" ]; then echo "demo: not all samples did as they should; see above, as:$$failed"; exit 1; fi
 
-test: lint ## lint, type check and all tests; engine tests need a container engine (see tools/engine)
+test: lint docs ## lint, type check, documentation and all tests; engine tests need a container engine (see tools/engine)
 	@tools/redis || echo "test: the tests with Celery are left out: see the line above."
 	@image="$$(tools/engine)" && export LLAMAKEY_TEST_PYTHON_IMAGE="$${image#PYTHON_IMAGE=}"; \
 	set -x; $(PYTEST) $(PYTEST_ARGS)
@@ -38,6 +38,9 @@ lint: $(VENV)/.ready-dev ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+docs: $(VENV)/.ready-docs ## the documentation as a site, in build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 accuracy: $(VENV)/.ready-accuracy ## measure the diagnosis on generated apps: SEED=… COUNT=400 ONLY=17,23 JOBS=2
 	nice -n 10 $(BIN)/python -m tools.accuracy $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) \
@@ -65,6 +68,10 @@ $(VENV)/.ready: pyproject.toml $(SAMPLES)/requirements.txt
 # Libraries that the generated apps load their key with; newer environs need marshmallow 4, LlamaIndex's packages 3.
 $(VENV)/.ready-accuracy: $(VENV)/.ready-dev
 	$(BIN)/python -m pip install --quiet pydantic-settings dynaconf python-decouple 'environs<12'
+	@touch $@
+
+$(VENV)/.ready-docs: $(VENV)/.ready-dev
+	$(BIN)/python -m pip install --quiet --group docs
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready

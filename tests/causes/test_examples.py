@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import runpy
 from pathlib import Path
 
@@ -64,11 +65,27 @@ def test_every_cause_of_the_vocabulary_has_its_file() -> None:
     assert {cause.name for cause in causes()} == set(CAUSES)
 
 
-def test_the_page_of_all_causes_is_made_of_their_docstrings() -> None:
-    root = Path(__file__).parents[2]
-    script = runpy.run_path(str(root / "tools" / "causes_page.py"))
-    text = (root / "docs" / "causes.md").read_text(encoding="utf-8")
-    assert text == script["page"](), "write it anew: python tools/causes_page.py"
+CAUSES_PAGES = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "causes_pages.py"))
+
+
+def test_the_pages_are_made_of_the_docstrings() -> None:
+    made = CAUSES_PAGES["pages"]()
+    assert {path.name for path in (CAUSES_PAGES["DOCS"] / "causes").glob("*.md")} == {f"{name}.md" for name in CAUSES}
+    for path, text in made.items():
+        assert path.read_text(encoding="utf-8") == text, "write it anew: python tools/causes_pages.py"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Incorrect API key provided", "Illegal header value b'Bearer '", "No API key found", "Missing credentials",
+        "You didn't provide an API key", "The api_key client option must be set",
+    ],
+)  # fmt: skip
+def test_an_error_message_is_found_in_titles(message: str) -> None:
+    made = CAUSES_PAGES["pages"]()
+    assert [path for path, text in made.items() if path.parent.name == "causes" and message in text.splitlines()[0]]
+    assert re.search(rf"^## {re.escape(message)}", made[CAUSES_PAGES["DOCS"] / "errors.md"], re.MULTILINE)
 
 
 @pytest.mark.parametrize("cause", causes(), ids=_id)
