@@ -161,7 +161,8 @@ class Driver:
             if self._first.unsure and not last.unsure:  # what had been taken for the app stands in front of it
                 self._drives, self._tries, self._claims, self._windows = {}, {}, {}, []
                 self._first = last
-            if all(pid not in last.serving and self._outcome(pid) == "called" for pid in todo):
+            recycled = all(pid not in last.serving and self._outcome(pid) == "called" for pid in todo)
+            if recycled and len(self._drives) >= (self._course.expected or 0):
                 break  # a server that recycles a worker after each request has fresh ones for ever
         bodies, windows = tuple(self._bodies), tuple(self._windows)
         return Driven(dict(self._drives), windows, self._first, last, bodies, dict(self._claims), dict(self._accepting))

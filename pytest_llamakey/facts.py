@@ -175,6 +175,20 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Spawn:
+    """A program that a line of the app started in a process of its own.
+
+    ``without`` are the variables with a key that were left out of the environment it was given; ``None`` where it got
+    all that its parent had.
+    """
+
+    at: float
+    pid: int
+    where: tuple[Place, ...]
+    without: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Rollcall:
     """What one live LLM, embedding or client object would send, shown by a minimal call of a copy of it."""
 
@@ -231,7 +245,9 @@ class Process:
     parent_environment: Mapping[str, KeySight] | None = None
     """The watched variables that the parent process had when it started, where that could be read."""
     spawned: tuple[Place, ...] = ()
-    """Where in its parent's code it was started, where ``subprocess`` did that."""
+    """Where in its parent's code it was started, or, by ``os.exec…``, in that of the program that was there before."""
+    spawns: tuple[Spawn, ...] = ()
+    """The programs that the app's own lines started in this process, as far as there are not too many."""
     files: Mapping[str, FileState] = field(default_factory=dict)
     """Each delivered file and whether this process may read it."""
     client_changes: tuple[ClientChange, ...] = ()

@@ -23,6 +23,7 @@ from pytest_llamakey.facts import (
     Replica,
     Role,
     Rollcall,
+    Spawn,
 )
 from pytest_llamakey.probe import decode
 
@@ -37,6 +38,8 @@ KEY_NAMES = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY")
 """Variables that are looked at where the deployment delivers the key in none."""
 COMMAND_LENGTH = 200
 """Characters of a command line that are kept."""
+MOST_SPAWNS = 20
+"""Programs that a process started, of which the first are kept."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def replica_facts(recorded: Recorded, calls: Mapping[int, tuple[Call, ...]]) -> 
     if not workers:
         # Nothing ever served: whoever looked for a key in vain may be the reason.
         denied = "Permission denied" in recorded.log_tail
-        helpers |= {pid for pid in by_pid if pid not in mains and (denied or _sought(by_pid[pid]))}
+        helpers |= {pid for pid in by_pid if pid not in mains and (denied or _sought(by_pid[pid], recorded.names))}
     mains |= _parents(workers | mains | helpers, by_pid) - workers - helpers
     parts: list[tuple[int, Role]] = [
         *((pid, "main") for pid in sorted(mains)),
@@ -120,10 +123,13 @@ def _has_client(records: Iterable[ProcessRecord]) -> bool:
     return any(event.kind == "client" for record in records for event in record.events)
 
 
-def _sought(records: Iterable[ProcessRecord]) -> bool:
-    """Whether a process looked up a key that was not there, failed, or may not read a file that was delivered."""
+def _sought(records: Iterable[ProcessRecord], names: tuple[str, ...]) -> bool:
+    """Whether a process looked for a key that was not there, or was empty, failed, or may not read a delivered file."""
     latest = list(records)[-1]
-    return bool(_events(latest, "miss") or _events(latest, "failure")) or "unreadable" in _files(latest).values()
+    told = any(_events(latest, kind) for kind in ("miss", "failure", "dotenv"))
+    started_with = decode.environment(latest.hello.env)
+    empty = any(started_with[name].state == "empty" for name in names or KEY_NAMES if name in started_with)
+    return told or empty or "unreadable" in _files(latest).values()
 
 
 def _parents(pids: Iterable[int], by_pid: Mapping[int, list[ProcessRecord]]) -> set[int]:
@@ -155,7 +161,8 @@ def _process(
     history = _history(latest, by_pid) if latest else _History()
     environment = _environment(latest)
     key, source = _held(recorded.names, environment, history, latest, calls)
-    spawn = _spawn(latest, by_pid)
+    first = _first(latest, by_pid) if latest else None
+    spawn = _spawn(first, by_pid)
     argv = " ".join(latest.hello.argv if latest else row.command if row else ())
     return Process(
         pid=pid,
@@ -170,11 +177,12 @@ def _process(
         exit_where=_exit_where(latest) if gone else (),
         key=key,
         key_source=source,
-        environment=decode.environment(latest.hello.env) if latest else {},
+        environment=decode.environment(first.hello.env) if first else {},
         environment_changes=history.changes,
         environment_misses=history.misses,
         parent_environment=_parent_environment(latest),
-        spawned=decode.places(spawn.data["where"]) if spawn else (),
+        spawned=spawn.where if spawn else (),
+        spawns=tuple(map(decode.spawn, _events(latest, "spawn")[:MOST_SPAWNS])),
         files=_files(latest),
         client_changes=history.client_changes,
         dotenv=history.dotenv,
@@ -231,12 +239,18 @@ def _ended(record: ProcessRecord | None) -> float:
 
 
 def _history(record: ProcessRecord, by_pid: Mapping[int, list[ProcessRecord]]) -> _History:
-    """The process's own history, after that of the process it was forked from, up to the fork."""
+    """The process's own history, after that of the process it was forked from, up to the fork.
+
+    Of the program whose place it took (``os.exec…``) it has what that did to the environment.
+    """
     inherited = _History()
     if record.hello.how == "fork":
         before = [each for each in by_pid.get(record.hello.ppid, ()) if each.started <= record.started]
         if before:
             inherited = _until(_history(before[-1], by_pid), record.started)
+    elif (program := _continued(record, by_pid)) is not None:
+        own = _history(program, by_pid)
+        inherited = _History(changes=own.changes, dotenv=own.dotenv)
     return _History(
         (*inherited.clients, *(decode.client(event) for event in _events(record, "client"))),
         (*inherited.changes, *(decode.environment_change(event) for event in _events(record, "env"))),
@@ -307,12 +321,34 @@ def _held(
     return present[0] if present else (KeySight("missing"), "")
 
 
-def _spawn(record: ProcessRecord | None, by_pid: Mapping[int, list[ProcessRecord]]) -> Event | None:
-    """Its start as its parent tells it, where it did: before the new interpreter can say anything."""
+def _spawn(record: ProcessRecord | None, by_pid: Mapping[int, list[ProcessRecord]]) -> Spawn | None:
+    """Its start as who started it tells it, where that did: before the new interpreter can say anything."""
     if record is None:
         return None
-    told = [event for each in by_pid.get(record.hello.ppid, ()) for event in _events(each, "spawn")]
-    return next((event for event in told if event.data["pid"] == record.pid), None)
+    before = _replaced(record, by_pid)
+    starters = (*([before] if before else ()), *by_pid.get(record.hello.ppid, ()))
+    told = [decode.spawn(event) for each in starters for event in _events(each, "spawn")[::-1]]
+    return next((each for each in told if each.pid == record.pid), None)
+
+
+def _replaced(record: ProcessRecord, by_pid: Mapping[int, list[ProcessRecord]]) -> ProcessRecord | None:
+    """The program that was in this process until it called ``os.exec…``."""
+    before = [each for each in by_pid.get(record.pid, ()) if each.started < record.started]
+    return before[-1] if before and record.hello.how == "exec" else None
+
+
+def _continued(record: ProcessRecord, by_pid: Mapping[int, list[ProcessRecord]]) -> ProcessRecord | None:
+    """The same, where that left to it all of its environment, as it stood."""
+    before = _replaced(record, by_pid)
+    told = [decode.spawn(event) for event in _events(before, "spawn")]
+    whole = any(each.pid == record.pid and each.without is None for each in told[-1:])
+    return before if whole else None
+
+
+def _first(record: ProcessRecord, by_pid: Mapping[int, list[ProcessRecord]]) -> ProcessRecord:
+    """The program that was given the environment which this one has."""
+    before = _continued(record, by_pid)
+    return _first(before, by_pid) if before else record
 
 
 def _errors(record: ProcessRecord | None) -> tuple[CallError, ...]:

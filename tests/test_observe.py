@@ -257,3 +257,43 @@ def test_a_process_starts_when_its_parent_says_so_and_where() -> None:
     assert found[7].started == 1.5
     assert [str(each) for each in found[7].spawned] == ["launch.py:7"]
     assert found[2].spawned == ()
+
+
+def _execs(at: float, **more: Any) -> Event:
+    place = {"file": "launch.py", "line": 4, "text": "os.execvp(command[0], command)", "function": "<module>"}
+    return event(at, "spawn", pid=7, **{"where": [place], "without": None, **more})
+
+
+def test_a_program_that_left_its_place_to_another_with_all_it_had_is_one_with_it() -> None:
+    removed = event(1.2, "env", name=NAME, key=MISSING)
+    found = seen(record(7, removed, _execs(1.3), env={NAME: MATCH}), record(7, started=1.5))[7]
+    assert (found.started, found.spawned, found.key.state) == (1.0, (), "missing")
+    assert found.environment[NAME].state == "match"
+    assert [each.at for each in found.environment_changes] == [1.2]
+
+
+def test_a_program_that_gave_another_an_environment_of_its_own_is_where_that_one_starts() -> None:
+    loaded = event(1.2, "env", name=NAME, key=MATCH)
+    found = seen(record(7, loaded, _execs(1.3, without=[NAME])), record(7, started=1.5))[7]
+    assert (found.started, [str(each) for each in found.spawned]) == (1.3, ["launch.py:4"])
+    assert NAME not in found.environment
+    assert found.environment_changes == ()
+
+
+def test_programs_that_a_process_starts_are_told_with_the_keys_that_they_do_not_get() -> None:
+    started = event(1.2, "spawn", pid=40, without=[NAME])
+    (spawn,) = seen(record(7, started))[7].spawns
+    assert (spawn.pid, spawn.without) == (40, (NAME,))
+
+
+@pytest.mark.parametrize(
+    ("said", "env"),
+    [
+        ((event(2.0, "dotenv", path=".env", found=True, override=False, key=MATCH, names=[NAME]),), {}),
+        ((), {NAME: EMPTY}),
+    ],
+)
+def test_where_nothing_served_whoever_read_a_dotenv_or_has_an_empty_variable_is_there(
+    said: tuple[Event, ...], env: dict[str, dict[str, str]]
+) -> None:
+    assert set(seen(record(5, *said, alive=False, env=env), record(6, alive=False), first=NOBODY)) == {5}

@@ -18,15 +18,19 @@ from pytest_llamakey.causes.recorded import (
     client,
     keyless,
     main_process,
+    roll,
     source,
+    spawn,
     worker,
 )
-from pytest_llamakey.causes.trail import holding, is_key, launched_by
-from pytest_llamakey.causes.uses import bereft, grouped, once
+from pytest_llamakey.causes.trail import asked_program, holding, is_key, launched_by
+from pytest_llamakey.causes.uses import asked, bereft, grouped, misses_near, once
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+    from pytest_llamakey.causes.base import Trouble
+    from pytest_llamakey.causes.uses import Use
     from pytest_llamakey.facts import Facts, Place, Process, Replica
     from pytest_llamakey.findings import Finding
 
@@ -114,6 +118,38 @@ class EnvCleared(Cause):
             True,
         ),
         Example(
+            "a launcher that puts the server into its own place, with an environment of its own",
+            app(
+                main_process(environment={}, spawned=at("launch.py:6", 'os.execvpe("gunicorn", command, env)')),
+                keyless(),
+            ),
+            True,
+        ),
+        Example(
+            "a program that the app asks for its key, and that has not got it",
+            app(
+                worker(
+                    clients=(client(key=EMPTY),),
+                    calls=(),
+                    rollcall=(roll(EMPTY),),
+                    spawns=(spawn(0.2, "conf.py:3", without=("OPENAI_API_KEY",)),),
+                )
+            ),
+            True,
+        ),
+        Example(
+            "a program that has nothing to do with the key",
+            app(
+                worker(
+                    clients=(client(key=EMPTY),),
+                    calls=(),
+                    rollcall=(roll(EMPTY),),
+                    spawns=(spawn(0.2, "git.py:3", 'subprocess.run(["git", "log"])', ("OPENAI_API_KEY",)),),
+                )
+            ),
+            False,
+        ),
+        Example(
             "systemd starts a unit with an environment of its own",
             app(
                 keyless(ppid=1),
@@ -153,11 +189,12 @@ class EnvCleared(Cause):
 
     def find(self, facts: Facts) -> Iterable[Finding]:
         """A finding for each process that was started without, with those that come from it."""
-        rows = []
+        rows = [(str(loss.spawned[0]), (loss, trouble, use)) for loss, trouble, use in _asked_in_vain(self, facts)]
         for trouble, use in bereft(self, facts):
             loss = _loss(facts, trouble.replica, trouble.process)
             if loss is not None:
-                rows.append((f"{loss.holder} {loss.command}", (loss, trouble, use)))
+                line = loss.spawned[:1]
+                rows.append((f"{line[0] if line else loss.holder} {loss.command}", (loss, trouble, use)))
         for group in grouped(rows):
             loss, trouble, use = group[0]
             yield self.finding(
@@ -178,6 +215,8 @@ def _fix(facts: Facts, loss: _Loss) -> str:
             f"Write PassEnvironment={loss.variable} into the unit, or let EnvironmentFile= name a file that sets it: "
             "systemd hands nothing of its own environment to a unit."
         )
+    if loss.spawned:
+        return f"Pass {loss.variable} on to what {loss.spawned[0]} starts."
     return f"Let what starts {loss.command!r} pass {loss.variable} on to it."
 
 
@@ -190,7 +229,14 @@ class _Loss:
     at: float
     pid: int
     command: str
-    child: Process
+    ppid: int
+    spawned: tuple[Place, ...]
+    """The app's own lines that started the process without it, where they did."""
+
+    @classmethod
+    def of(cls, holder: str, variable: str, child: Process) -> _Loss:
+        """What got lost when ``child`` was started."""
+        return cls(holder, variable, child.started, child.pid, program(child), child.ppid, child.spawned)
 
 
 def _loss(facts: Facts, replica: Replica, process: Process) -> _Loss | None:
@@ -203,7 +249,7 @@ def _loss(facts: Facts, replica: Replica, process: Process) -> _Loss | None:
         had = () if parent is None else holding(replica, parent, child.started)
         if had or known:
             who = f"pid {child.ppid}" if parent is None else f"pid {parent.pid} ({program(parent)})"
-            return _Loss(who, (*had, *sorted(known))[0], child.started, child.pid, program(child), child)
+            return _Loss.of(who, (*had, *sorted(known))[0], child)
         if parent is None or any(map(is_key, parent.environment.values())):
             break  # it went lost inside that process
         if parent.reported:
@@ -215,14 +261,26 @@ def _loss(facts: Facts, replica: Replica, process: Process) -> _Loss | None:
         return None  # it came, altered
     if parent is None and given and facts.deployment.runtime in _SETS_VARIABLES and child.reported:
         first = _FIRST.get(facts.deployment.runtime, "the container")
-        return _Loss(first, given[0], child.started, child.pid, program(child), child)
+        return _Loss.of(first, given[0], child)
     return None
+
+
+def _asked_in_vain(cause: Cause, facts: Facts) -> Iterator[tuple[_Loss, Trouble, Use]]:
+    """What went on without a key that a program was asked for, which had been started without it."""
+    for trouble, use in asked(cause, facts):
+        process = trouble.process
+        child = asked_program(process, use.at)
+        held = holding(trouble.replica, process, use.at)
+        lacks = [name for name in (child.without if child else None) or () if name in held]
+        if child is not None and lacks and use.absent and not misses_near(process, use):
+            who = f"pid {process.pid} ({program(process)})"
+            yield _Loss(who, lacks[0], child.at, child.pid, "the program", process.pid, child.where), trouble, use
 
 
 def _launchers(facts: Facts, replica: Replica, loss: _Loss) -> Iterable[Place | None]:
     """The line that starts it: in the parent's code where that is a process of the app, else in script or command."""
-    if loss.child.spawned:
-        return loss.child.spawned[:1]
-    if any(p.pid == loss.child.ppid and p.reported for p in replica.processes):
+    if loss.spawned:
+        return loss.spawned[:1]
+    if any(p.pid == loss.ppid and p.reported for p in replica.processes):
         return [line.place for line in facts.deployment.source if _LAUNCHER.search(line.place.text)]
     return launched_by(facts, loss.variable)

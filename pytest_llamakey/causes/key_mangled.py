@@ -56,7 +56,7 @@ class KeyMangled(Cause):
     name = "key-mangled"
     title = "the key arrives altered"
     # httpx quotes the header that it refuses, and the app's log shows it.
-    explains = KEY_SYMPTOMS | {"exposed-output"}
+    explains = KEY_SYMPTOMS | {"exposed-output", "call-host"}
 
     EXAMPLES = (
         Example(

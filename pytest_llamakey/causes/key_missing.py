@@ -34,7 +34,7 @@ from pytest_llamakey.causes.recorded import (
     source,
     worker,
 )
-from pytest_llamakey.causes.trail import arrived, given, is_key, key_like
+from pytest_llamakey.causes.trail import arrived, asked_program, given, is_key, key_like
 from pytest_llamakey.causes.uses import bereft, once
 from pytest_llamakey.facts import Failure, Refusal, Replica
 from pytest_llamakey.findings import Finding
@@ -225,7 +225,10 @@ class KeyMissing(Cause):
         lost = next(files_missed(facts, first.process), None)
         services = [line for line in facts.deployment.source if line.kind == "service"]
         asking = _asking(facts)
-        if lost is not None:
+        asked_for = asked_program(first.process, use.at)
+        if lost is None and asked_for is not None and given(facts, "file"):
+            fix = f"Deliver the key where {asked_for.where[0]} has it read from, or have the delivered file read."
+        elif lost is not None:
             fix = f"Deliver the key as {lost[0]}, where the app reads it, or let it read the file that is delivered."
         elif services:
             fix = (
@@ -248,6 +251,7 @@ class KeyMissing(Cause):
                 *(line.place for line in (*services, *asking)),
                 delivered,
                 *_unit_lines(facts),
+                *(asked_for.where[:1] if asked_for else ()),
                 _failing_line(first.process) or use.place,
             ],
             evidence=_story(facts, first, use, variable),
@@ -269,7 +273,8 @@ def _undelivered(facts: Facts, trouble: Trouble) -> bool:
     if given(facts, "file"):
         # It lies where the app does not look.
         process = trouble.process
-        return any(files_missed(facts, process)) or any(map(about_key, process.failures))
+        told = any(files_missed(facts, process)) or any(map(about_key, process.failures))
+        return told or asked_program(process) is not None
     if facts.deployment.runtime == "systemd" and not arrived(trouble.process):
         return not _ancestor_had_it(trouble.replica, trouble.process)
     return bool(_delivered_names(facts)) and not _ancestor_had_it(trouble.replica, trouble.process)

@@ -66,7 +66,7 @@ CONSEQUENCE_OF: Mapping[str, frozenset[str]] = {
     "dotenv-not-found": _NOTHING_LOADED,
     "dotenv-partial": _NOTHING_LOADED | {"dotenv-not-found", "dotenv-shadowed", "client-before-env"},
     "dotenv-shadowed": frozenset({"key-baked"}),
-    "wrong-variable": frozenset({"variable-unset"}),
+    "wrong-variable": frozenset({"variable-unset", "env-cleared"}),
     "client-before-env": frozenset({"secret-unreadable", "env-cleared", "env-after-start"}),
     "key-missing": _NO_KEY - {"key-missing"},
     "stale-key": frozenset({"dotenv-shadowed", "key-baked", "client-before-env", "hardcoded-key"}),

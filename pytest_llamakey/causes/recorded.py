@@ -32,6 +32,7 @@ from pytest_llamakey.facts import (
     RotationFacts,
     Sighting,
     SourceLine,
+    Spawn,
 )
 
 MATCH = KeySight("match", "<key>")
@@ -95,6 +96,16 @@ def miss(seconds: float, name: str, where: str = "app.py:5", text: str = "") -> 
 def rekeyed(seconds: float, key: KeySight, where: str = "app.py:9", **more: Any) -> ClientChange:
     """A client's key replaced by the app."""
     return replace(ClientChange(seconds, LLM, key, at(where, "llm.api_key = key")), **more)
+
+
+def spawn(
+    seconds: float,
+    where: str = "conf.py:3",
+    text: str = "KEY = check_output(…)",
+    without: tuple[str, ...] | None = None,
+) -> Spawn:
+    """A program that the app started."""
+    return Spawn(seconds, 40, at(where, text), without)
 
 
 def source(kind: Instruction, name: str, place: str = "Dockerfile:5", text: str = "", **more: Any) -> SourceLine:

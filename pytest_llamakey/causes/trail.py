@@ -7,6 +7,7 @@ stories of one process.
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.causes.base import ancestors, place_of
@@ -21,13 +22,14 @@ from pytest_llamakey.symptoms.lookups import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
-    from pytest_llamakey.facts import Client, ClientChange, EnvironmentMiss, Facts, Place, Process, Replica
+    from pytest_llamakey.facts import Client, ClientChange, EnvironmentMiss, Facts, Place, Process, Replica, Spawn
 
 AZURE_KEY = "AZURE_OPENAI_API_KEY"
 ABSENT = frozenset({"missing", "empty"})
 _NOTHING = KeySight("missing")
+_OF_A_KEY = re.compile(r"key|token|secret|credential", re.IGNORECASE)
 
 
 def is_key(sight: KeySight) -> bool:
@@ -37,7 +39,8 @@ def is_key(sight: KeySight) -> bool:
 
 def key_like(name: str) -> bool:
     """Whether a variable's name is that of a credential an app would look up by itself."""
-    return name.upper().endswith(("KEY", "TOKEN", "SECRET")) and name not in LIBRARIES_LOOK_UP
+    of_credential = name.upper().endswith(("KEY", "TOKEN", "SECRET")) or names_model_key(name)
+    return of_credential and name not in LIBRARIES_LOOK_UP
 
 
 def read_by(kind: str) -> frozenset[str]:
@@ -115,6 +118,16 @@ def asked_by_settings(facts: Facts, process: Process) -> EnvironmentMiss | None:
         if other and read_by_settings(text, missed.name):
             return missed
     return None
+
+
+def asked_program(process: Process, at: float = math.inf) -> Spawn | None:
+    """The last program that the app asked for its key before that moment, by the words of the lines that start it."""
+    spoke = [each for each in process.spawns if each.at <= at and each.where and _speaks(each.where)]
+    return spoke[-1] if spoke else None
+
+
+def _speaks(where: Iterable[Place]) -> bool:
+    return any(_OF_A_KEY.search(f"{place.text} {place.function}") for place in where)
 
 
 def arrived(process: Process) -> bool:

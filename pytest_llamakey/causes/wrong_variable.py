@@ -26,6 +26,7 @@ from pytest_llamakey.causes.trail import (
     ABSENT,
     arrived,
     asked_by_settings,
+    asked_program,
     delivery,
     had_key,
     handed_on,
@@ -286,7 +287,7 @@ class WrongVariable(Cause):
             yield self.finding(
                 once(row[1] for row in group),
                 where=[
-                    *(place for row in group for place in (row[0].place, row[2].place)),
+                    *(place for row in group for place in (row[0].place, row[0].program, row[2].place)),
                     *(handed_on(facts, reading.there) or [delivery(facts)]),
                 ],
                 evidence=[
@@ -295,7 +296,7 @@ class WrongVariable(Cause):
                     *([f"{reading.name}={use.key.shown} is another variable's key"] if reading.foreign else []),
                     *dict.fromkeys(row[2].line for row in group[:3]),
                 ],
-                fix=_fix(reading.there[0], reading.name),
+                fix=_fix(reading.there[0], reading),
             )
 
 
@@ -316,6 +317,8 @@ class _Reading:
     there: tuple[str, ...]
     foreign: bool
     missed: EnvironmentMiss | None
+    program: Place | None
+    """Where the app asks a program for its key, where it looks nothing up."""
 
     @property
     def place(self) -> Place | None:
@@ -327,7 +330,10 @@ class _Reading:
         """What ``use`` went on with in the place of the key."""
         there = holding(trouble.replica, trouble.process, use.at) or tuple(sorted(names)) or ("the key",)
         missed, other = _wanted(trouble.process, use, names), _holder(trouble.process, use.key)
-        return cls(missed.name if missed else other or _own(use, there), there, bool(other) and not missed, missed)
+        child = asked_program(trouble.process, use.at) if missed is None else None
+        program = innermost(child.where) if child else None
+        name = missed.name if missed else other or _own(use, there)
+        return cls(name, there, bool(other) and not missed, missed, program)
 
 
 def _passed_by(trouble: Trouble, use: Use, names: frozenset[str]) -> bool:
@@ -442,7 +448,11 @@ def _own(use: Use, there: tuple[str, ...]) -> str:
     return "" if wanted & set(there) else next(iter(sorted(wanted)), "")
 
 
-def _fix(there: str, asked_for: str) -> str:
-    if asked_for and asked_for != there:
-        return f"Read {there} in place of {asked_for}, or deliver the key as {asked_for}."
+def _fix(there: str, reading: _Reading) -> str:
+    if reading.missed is not None and reading.name in {"OPENAI", "OPEN_AI", "LLM", "GPT"}:
+        return f"Let the settings take {there}, or deliver the key by the name that {reading.name} has for it."
+    if reading.name and reading.name != there:
+        return f"Read {there} in place of {reading.name}, or deliver the key as {reading.name}."
+    if reading.program is not None:
+        return f"Let what {reading.program} starts answer with {there}, or read that yourself."
     return f"Give the client {there}: what is passed to it comes from somewhere else."

@@ -50,6 +50,14 @@ def environment_miss(event: Event) -> facts.EnvironmentMiss:
     return facts.EnvironmentMiss(event.at, data["name"], places(data["where"]), _line(data, "later"))
 
 
+def spawn(event: Event) -> facts.Spawn:
+    """A ``spawn`` event."""
+    data = event.data
+    left_out = data.get("without")
+    names = tuple(map(str, left_out)) if isinstance(left_out, list) else None
+    return facts.Spawn(event.at, data["pid"], places(data["where"]), names)
+
+
 def client_change(event: Event) -> facts.ClientChange:
     """A ``change`` event."""
     data = event.data

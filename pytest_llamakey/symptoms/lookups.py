@@ -20,7 +20,9 @@ LIBRARIES_LOOK_UP = frozenset(
 )
 """Optional credentials that openai, httpx and huggingface_hub look for by themselves, in the app's own lines."""
 
-_MODEL_KEY = re.compile(r"(OPEN_?AI|LLM|GPT|OAI|(^|_)AI_|MODEL|CHAT|EMBED).*(KEY|TOKEN|SECRET)$|^API_?(KEY|TOKEN)$")
+_MODEL_KEY = re.compile(
+    r"(OPEN_?AI|LLM|GPT|OAI|(^|_)AI_|MODEL|CHAT|EMBED).*(KEY|TOKEN|SECRET)$|^API_?(KEY|TOKEN)$|^(OPEN_?AI|LLM|GPT)$"
+)
 _NAME = re.compile(r"[A-Za-z]\w*(?:key|token|secret)\b", re.IGNORECASE)
 _KEY_WORD = re.compile(
     r"\b(?:api.?(?:key|token)|(?<!foreign )(?<!primary )(?<!duplicate )(?<!unique )key|credentials?)\b", re.IGNORECASE
@@ -30,6 +32,10 @@ _LACK = re.compile(
     r"\b(?:no|not|non\w+|missing|without|lacks?|set|unset|needs?|requires?d?|provided?|empty|invalid|find)\b",
     re.IGNORECASE,
 )
+_LACKING_SETTINGS = re.compile(
+    r"^((?:\w*_)?(?:open_?ai|llm|gpt)(?:\.\w+)*)\n\s+Field required", re.IGNORECASE | re.MULTILINE
+)
+"""Settings within settings, of which pydantic lacks all, or one: ``openai``, ``openai.api_key``."""
 _NO_FILE = re.compile(r"FileNotFoundError: .*: '([^']+)'")
 _KEY_FILE = re.compile(r"key|secret|token|openai|credential", re.IGNORECASE)
 _LAST_LINES = 3
@@ -77,6 +83,7 @@ def names_in(failure: Failure) -> Iterator[str]:
     if failure.type.endswith(_OF_CODE):
         return
     # A dictionary's keys are written small, as fields of settings are.
+    yield from (name.upper().replace(".", "__") for name in _LACKING_SETTINGS.findall(failure.message))
     fields = not failure.type.endswith("KeyError")
     for word in dict.fromkeys(_NAME.findall(failure.message)):
         if (fields or word.isupper()) and word not in _NO_VARIABLES and word.upper() not in LIBRARIES_LOOK_UP:

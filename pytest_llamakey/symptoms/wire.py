@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.hosts import AZURE_HOSTS, OPENAI_HOSTS, among
 from pytest_llamakey.symptoms.base import (
     Symptom,
     all_calls,
@@ -93,6 +94,9 @@ def _calls(facts: Facts) -> Iterator[Symptom]:
         route = f"{call.method} {call.host}{call.path}"
         if astray(call):
             yield Symptom(check, "call-host", f"{who} addressed {route}", replica, pid, call.key)
+            # Elsewhere another provider's key may be the right one.
+            if call.key.state == "different" and among(call.host, (*OPENAI_HOSTS, *AZURE_HOSTS)):
+                yield Symptom(check, "call-key", f"{who} sent {key_words(call.key)} to {route}", replica, pid, call.key)
         elif call.key.state != "match":
             yield Symptom(check, "call-key", f"{who} sent {key_words(call.key)} to {route}", replica, pid, call.key)
         elif call.status is not None and not call.exact:

@@ -27,7 +27,7 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.facts import Drive, Facts, KeySight, Reference, Replica, Sighting
+from pytest_llamakey.facts import Drive, Facts, Failure, KeySight, Process, Reference, Replica, Sighting
 
 if TYPE_CHECKING:
     from pytest_llamakey.findings import Finding
@@ -304,3 +304,44 @@ def test_a_worker_nobody_came_to_ask_may_have_its_key_from_a_file() -> None:
     delivered = ("dotenv:.env",)
     assert causes_of(app(died, replace(serving, drive=None), delivered=delivered)) == ["worker-died"]
     assert causes_of(app(died, serving, delivered=delivered)) == ["dotenv-not-found", "worker-died"]
+
+
+@pytest.mark.parametrize(
+    ("made", "environment", "cause"),
+    [
+        ({"key": NEWLINE}, {"OPENAI_API_KEY": MATCH}, "key-mangled"),
+        ({"key": FOREIGN}, {"OPENAI_API_KEY": MATCH, "PINECONE_API_KEY": FOREIGN}, "wrong-variable"),
+    ],
+)
+def test_a_wrong_key_in_a_client_for_a_wrong_host_is_a_second_fault(
+    made: dict[str, KeySight], environment: dict[str, KeySight], cause: str
+) -> None:
+    elsewhere = client(host="api.openai.com", where="model.py:10", **made)
+    sent = call(made["key"], host=elsewhere.host, intended=False)
+    facts = app(worker(environment=environment, clients=(elsewhere,), calls=(sent,), rollcall=()))
+    assert causes_of(facts) == [cause, "wrong-endpoint"]
+
+
+def test_settings_within_settings_ask_for_another_name() -> None:
+    lacks = Failure(
+        0.5,
+        "pydantic_core._pydantic_core.ValidationError",
+        "1 validation error\nopenai\n  Field required",
+        at("c.py:9"),
+    )
+    ended = worker(role="helper", ended=0.9, clients=(), calls=(), rollcall=(), drive=None, failures=(lacks,))
+    finding = only(app(ended))
+    assert finding.cause == "wrong-variable"
+    assert [str(place) for place in finding.where] == ["c.py:9", "llamakey.toml:7"]
+
+
+def test_one_program_without_the_key_is_one_finding_whichever_worker_starts_it() -> None:
+    def helper(pid: int, ppid: int) -> Process:
+        line = at("conf.py:4", "KEY = check_output([sys.executable, 'get_key.py'], env={})")
+        said = {"clients": (), "errors": (), "rollcall": (), "environment_misses": (miss(0.5, "OPENAI_API_KEY"),)}
+        return keyless(pid, ppid=ppid, role="helper", command="python get_key.py", drive=None, spawned=line, **said)
+
+    ended = {"ended": 0.9, "clients": (), "calls": (), "rollcall": (), "drive": None, "log_tail": "no OPENAI_API_KEY"}
+    starts = [main_process(), *(replace(main_process(**ended), pid=pid, ppid=1) for pid in (7, 8))]
+    helpers = [replace(helper(pid, pid - 10), ended=0.8, log_tail=ended["log_tail"]) for pid in (17, 18)]
+    assert causes_of(app(*starts, *helpers)) == ["env-cleared"]

@@ -276,3 +276,35 @@ os.waitpid(pid, 0)
     child, parent = (next(r for r in world.records(2) if r.hello.how == how) for how in ("fork", "exec"))
     (change,) = [event for event in parent.of_kind("env") if event.data["name"] == "OPENAI_API_KEY"]
     assert parent.started <= child.started <= change.at
+
+
+def spawns(record: ProcessRecord) -> list[tuple[str, tuple[str, ...] | None]]:
+    found = [decode.spawn(event) for event in record.of_kind("spawn")]
+    return [(str(spawn.where[0]), spawn.without) for spawn in found]
+
+
+def test_programs_are_told_with_the_keys_that_are_left_out_of_their_environment(world: World) -> None:
+    code = """
+import os, subprocess
+subprocess.run(["true"], env={"PATH": os.environ["PATH"]})
+subprocess.run(["true"])
+os.waitpid(os.posix_spawn("/bin/true", ["true"], {"OPENAI_API_KEY": "x"}), 0)
+"""
+    told = spawns(world.run(code).record)
+    assert told == [("app.py:3", ("OPENAI_API_KEY",)), ("app.py:4", None), ("app.py:5", ())]
+
+
+@pytest.mark.parametrize(
+    ("line", "without"),
+    [
+        ("os.execvp(sys.executable, command)", None),
+        ("os.execvpe(sys.executable, command, os.environ)", None),
+        ("os.execle(sys.executable, *command, {})", ("OPENAI_API_KEY",)),
+    ],
+)
+def test_a_program_that_gives_its_place_to_another_says_so(
+    world: World, line: str, without: tuple[str, ...] | None
+) -> None:
+    assert world.run(f"import os, sys\ncommand = [sys.executable, '-c', 'pass']\n{line}").code == 0
+    first, _second = world.records(2)
+    assert spawns(first) == [("app.py:3", without)]

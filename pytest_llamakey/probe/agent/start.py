@@ -12,6 +12,7 @@ from pytest_llamakey.probe.agent.environment import watch_environment
 from pytest_llamakey.probe.agent.hello import about_to_fork, around_exit, around_wait, ended, forked, introduce
 from pytest_llamakey.probe.agent.hooks import HOOKS, Finder
 from pytest_llamakey.probe.agent.redirect import by_name, getaddrinfo
+from pytest_llamakey.probe.agent.spawning import around_exec, around_spawn
 
 
 def start():
@@ -28,6 +29,10 @@ def start():
     wrap(os, "_exit", around_exit)
     wrap(os, "waitpid", around_wait)
     wrap(os, "wait", around_wait)
+    wrap(os, "execv", around_exec)
+    wrap(os, "execve", around_exec)
+    wrap(os, "posix_spawn", around_spawn)
+    wrap(os, "posix_spawnp", around_spawn)
     watch_environment()
     for owner in filter(None, (_socket, sys.modules.get("socket"))):
         for name in ("gethostbyname", "gethostbyname_ex"):
