@@ -27,6 +27,7 @@ demo: $(VENV)/.ready ## run the sample apps: as processes, and in containers whe
 
 test: lint docs ## lint, type check, documentation and all tests; engine tests need a container engine (see tools/engine)
 	@tools/redis || echo "test: the tests with Celery are left out: see the line above."
+	@tools/chromium || echo "test: the tests of the HTML report in a browser are left out: see the line above."
 	@image="$$(tools/engine)" && export LLAMAKEY_TEST_PYTHON_IMAGE="$${image#PYTHON_IMAGE=}"; \
 	set -x; $(PYTEST) $(PYTEST_ARGS)
 

@@ -1,8 +1,9 @@
-"""What all tests share: those marked ``engine`` or ``cluster`` need one that answers, and say so where none does."""
+"""What all tests share: those marked ``engine``, ``cluster`` or ``browser`` need one, and say so where none is."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ pytest_plugins = ["pytester"]
 REQUIRED = {
     "engine": any(os.environ.get(name) for name in ("CI", "LLAMAKEY_REQUIRE_ENGINE")),
     "cluster": bool(os.environ.get("LLAMAKEY_REQUIRE_CLUSTER")),
+    "browser": bool(os.environ.get("LLAMAKEY_REQUIRE_BROWSER")),
 }
 """Where this holds, a test with such a mark that does not run has failed."""
 
@@ -46,9 +48,16 @@ def no_cluster() -> str:
     return ""
 
 
+@lru_cache(maxsize=1)
+def no_browser() -> str:
+    """Why tests in a browser cannot run here, or an empty string."""
+    lacking = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+    return f"{' and '.join(lacking)}: not here. (`tools/chromium` brings them.)" if lacking else ""
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test where what it needs does not answer."""
-    for mark, lacking in (("engine", no_engine), ("cluster", no_cluster)):
+    for mark, lacking in (("engine", no_engine), ("cluster", no_cluster), ("browser", no_browser)):
         if item.get_closest_marker(mark) and lacking():
             pytest.skip(lacking())
 

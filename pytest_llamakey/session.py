@@ -235,9 +235,9 @@ class Session:
                 with path.open("a", encoding="utf-8") as file:  # other steps' lines stand in it too
                     file.write(github.summary(report.deployments))
             else:
-                from pytest_llamakey.report import html_report
+                from pytest_llamakey.report.html import page
 
-                html_report.write(report, path)
+                page.write(report, path)
         except OSError as error:
             self._unwritten.append(f"{kind}: {path} cannot be written: {error.strerror or error}")
 
