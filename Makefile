@@ -9,7 +9,7 @@ SAMPLES := sample_images
 DEMO := $(wildcard $(SAMPLES)/*/llamakey.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test retest lint docs accuracy generations images clean
+.PHONY: help demo test retest lint docs accuracy generations images torture clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -52,6 +52,10 @@ generations: $(VENV)/.ready ## run the pairs on older and newer clients, each in
 
 images: $(VENV)/.ready-dev ## run a sample and pairs in containers with Python 3.9 to 3.14 (docs/compatibility.md)
 	$(BIN)/python -m tools.images $(ONLY)
+
+torture: $(VENV)/.ready-dev ## kills, planted keys, hostile input, faults (docs/torture.md): SUITE=leak ONLY=… RUNS=20 WRITE=1
+	@image="$$(tools/engine)" && export LLAMAKEY_TEST_PYTHON_IMAGE="$${image#PYTHON_IMAGE=}"; \
+	set -x; $(BIN)/python -m tools.torture $(SUITE) $(if $(ONLY),--only '$(ONLY)') $(if $(RUNS),--runs $(RUNS)) $(if $(WRITE),--write)
 
 clean: ## remove the virtual environment and all caches
 	rm -rf $(VENV) .venv-generations .pytest_cache .mypy_cache .ruff_cache dist build

@@ -39,10 +39,10 @@ class Delivery:
     (``env:NAME``, ``file:PATH``).
     """
 
-    environment: Mapping[str, str]
-    files: tuple[DeliveredFile, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    files: tuple[DeliveredFile, ...] = field(repr=False)
     names: tuple[str, ...]
-    secrets: Mapping[str, str | None] = field(default_factory=dict)
+    secrets: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     arrivals: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
     """Hosts of the deployment's own that the app may call: Services of its manifests."""

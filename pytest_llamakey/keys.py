@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from pytest_llamakey.facts import KeySight
@@ -31,8 +31,8 @@ class Secrets:
     """
 
     canary: str
-    signing: bytes
-    salt: bytes
+    signing: bytes = field(repr=False)
+    salt: bytes = field(repr=False)
     earlier: tuple[str, ...] = ()
 
     @classmethod

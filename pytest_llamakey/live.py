@@ -17,11 +17,12 @@ from pytest_llamakey.first_start import outlook
 from pytest_llamakey.hard_paths import advice
 from pytest_llamakey.keys import fresh_canary
 from pytest_llamakey.log_lines import log_tail
-from pytest_llamakey.masked import quoted
+from pytest_llamakey.masked import for_a_test, quoted
 from pytest_llamakey.probe.rotated import rotated
 from pytest_llamakey.ready import NotReady, Outlook, wait_until_ready
 from pytest_llamakey.roster import Roster, roster, told_by
 from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.shown_endpoint import shown_call
 from pytest_llamakey.sources import Sources
 from pytest_llamakey.tags import Tag
 from pytest_llamakey.task_roster import is_client, merged, pools
@@ -281,8 +282,9 @@ class LiveDeployment:
             raise AssertionError("\n".join(f"{result.name}: {result.reason}" for result in failed))
 
     def logs(self) -> str:
-        """All output of all replicas so far."""
-        return "".join(replica.logs().decode(errors="replace") for replica in self._running.replicas)
+        """All output of all replicas so far; keys that are not this run's own appear as ``sk-…`` and a fingerprint."""
+        output = "".join(replica.logs().decode(errors="replace") for replica in self._running.replicas)
+        return for_a_test(output, self._setting.station.secrets)
 
     def keep(self) -> str:
         """Leave it running when it is stopped; says how to enter and how to remove it."""
@@ -354,8 +356,9 @@ class LiveDeployment:
 
     def _own_calls(self) -> tuple[ReceivedCall, ...]:
         names = {replica.id for replica in self._running.replicas}
-        calls = self._setting.station.endpoint.calls[self._since :]
-        return tuple(call for call in calls if _by(call, names))
+        station = self._setting.station
+        calls = station.endpoint.calls[self._since :]
+        return tuple(shown_call(call, station.secrets) for call in calls if _by(call, names))
 
     def _at_startup(self, call: ReceivedCall) -> bool:
         tag, origin = Tag.parse(call.tag), self._setting.station.origin

@@ -29,6 +29,8 @@ _BESIDE = re.compile(
     re.IGNORECASE,
 )
 """``using key 9f3c…``, ``(b'api-key', b'9f3c…')``."""
+_AZURE = re.compile(r"""(?<=["'])(?:[0-9a-f]{32}|[0-9A-F]{32}|[A-Za-z0-9]{84})(?=["'])""")
+"""Azure's keys, old and new, have no mark of their own: a literal of that length may be one."""
 _CODE = re.compile(r"[()\[\]{}]|^[A-Za-z_]+(?:\.[A-Za-z_]+)*,?$")
 """What stands behind ``api_key=`` in a line of code that a traceback quotes."""
 _LEAST = 4
@@ -49,6 +51,25 @@ def quoted(text: str, secrets: Secrets) -> str:
     text = _ours(secrets.canary).sub("<key>", text)
     for earlier in secrets.earlier:
         text = _ours(earlier).sub("<earlier key>", text)
+    return _without_keys(text, secrets)
+
+
+def for_a_test(text: str, secrets: Secrets) -> str:
+    """What the app wrote, for a user's own test: our fake keys stand in it as they came, every other is replaced."""
+    ours = "|".join(map(re.escape, (secrets.canary, *secrets.earlier)))
+    pieces = re.split(f"({ours})", text)
+    return "".join(piece if number % 2 else _without_keys(piece, secrets) for number, piece in enumerate(pieces))
+
+
+def header_for_a_test(value: str, secrets: Secrets) -> str:
+    """A credential header's value, for a user's own test: as it came, unless it bears a key that is not ours."""
+    scheme, blank, key = value.rpartition(" ")
+    if is_harmless(key) or any(ours in value for ours in (secrets.canary, *secrets.earlier)):
+        return value
+    return f"{scheme}{blank}{shown(key, secrets)}"
+
+
+def _without_keys(text: str, secrets: Secrets) -> str:
     text = masked(text, secrets, code=True)
     text = _VENDORS.sub(lambda match: shown(match[0], secrets), text)
     return _BESIDE.sub(
@@ -87,6 +108,7 @@ def masked(text: str, secrets: Secrets, known: Iterable[str] = (), *, code: bool
 
     text = _ASSIGNED.sub(assigned, text)
     text = _BEARER.sub(lambda match: match[1] + (match[2] if _is_masked(match[2]) else shown(match[2], secrets)), text)
+    text = _AZURE.sub(lambda match: shown(match[0], secrets) if is_random(match[0]) else match[0], text)
     return TOKEN.sub(lambda match: match[0] if is_harmless(match[0]) else shown(match[0], secrets), text)
 
 

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from pytest_llamakey.endpoint.server import Endpoint
     from pytest_llamakey.live import LiveDeployment
+    from pytest_llamakey.shown_endpoint import ShownEndpoint
     from pytest_llamakey.station import Station
     from pytest_llamakey.workshop import Workshop
 
@@ -77,13 +77,15 @@ def _llamakey_station(_llamakey_workshop: Workshop, llamakey_key: str) -> Iterat
 
 
 @pytest.fixture
-def llamakey_openai(_llamakey_station: Station) -> Endpoint:
+def llamakey_openai(_llamakey_station: Station) -> ShownEndpoint:
     """The mocked OpenAI endpoint, which takes this test's key.
 
     ``.url`` is its base URL without ``/v1``, ``.router`` a ``respx.MockRouter`` (add or change routes with respx's own
     API), ``.calls`` what arrived.
     """
-    return _llamakey_station.endpoint
+    from pytest_llamakey.shown_endpoint import ShownEndpoint
+
+    return ShownEndpoint(_llamakey_station)
 
 
 @pytest.fixture(scope="session")

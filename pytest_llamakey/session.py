@@ -17,6 +17,7 @@ import pytest
 from pytest_llamakey import __version__, progress, xdist_scope
 from pytest_llamakey.collect import CheckFailed, CheckItem, DeploymentFile, DeploymentNode
 from pytest_llamakey.report import github, json_report, terminal
+from pytest_llamakey.report.frames import only_theirs
 from pytest_llamakey.report.item import ItemRepr, item_outcome, item_text, properties
 from pytest_llamakey.report.model import DeploymentReport, EngineReport, Report, from_dict, to_dict
 from pytest_llamakey.spec.model import Defaults, SpecError, runs_elsewhere
@@ -148,6 +149,8 @@ class Session:
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
         """Let the first report after a deployment has run carry what was found, and failures their text."""
+        if call.excinfo is not None and not isinstance(item, CheckItem):
+            only_theirs(call.excinfo)
         result: Any = yield
         if not isinstance(item, CheckItem):
             return

@@ -156,6 +156,10 @@ class Workshop:
         Raises:
             RuntimeFault: it could not be started; nothing is left behind.
         """
+
+        def tell(line: str) -> None:
+            progress(quoted(line, station.secrets))  # a build step is quoted as its Dockerfile has it
+
         station.endpoint.listen_also(choice.reach.listen)
         dial = choice.reach.dial
         port = self._port(choice.deployment)
@@ -174,7 +178,7 @@ class Workshop:
             ca_pem=station.endpoint.ca_pem,
             may_keep=self.options.keep,
             verbose=self._verbose,
-            progress=progress,
+            progress=tell,
             build_args={**self.defaults.build_args, **deployment.build_args},
             after=after.running if after else None,
             boot=self.options.timeout,
@@ -189,7 +193,7 @@ class Workshop:
             fault.args = (quoted(str(fault), station.secrets),)
             raise
         self._references.begin(delivery.environment)
-        setting = Setting(deployment, station, delivery, dial, self.options.timeout, self._references, progress, read)
+        setting = Setting(deployment, station, delivery, dial, self.options.timeout, self._references, tell, read)
         return LiveDeployment(running, setting)
 
     def _port(self, deployment: Deployment) -> int | None:

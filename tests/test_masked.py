@@ -8,7 +8,7 @@ import pytest
 
 from pytest_llamakey.keylike import is_key, is_placeholder, names_key, tokens
 from pytest_llamakey.keys import DECOY, Secrets
-from pytest_llamakey.masked import YOUR_OWN, masked, quoted
+from pytest_llamakey.masked import YOUR_OWN, for_a_test, header_for_a_test, masked, quoted
 
 REAL = "sk-proj-q8Zk3LmP0vT7wYb2Nd5RfX9c"
 AZURE = "9f3c2b7d8e1a4c6f9b2d7e8a1c4f6b3d"
@@ -148,3 +148,20 @@ KeyError: 'OPENAI_KEY'
 commit 9f3c2b7d8e1a4c6f9b2d7e8a1c4f6b3d
 """
     assert quoted(text, OURS) == text
+
+
+def test_a_users_test_sees_our_keys_and_no_others():
+    ours = Secrets.fresh()
+    text = for_a_test(f"key {ours.canary} and Bearer {REAL}, api-key: {AZURE}", ours)
+    assert ours.canary in text
+    assert REAL not in text
+    assert AZURE not in text
+    assert header_for_a_test(f"Bearer {ours.canary}", ours) == f"Bearer {ours.canary}"
+    assert header_for_a_test(f"Bearer {ours.canary}\r", ours) == f"Bearer {ours.canary}\r"
+    assert header_for_a_test("Bearer EMPTY", ours) == "Bearer EMPTY"
+    assert header_for_a_test(f"Bearer {REAL}", ours).startswith("Bearer sk-…")
+    assert header_for_a_test(AZURE, ours).startswith("sk-…")
+
+
+def test_an_azure_key_without_a_name_beside_it():
+    assert AZURE not in masked(f'A, B = "x", "{AZURE}"', SECRETS)

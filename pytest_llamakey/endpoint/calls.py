@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Condition
 from typing import TYPE_CHECKING, Any
 
@@ -40,9 +40,9 @@ class ReceivedCall:
     scheme: str
     host: str
     path: str
-    query: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
+    query: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
     status: int | None
     tag: str
     original_host: str

@@ -102,8 +102,8 @@ class Plan:
 
     run_id: str
     deployment: Deployment
-    environment: Mapping[str, str]
-    files: tuple[DeliveredFile, ...] = ()
+    environment: Mapping[str, str] = field(repr=False)
+    files: tuple[DeliveredFile, ...] = field(default=(), repr=False)
     agent: Callable[[str, str], str] | None = None
     hosts: tuple[str, ...] = ()
     dial: str = "127.0.0.1"

@@ -169,7 +169,7 @@ class Service:
     image: str | None = None
     build: str | None = None
     command: tuple[str, ...] | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     port: int | None = None
 
 
@@ -222,6 +222,10 @@ class Deployment:
     expect: tuple[str, ...] = ()
     build_args: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Its id alone: in a traceback with local variables, `env` or `command` might give a key away."""
+        return f"Deployment({self.id!r})"
 
     def shown(self, name: str) -> str:
         """How people know the file ``name`` of the deployment's folder: as in its id."""

@@ -1,0 +1,28 @@
+"""The short form of `make torture`: of each suite the cases that take a moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tools.torture.__main__ import SUITES, cases
+from tools.torture.bench import bench
+
+if TYPE_CHECKING:
+    from tools.torture.cases import Case
+
+SHORT = [
+    pytest.param(case, id=f"{suite}: {case.name}", marks=[pytest.mark.engine] if case.engine else [])
+    for suite in SUITES
+    for case in cases(suite)
+    if case.short
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", SHORT)
+def test_it_is_survived(case: Case, python_image: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with bench(python_image, tmp_path_factory.getbasetemp() / "cache") as place:
+        tally = case.run(place)
+    assert tally.survived == tally.tried, tally.note
