@@ -1,7 +1,8 @@
 """``Facts`` and ``Finding``s in, the verdict of each check out.
 
-A check is a small class: its docstring is the headline of its failure. It fails on the symptoms of its name, and on the
-findings that say why; the two come together (:func:`~pytest_llamakey.causes.diagnose` leaves no symptom unexplained).
+A check is a small class: its docstring is its page, the first line of which is the headline of its failure. It fails on
+the symptoms of its name, and on the findings that say why; the two come together
+(:func:`~pytest_llamakey.causes.diagnose` leaves no symptom unexplained).
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Check:
 
     def headline(self, facts: Facts) -> str:
         """What has failed, as a sentence without its full stop."""
-        told = (type(self).__doc__ or "").strip().rstrip(".")
+        told = (type(self).__doc__ or "").partition("\n")[0].rstrip(".")
         if facts.deployment.delivered == ("none",):
             return told.replace("the delivered key", 'this run\'s key, which was not delivered (key = "none")')
         return told
@@ -78,13 +79,33 @@ class Check:
 
 
 class Keyed(Check):
-    """Not every worker holds the delivered key."""
+    """Not every worker holds the delivered key.
+
+    Holds when every worker process of every replica has exactly the delivered key: in its environment, from a ``.env``
+    or a secret file that it read, or in a client. A probe that starts with each Python process looks; without it
+    (``probe = false``) the check is skipped.
+
+    A deployment can pass ``wire`` by luck of which worker answers. This check counts all of them: fewer workers than
+    ``workers`` (times ``replicas``) leave it open, which is no pass.
+    """
 
     name = "keyed"
 
 
 class Wire(Check):
-    """Not every worker's call arrives with the exact header."""
+    """Not every worker's call arrives with the exact header.
+
+    Holds when each worker, driven by the ``request`` or ``task``, makes a call that arrives at the mocked endpoint with
+    exactly the credential header that its provider asks for:
+
+        Authorization: Bearer <key>
+        api-key: <key>                  (Azure)
+
+    For each worker in turn the others are stopped (SIGSTOP), so that the request can only reach this one; a call that
+    comes after the answer, or from a helper that works for the worker, counts as its own. Calls that the app makes at
+    start are held to the same header. A worker that could not be made to call is a finding, never a pass. Without
+    ``request`` and ``task`` the check is skipped.
+    """
 
     name = "wire"
 
@@ -95,7 +116,12 @@ class Wire(Check):
 
 
 class Rollcall(Check):
-    """Not every live client would send the delivered key."""
+    """Not every live client would send the delivered key.
+
+    Holds when every LlamaIndex LLM and embedding and every OpenAI client that is alive in a worker, among them
+    ``Settings.llm`` and ``Settings.embed_model``, sends the delivered key in a minimal call of a copy of it. It finds
+    the second client that no request of the test happens to use.
+    """
 
     name = "rollcall"
 
@@ -106,7 +132,12 @@ class Rollcall(Check):
 
 
 class Parity(Check):
-    """What decides a call is not the same in all workers."""
+    """What decides a call is not the same in all workers.
+
+    Holds when key, host, API base, organisation and project, the clients' classes and the SDK versions are the same in
+    all workers of all replicas, and key, host and base the same as in a plain process with these settings where the
+    tests run. Other SDK versions there are told and are no failure.
+    """
 
     name = "parity"
 
@@ -116,7 +147,11 @@ class Parity(Check):
 
 
 class Exposure(Check):
-    """The key can be read where it should not be."""
+    """The key can be read where it should not be.
+
+    Holds when the key is in no log line and no answer of the app, and in nothing that the image shows: its layers, its
+    history, its variables and build arguments.
+    """
 
     name = "exposure"
     by_worker = False
@@ -127,7 +162,15 @@ class Exposure(Check):
 
 
 class Gate(Check):
-    """The app reports ready without a usable key."""
+    """The app reports ready without a usable key.
+
+    Holds when the app, started once without a key and once with a wrong one, does not report ready either time: its
+    ``ready`` path does not answer below 400, or it ends. Two more starts; only on request:
+
+        pytest --llamakey --llamakey-checks default,gate
+
+    A health check that makes one minimal call of the model while the app starts refuses in both cases.
+    """
 
     name = "gate"
     by_worker = False
@@ -147,7 +190,14 @@ class Gate(Check):
 
 
 class Rotation(Check):
-    """A worker still sends the key of the deployment before."""
+    """A worker still sends the key of the deployment before.
+
+    Holds when, after a redeploy with a new key, every worker is driven once more and none sends the old one: no key was
+    built into the image, kept in a file or a cache, or left in a process that lived on. It takes one more start, and is
+    made only on request:
+
+        pytest --llamakey --llamakey-checks default,rotation
+    """
 
     name = "rotation"
 
