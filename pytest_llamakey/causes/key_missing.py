@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.causes.base import (
     KEY_SYMPTOMS,
     Cause,
-    Example,
     Trouble,
     ancestors,
     built,
@@ -17,26 +15,9 @@ from pytest_llamakey.causes.base import (
     raised,
     unique,
 )
-from pytest_llamakey.causes.recorded import (
-    EMPTY,
-    FOREIGN,
-    MATCH,
-    MISSING,
-    app,
-    at,
-    call,
-    client,
-    dotenv,
-    keyless,
-    main_process,
-    miss,
-    roll,
-    source,
-    worker,
-)
+from pytest_llamakey.causes.examples import key_missing as examples
 from pytest_llamakey.causes.trail import arrived, asked_program, given, is_key, key_like
 from pytest_llamakey.causes.uses import bereft, once
-from pytest_llamakey.facts import Failure, Refusal, Replica
 from pytest_llamakey.findings import Finding
 from pytest_llamakey.symptoms.lookups import about_key, files_missed, lookups
 
@@ -44,10 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pytest_llamakey.causes.uses import Use
-    from pytest_llamakey.facts import Facts, Place, Process, SourceLine
-
-_NO_FILE = Failure(1.0, "builtins.FileNotFoundError", "[Errno 2] No such file: '/run/secrets/openai'", at("env.py:4"))
-_NO_ITEM = Refusal("CreateContainerConfigError", "couldn't find key", at("deploy.yaml:12")[0], "openai/key")
+    from pytest_llamakey.facts import Facts, Place, Process, Replica, SourceLine
 
 
 class KeyMissing(Cause):
@@ -71,142 +49,7 @@ class KeyMissing(Cause):
     title = "nothing delivered the key"
     explains = KEY_SYMPTOMS
 
-    EXAMPLES = (
-        Example(
-            "the deployment brings no key", app(main_process(environment={}), keyless(), delivered=("none",)), True
-        ),
-        Example(
-            "the compose file does not pass it to the container",
-            app(
-                main_process(environment={}),
-                keyless(),
-                runtime="compose",
-                source=(source("service", "web", "compose.yaml:2", "web:"),),
-            ),
-            True,
-        ),
-        Example(
-            "the compose file grants a secret to another service only",
-            app(main_process(environment={}), keyless(), runtime="compose", delivered=("file:secrets/openai_key",)),
-            True,
-        ),
-        Example(
-            "the variable arrives empty",
-            app(
-                main_process(environment={"OPENAI_API_KEY": EMPTY}),
-                keyless(environment={"OPENAI_API_KEY": EMPTY}),
-                delivered=("none",),
-            ),
-            True,
-        ),
-        Example(
-            "the call goes out without a key",
-            app(main_process(environment={}), keyless(errors=(), calls=(call(MISSING),)), delivered=("none",)),
-            True,
-        ),
-        Example(
-            "the app ends at start, before anything serves",
-            app(
-                keyless(role="helper", ended=0.9, clients=(client(key=MISSING, error="OpenAIError"),), drive=None),
-                delivered=("none",),
-            ),
-            True,
-        ),
-        Example(
-            "the app puts a placeholder in its place",
-            app(
-                main_process(environment={}),
-                keyless(
-                    key=FOREIGN,
-                    clients=(client(key=FOREIGN, literal=at("app.py:5")[0]),),
-                    environment_misses=(miss(0.49, "OPENAI_API_KEY", text='os.getenv("OPENAI_API_KEY", "changeme")'),),
-                    errors=(),
-                    calls=(call(FOREIGN),),
-                    rollcall=(roll(FOREIGN),),
-                ),
-                delivered=("none",),
-            ),
-            True,
-        ),
-        Example(
-            "the app looks it up at start, and ends",
-            app(
-                keyless(
-                    role="helper",
-                    ended=0.9,
-                    clients=(),
-                    errors=(),
-                    rollcall=(),
-                    environment_misses=(miss(0.49, "OPENAI_API_KEY", text='KEY = os.environ["OPENAI_API_KEY"]'),),
-                    drive=None,
-                    log_tail="KeyError: 'OPENAI_API_KEY'",
-                ),
-                delivered=("none",),
-            ),
-            True,
-        ),
-        Example(
-            "the file of the key lies where the app does not look",
-            app(
-                keyless(clients=(), errors=(), rollcall=(), failures=(_NO_FILE,), files={"/etc/openai": "readable"}),
-                delivered=("file:/etc/openai",),
-            ),
-            True,
-        ),
-        Example(
-            "the pod asks for an item that the Secret does not have",
-            replace(
-                app(delivered=("secret:openai/api-key",), runtime="kubernetes"),
-                replicas=(Replica("web-1", (), _NO_ITEM),),
-            ),
-            True,
-        ),
-        Example(
-            "the pod's Secret is optional, and has no such item",
-            app(
-                main_process(environment={}),
-                keyless(),
-                delivered=("secret:openai/api-key",),
-                runtime="kubernetes",
-                source=(
-                    source("secret-ref", "OPENAI_API_KEY", "deploy.yaml:12", interpolates=("openai/key",)),
-                    source("container", "app", "deploy.yaml:8"),
-                ),
-            ),
-            True,
-        ),
-        Example(
-            "the pod was refused for something else",
-            replace(
-                app(delivered=("secret:openai/api-key",), runtime="kubernetes"),
-                replicas=(Replica("web-1", (), Refusal("ImagePullBackOff", "no such host")),),
-            ),
-            False,
-        ),
-        Example("the key is there", app(), False),
-        Example(
-            "another provider's key does not stand in",
-            app(keyless(environment={"COHERE_API_KEY": FOREIGN}), delivered=("none",)),
-            True,
-        ),
-        Example("the deployment brings its own key", app(worker(), delivered=("none",)), False),
-        Example("the parent had it: a launcher cleared it", app(main_process(), keyless()), False),
-        Example("a .env brought it later", app(keyless(dotenv=(dotenv(1.0),), key=MATCH)), False),
-        Example(
-            "the code holds another key",
-            app(
-                worker(
-                    key=FOREIGN,
-                    environment={},
-                    clients=(client(key=FOREIGN),),
-                    calls=(call(FOREIGN),),
-                    rollcall=(roll(FOREIGN),),
-                ),
-                delivered=("none",),
-            ),
-            False,
-        ),
-    )
+    EXAMPLES = examples.EXAMPLES
 
     def find(self, facts: Facts) -> Iterable[Finding]:
         """One finding for all processes that never saw a key and to which none was delivered.

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, innermost, moment
-from pytest_llamakey.causes.recorded import (
-    EMPTY,
-    FOREIGN,
-    MATCH,
-    MISSING,
-    app,
-    at,
-    call,
-    change,
-    client,
-    dotenv,
-    keyless,
-    miss,
-    roll,
-    worker,
-)
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, innermost, moment
+from pytest_llamakey.causes.examples import wrong_variable as examples
 from pytest_llamakey.causes.trail import (
     ABSENT,
     arrived,
@@ -36,7 +21,6 @@ from pytest_llamakey.causes.trail import (
     read_by,
 )
 from pytest_llamakey.causes.uses import Use, asked, grouped, literal_of, misses_near, once
-from pytest_llamakey.facts import Drive, Failure
 from pytest_llamakey.symptoms.lookups import delivered_names, lookups, names_model_key
 
 if TYPE_CHECKING:
@@ -46,13 +30,8 @@ if TYPE_CHECKING:
     from pytest_llamakey.facts import EnvironmentMiss, Facts, KeySight, Place, Process
     from pytest_llamakey.findings import Finding
 
-_OTHER = {"OPENAI_KEY": MATCH}
-_RENAMED = ("env:OPENAI_KEY",)
-_EMPTY_CLIENT = replace(client(0.5, EMPTY), where=at("app.py:5", 'llm = OpenAI(api_key=os.getenv("OPENAI_KEY", ""))'))
-_LACKS = Failure(1.2, "builtins.AttributeError", "'Settings' has no attribute 'OPENAI_KEY'", at("app.py:11"))
 _ERRORS = 400
 """HTTP statuses from here on tell of one (RFC 9110, 15.5)."""
-_FAILED = Drive("answered", answer=500, requests=1)
 
 
 class WrongVariable(Cause):
@@ -78,199 +57,7 @@ class WrongVariable(Cause):
     title = "the app reads another variable than the one delivered"
     explains = KEY_SYMPTOMS
 
-    EXAMPLES = (
-        Example(
-            "delivered under a name that no client reads",
-            app(keyless(environment=_OTHER, key=MATCH), delivered=_RENAMED),
-            True,
-        ),
-        Example(
-            "the app looks up another name",
-            app(
-                keyless(
-                    environment={"OPENAI_API_KEY": MATCH},
-                    key=MATCH,
-                    clients=(_EMPTY_CLIENT,),
-                    environment_misses=(miss(0.49, "OPENAI_KEY"),),
-                )
-            ),
-            True,
-        ),
-        Example(
-            "a placeholder stands in for the name that is not there",
-            app(
-                worker(
-                    clients=(client(key=FOREIGN, literal=at("app.py:5")[0]),),
-                    environment_misses=(
-                        miss(0.49, "OPENAI_KEY", text='OpenAI(api_key=os.getenv("OPENAI_KEY", "none"))'),
-                    ),
-                    calls=(call(FOREIGN),),
-                    rollcall=(roll(FOREIGN),),
-                )
-            ),
-            True,
-        ),
-        Example(
-            "the variable of another service",
-            app(
-                worker(
-                    environment={"OPENAI_API_KEY": MATCH, "SEARCH_API_KEY": FOREIGN},
-                    clients=(client(key=FOREIGN),),
-                    calls=(call(FOREIGN),),
-                    rollcall=(roll(FOREIGN),),
-                )
-            ),
-            True,
-        ),
-        Example(
-            "the look-up fails, and with it the request",
-            app(
-                worker(
-                    clients=(),
-                    calls=(),
-                    rollcall=(),
-                    environment_misses=(
-                        miss(1.2, "OPENAI_KEY", "app.py:11", 'OpenAI(api_key=os.environ["OPENAI_KEY"])'),
-                    ),
-                    drive=_FAILED,
-                )
-            ),
-            True,
-        ),
-        Example(
-            "a settings library names what it lacks when the request fails",
-            app(worker(clients=(), calls=(), rollcall=(), failures=(_LACKS,), drive=_FAILED)),
-            True,
-        ),
-        Example(
-            "settings with a prefix, which name only their field",
-            app(
-                worker(
-                    role="helper",
-                    ended=1.3,
-                    clients=(),
-                    calls=(),
-                    rollcall=(),
-                    failures=(replace(_LACKS, message="1 validation error for Settings\nopenai_api_key\n  required"),),
-                    drive=None,
-                )
-            ),
-            True,
-        ),
-        Example(
-            "an exception that names an argument",
-            app(
-                worker(
-                    clients=(),
-                    calls=(),
-                    rollcall=(),
-                    failures=(replace(_LACKS, type="builtins.TypeError", message="unexpected argument 'openai_key'"),),
-                    drive=_FAILED,
-                )
-            ),
-            False,
-        ),
-        Example(
-            "a .env with another name in it",
-            app(
-                keyless(
-                    dotenv=(dotenv(0.2, names=("OPENAI_KEY",)),),
-                    environment_changes=(change(0.2, MATCH, "main.py:3", "OPENAI_KEY"),),
-                    key=MATCH,
-                ),
-                delivered=("dotenv:.env:OPENAI_KEY",),
-            ),
-            True,
-        ),
-        Example(
-            "openai's Azure class reads a variable of its own",
-            app(
-                keyless(
-                    environment={"OPENAI_API_KEY": MATCH},
-                    key=MATCH,
-                    clients=(client(key=MISSING, kind="openai.lib.azure.AzureOpenAI"),),
-                )
-            ),
-            True,
-        ),
-        Example(
-            "it ends at start for it, and nothing serves",
-            app(
-                worker(
-                    role="helper",
-                    clients=(),
-                    calls=(),
-                    rollcall=(),
-                    environment_misses=(miss(0.4, "OPENAI_KEY", "app.py:5", 'KEY = os.environ["OPENAI_KEY"]'),),
-                    ended=0.5,
-                    drive=None,
-                    log_tail="KeyError: 'OPENAI_KEY'",
-                )
-            ),
-            True,
-        ),
-        Example(
-            "it ends at start for a variable of something else",
-            app(
-                worker(
-                    role="helper",
-                    clients=(),
-                    calls=(),
-                    rollcall=(),
-                    environment_misses=(miss(0.4, "LANGFUSE_SECRET_KEY"),),
-                    ended=0.5,
-                    drive=None,
-                    log_tail="KeyError: 'LANGFUSE_SECRET_KEY'",
-                )
-            ),
-            False,
-        ),
-        Example(
-            "another name, and the app passes it on itself",
-            app(worker(environment=_OTHER, environment_misses=(miss(0.2, "OPENAI_API_KEY"),)), delivered=_RENAMED),
-            False,
-        ),
-        Example(
-            "optional variables that are not there",
-            app(worker(environment_misses=(miss(0.2, "LANGFUSE_SECRET_KEY"), miss(0.3, "COHERE_API_KEY")))),
-            False,
-        ),
-        Example(
-            "a second provider's key beside it",
-            app(worker(environment={"OPENAI_API_KEY": MATCH, "COHERE_API_KEY": FOREIGN})),
-            False,
-        ),
-        Example(
-            "nothing is delivered at all",
-            app(keyless(clients=(_EMPTY_CLIENT,), environment_misses=(miss(0.49, "OPENAI_KEY"),)), delivered=("none",)),
-            False,
-        ),
-        Example(
-            "the right name, looked up too early",
-            app(
-                keyless(dotenv=(dotenv(0.9),), key=MATCH, environment_misses=(miss(0.5, "OPENAI_API_KEY"),)),
-                delivered=("dotenv:.env",),
-            ),
-            False,
-        ),
-        Example(
-            "silent with a page of its own, and one of two names is not there",
-            app(
-                worker(
-                    calls=(),
-                    clients=(),
-                    environment_misses=(miss(0.2, "LLM_API_KEY", text='environ.get("LLM_API_KEY") or environ["X"]'),),
-                    drive=Drive("answered", answer=200, requests=1),
-                )
-            ),
-            False,
-        ),
-        Example(
-            "silent for a reason of its own, with an optional look-up",
-            app(worker(calls=(), environment_misses=(miss(0.2, "SENTRY_TOKEN"),), drive=_FAILED)),
-            False,
-        ),
-    )
+    EXAMPLES = examples.EXAMPLES
 
     def find(self, facts: Facts) -> Iterable[Finding]:
         """A finding for each line that reads the wrong variable."""

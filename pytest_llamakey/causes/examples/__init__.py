@@ -1,0 +1,1 @@
+"""Recorded facts for the causes that need many: each file is named after the cause's own."""
