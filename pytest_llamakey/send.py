@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -14,13 +17,13 @@ import httpx
 from pytest_llamakey.spec.model import CommandRequest, HttpRequest, Request, WebSocketRequest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pytest_llamakey.runtimes.base import Address
 
 HERE = ("127.0.0.1", "localhost", "::1")
 BODY_KEPT = 1 << 20
 """Bytes of an answer that are kept to be searched for the key."""
+LAST_WORDS = 300
+"""Characters of a failed command's last line that are told."""
 USUAL_TIMEOUT = 30.0
 """Seconds within which an answer must come where the request names no ``timeout`` of its own."""
 
@@ -149,9 +152,11 @@ def _command(request: CommandRequest, address: Address, folder: Path, timeout: f
     command = [part.replace("{url}", url) for part in request.command]
     # It may need much of the tester's environment (a browser, a display), and no key of theirs.
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    # `python ask.py` is the Python that runs pytest, which has the packages that were installed beside it.
+    environment["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environment.get("PATH", os.defpath)))
     try:
         done = subprocess.run(
-            command,
+            [shutil.which(command[0], path=environment["PATH"]) or command[0], *command[1:]],
             cwd=folder,
             env=environment,
             capture_output=True,
@@ -164,4 +169,7 @@ def _command(request: CommandRequest, address: Address, folder: Path, timeout: f
     except OSError as error:
         return Answer(None, error=f"{command[0]} could not be started: {error}")
     failure = f"{command[0]} ended with exit code {done.returncode}" if done.returncode else ""
+    last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2][:LAST_WORDS]
+    if failure and last:
+        failure += f": {last}"
     return Answer(None, (done.stdout + done.stderr)[:BODY_KEPT], failure)

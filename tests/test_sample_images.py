@@ -28,6 +28,7 @@ CAUSES = {
 
 PAIRS = ROOT / "causes"
 RUNTIMES = ROOT / "runtimes"
+FRONTENDS = ROOT / "frontends"
 HALVES = sorted(path.parent for path in PAIRS.glob("*/*/llamakey.toml"))
 IN_CONTAINERS_ONLY = {"key-baked", "key-build-only", "secret-unreadable", "variable-unset"}
 
@@ -42,13 +43,30 @@ def deployment(sample: Path) -> dict:
 
 def test_every_folder_is_a_sample():
     folders = {path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))}
-    assert folders == {*SAMPLES, PAIRS, RUNTIMES}
+    assert folders == {*SAMPLES, PAIRS, RUNTIMES, FRONTENDS}
 
 
 @pytest.mark.parametrize("runtime", sorted(RUNTIMES.iterdir()), ids=lambda path: path.name)
 def test_every_runtime_has_a_right_and_a_broken_sample(runtime):
     for half in ("right", "broken"):
         assert ("expect" in deployment(runtime / half)) == (half == "broken")
+
+
+@pytest.mark.parametrize("frontend", sorted(FRONTENDS.iterdir()), ids=lambda path: path.name)
+def test_a_front_end_is_told_and_started_as_in_its_image(frontend):
+    cmd = re.search(r"^CMD (\[.*\])$", (frontend / "Dockerfile").read_text(), re.MULTILINE)
+    assert cmd is not None
+    wanted = deployment(frontend)
+    port = str(wanted["port"])
+    assert [word.replace("{port}", port) for word in wanted["command"]] == json.loads(cmd[1])
+    assert f"EXPOSE {port}" in (frontend / "Dockerfile").read_text().splitlines()
+    test_image_runs_as_a_user_of_its_own(frontend)
+    test_says_what_it_is(frontend)
+    request = re.search(r"^request = .*?\}(?=\s*(?:#|$))", (frontend / "llamakey.toml").read_text(), re.MULTILINE)
+    assert request is not None
+    assert request[0] in (ROOT.parent / "docs" / "servers.md").read_text()
+    readme = (ROOT.parent / "README.md").read_text()
+    assert f"(sample_images/frontends/{frontend.name})" in readme
 
 
 @each

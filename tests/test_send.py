@@ -174,10 +174,16 @@ def test_a_command_beside_pytest(address: Address, tmp_path: Path, monkeypatch: 
     assert answer.body.decode().split() == [f"http://127.0.0.1:{address.port}/x", str(tmp_path), "None", ":7"]
 
 
+def test_a_command_is_first_looked_for_beside_pytest(address: Address, tmp_path: Path) -> None:
+    answer = ask(address, tmp_path, CommandRequest(("python", "-c", "import sys; print(sys.prefix)")))
+    assert answer.body.decode().strip() == sys.prefix
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [
         ((sys.executable, "-c", "raise SystemExit(3)"), "ended with exit code 3"),
+        ((sys.executable, "-c", "import grpcs"), "exit code 1: ModuleNotFoundError: No module named 'grpcs'"),
         ((sys.executable, "-c", "import time; time.sleep(9)"), "had not ended after 0.4 s"),
         (("no-such-program",), "no-such-program could not be started"),
     ],

@@ -97,8 +97,8 @@ def environment(generation: Generation, folder: Path = FOLDER) -> Path:
     if done.exists() and done.read_text() == made_of:
         return python
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True, timeout=120)
-    command = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--editable", str(ROOT)]
-    command += ["--requirement", str(REQUIREMENTS), *generation.pins, *FURTHER]
+    command = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-compile"]
+    command += ["--editable", str(ROOT), "--requirement", str(REQUIREMENTS), *generation.pins, *FURTHER]
     with log.open("w") as said:
         code = subprocess.run(command, stdout=said, stderr=said, timeout=INSTALL_SECONDS, check=False).returncode
     if code:
