@@ -11,6 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.spec.complete import shown
+from pytest_llamakey.spec.manifest_shape import mistakes
+from pytest_llamakey.spec.mistakes import gather
 from pytest_llamakey.spec.model import Origin, SpecError
 from pytest_llamakey.spec.nearest import hint
 from pytest_llamakey.spec.yaml_lines import YamlDocument, read_yaml
@@ -178,13 +180,19 @@ def _text(path: Path, name: str) -> str:
 
 def _parsed(text: str, name: str) -> Iterator[Resource]:
     for document in read_yaml(text, name):
-        if not isinstance(document.value, dict) or not document.value.get("kind"):
-            raise SpecError("this is no Kubernetes object: it has no `kind`", Origin(name, document.first))
+        _sound(document.value, name, document)
         if document.value["kind"] == "List":
             for index, item in enumerate(document.value.get("items") or ()):
+                _sound(item, name, document, ("items", index))
                 yield Resource(item, name, document, ("items", index))
         else:
             yield Resource(document.value, name, document)
+
+
+def _sound(value: Any, name: str, document: YamlDocument, at: YamlPath = ()) -> None:
+    found = [(Origin(name, document.line(*at, *place)), sentence) for place, sentence in mistakes(value)]
+    if found:
+        raise gather(found)
 
 
 def _kustomized(path: Path, name: str, kustomization: str) -> Iterator[Resource]:

@@ -119,6 +119,29 @@ def test_what_is_no_manifest_is_told_with_its_line(read):
         read({"app.yaml": "# nothing\nreplicas: 2\n"})
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("- null\n", r"app\.yaml:1: this is no Kubernetes object: it has no `kind`"),
+        (f"{JOB}---\n- null\n", r"app\.yaml:6: this is no Kubernetes object"),
+        (APP.replace("metadata: {name: web}", "metadata: a"), r"app\.yaml:3: metadata: expected a map, found a$"),
+        (APP.replace("metadata: {name: web}", "metadata: {}"), r"app\.yaml:3: .* it has no `metadata\.name`"),
+        (APP.partition("\n")[2], r"app\.yaml:1: .* it has no `apiVersion`"),
+        (APP.replace("- name: sidecar\n          image", "- image"), r"app\.yaml:8: .* `spec\.template\.spec\.conta"),
+        (APP.replace("- name: OPENAI_API_KEY", "- null\n            - name: X"), r":14: .*\.env\[0\]: expected a map"),
+        (JOB.replace("[{name: j}]", "{name: j}"), r"app\.yaml:4: spec.*containers: expected a list, found a map"),
+        (JOB.replace("spec: {template", "spec: {parallelism: many, template"), r"parallelism: expected a whole number"),
+        ("apiVersion: v1\nkind: List\nitems:\n- null\n", r"app\.yaml:4: this is no Kubernetes object"),
+        ("apiVersion: v1\nkind: List\nitems: a\n", r"app\.yaml:3: items: expected a list"),
+        ("apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringData: sk\n", r":4: stringData: expected a map"),
+        ("apiVersion: v1\nkind: [Secret]\nmetadata: {name: x}\n", r":2: kind: expected a string, found a list"),
+    ],
+)  # fmt: skip
+def test_what_no_cluster_would_take_is_told_with_its_line(read, text, told):
+    with pytest.raises(SpecError, match=told):
+        read({"app.yaml": text})
+
+
 @pytest.mark.skipif(not (shutil.which("kubectl") or shutil.which("kustomize")), reason="kubectl or kustomize")
 def test_kustomize_keeps_the_lines_of_what_it_is_made_of(read):
     kustomization = "namePrefix: staging-\nresources: [app.yaml]\nsecretGenerator: [{name: x, literals: [a=b]}]\n"
