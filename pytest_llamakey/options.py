@@ -24,6 +24,8 @@ INI: tuple[tuple[str, str, Literal["string", "linelist", "bool"], Any], ...] = (
     ("checks", "", "string", ""),
     ("report", ", from the root folder", "string", ""),
     ("html", ", from the root folder", "string", ""),
+    ("sarif", ", from the root folder", "string", ""),
+    ("codequality", ", from the root folder", "string", ""),
     ("build_args", ", one NAME=VALUE a line", "linelist", []),
     ("timeout", ", in seconds", "string", str(DEFAULT_TIMEOUT)),
     ("keep", "", "bool", False),
@@ -36,14 +38,16 @@ class Options:
     """What the tester asked for: on the command line first, in the environment second, in the ini file third.
 
     ``runtime``: ``auto``, ``docker`` or ``process``. ``checks``: names, or empty for what the deployment says.
-    ``timeout``: seconds. ``report`` and ``html``: where to write them, from the folder pytest was called in (command
-    line, environment) or from the root (ini file).
+    ``timeout``: seconds. ``report``, ``html``, ``sarif``, ``codequality``: where to write them, from the folder pytest
+    was called in (command line, environment) or from the root (ini file).
     """
 
     runtime: str
     checks: tuple[str, ...]
     report: Path | None
     html: Path | None
+    sarif: Path | None
+    codequality: Path | None
     build_args: Mapping[str, str]
     timeout: float
     keep: bool
@@ -70,6 +74,8 @@ def add(parser: pytest.Parser) -> None:
     )
     group.addoption("--llamakey-report", metavar="FILE", help="write the JSON report to FILE")
     group.addoption("--llamakey-html", metavar="FILE", help="write one self-contained HTML page to FILE")
+    group.addoption("--llamakey-sarif", metavar="FILE", help="write the findings as SARIF 2.1.0 to FILE")
+    group.addoption("--llamakey-codequality", metavar="FILE", help="write a GitLab Code Quality report to FILE")
     group.addoption(
         "--llamakey-build-arg",
         metavar="NAME=VALUE",
@@ -134,6 +140,8 @@ def read(config: pytest.Config) -> Options:
         checks=_checks(str(value("checks") or "")),
         report=path("report"),
         html=path("html"),
+        sarif=path("sarif"),
+        codequality=path("codequality"),
         build_args=_build_args(
             [
                 *config.getini("llamakey_build_args"),

@@ -16,7 +16,8 @@ import pytest
 
 from pytest_llamakey import __version__, progress, xdist_scope
 from pytest_llamakey.collect import CheckFailed, CheckItem, DeploymentFile, DeploymentNode
-from pytest_llamakey.report import github, json_report, terminal
+from pytest_llamakey.report import github, terminal
+from pytest_llamakey.report.files import ReportFile, asked_for
 from pytest_llamakey.report.frames import only_theirs
 from pytest_llamakey.report.item import ItemRepr, item_outcome, item_text, properties
 from pytest_llamakey.report.model import DeploymentReport, EngineReport, Report, from_dict, to_dict
@@ -194,9 +195,9 @@ class Session:
         for carried in self._gathered.values():
             if carried.kept:
                 terminalreporter.write_line(carried.kept)
-        for kind, path in (("JSON report", self.options.report), ("HTML report", self.options.html)):
-            if path and not any(line.startswith(kind) for line in self._unwritten):
-                terminalreporter.write_line(f"{kind}: {_near(path, self.config.invocation_params.dir)}")
+        for file in self._files():
+            if not any(line.startswith(file.kind) for line in self._unwritten):
+                terminalreporter.write_line(f"{file.kind}: {_near(file.path, self.config.invocation_params.dir)}")
         if os.environ.get("GITHUB_ACTIONS") == "true":
             workspace = Path(os.environ.get("GITHUB_WORKSPACE") or self.config.rootpath)
             for carried in self._gathered.values():
@@ -220,29 +221,16 @@ class Session:
             engine=self._engine(),
             deployments=tuple(carried.report for carried in self._gathered.values()),
         )
-        self._write("JSON report", self.options.report, report)
-        self._write("HTML report", self.options.html, report)
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
-        if summary and report.deployments:
-            self._write("Job summary", Path(summary), report)
+        step = [ReportFile("Job summary", Path(summary), github.append)] if summary and report.deployments else []
+        self._unwritten += filter(None, (file.write(report) for file in (*self._files(), *step)))
         if self._unwritten and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
-    def _write(self, kind: str, path: Path | None, report: Report) -> None:
-        if path is None:
-            return
-        try:
-            if kind == "JSON report":
-                json_report.write(report, path)
-            elif kind == "Job summary":
-                with path.open("a", encoding="utf-8") as file:  # other steps' lines stand in it too
-                    file.write(github.summary(report.deployments))
-            else:
-                from pytest_llamakey.report.html import page
-
-                page.write(report, path)
-        except OSError as error:
-            self._unwritten.append(f"{kind}: {path} cannot be written: {error.strerror or error}")
+    def _files(self) -> list[ReportFile]:
+        """The reports that were asked for."""
+        checkout = os.environ.get("GITHUB_WORKSPACE") or os.environ.get("CI_PROJECT_DIR")
+        return asked_for(self.options, self.config.rootpath, Path(checkout or self.config.rootpath))
 
     def _engine(self) -> EngineReport | None:
         version = next(filter(None, (carried.engine for carried in self._gathered.values())), "")

@@ -9,14 +9,15 @@ import html
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.checks import mismatch
-from pytest_llamakey.report.places import located
+from pytest_llamakey.report.problems import UNJUDGED, problems
 from pytest_llamakey.report.safe_text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from pytest_llamakey.report.model import DeploymentReport, FindingReport
+    from pytest_llamakey.report.model import DeploymentReport, FindingReport, Report
+    from pytest_llamakey.report.problems import Spot
 
 
 def commands(report: DeploymentReport, root: Path, workspace: Path) -> Iterator[str]:
@@ -24,32 +25,19 @@ def commands(report: DeploymentReport, root: Path, workspace: Path) -> Iterator[
 
     ``root`` is where the report's paths begin, ``workspace`` the checkout, which GitHub's own begin at.
     """
-    if report.outcome == "passed":
-        return
-    for finding in report.findings:
-        text = "\n".join([finding.fix, *finding.evidence])
-        places = (located(report, place, root) for place in finding.where)
-        place = next(filter(None, places), None)
-        yield _command(f"{finding.cause} ({report.name})", text, place, workspace)
-    described = located(report, report.id.partition("::")[0], root)
-    wrong = mismatch(report.causes, report.expected)
-    for message in dict.fromkeys(filter(None, (report.error, wrong, *_undecided(report)))):
-        yield _command(f"llamakey ({report.name})", message, described, workspace)
+    for problem in problems(report, root):
+        place = problem.described if problem.name == UNJUDGED else next(iter(problem.spots), None)
+        yield _command(
+            f"{problem.name} ({problem.deployment})", "\n".join([problem.what, *problem.evidence]), place, workspace
+        )
 
 
-def _undecided(report: DeploymentReport) -> Iterator[str]:
-    """Why checks could not be judged."""
-    for name, outcome in report.checks.items():
-        if outcome == "error" and report.reasons.get(name):
-            yield report.reasons[name]
-
-
-def _command(title: str, message: str, place: tuple[Path, int] | None, workspace: Path) -> str:
+def _command(title: str, message: str, place: Spot | None, workspace: Path) -> str:
     properties = {"title": title}
-    if place is not None and place[0].is_relative_to(workspace.resolve()):
-        properties["file"] = place[0].relative_to(workspace.resolve()).as_posix()
-        if place[1]:
-            properties["line"] = str(place[1])
+    if place is not None and (file := place.within(workspace)):
+        properties["file"] = file
+        if place.line:
+            properties["line"] = str(place.line)
     words = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in properties.items())
     lines = "\n".join(map(safe, message.splitlines()))
     return f"::error {words}::{_escaped(lines)}"
@@ -57,6 +45,12 @@ def _command(title: str, message: str, place: tuple[Path, int] | None, workspace
 
 def _escaped(text: str, more: str = "") -> str:
     return "".join(f"%{ord(one):02X}" if one in f"%\r\n{more}" else one for one in text)
+
+
+def append(report: Report, path: Path) -> None:
+    """Add the summary to ``path``, in which other steps' lines may stand; raises :class:`OSError`."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(summary(report.deployments))
 
 
 def summary(reports: Iterable[DeploymentReport]) -> str:

@@ -55,11 +55,11 @@ def test_the_command_line_wins_over_the_ini_file(bench: Bench) -> None:
 def test_the_environment_wins_over_the_ini_file(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     (bench.root / "pytest.ini").write_text(
         "[pytest]\nllamakey_runtime = podman\nllamakey_timeout = 300\nllamakey_report = r.json\n"
-        "llamakey_build_args =\n    ONE=1\n    TWO=2\n"
+        "llamakey_codequality = q.json\nllamakey_build_args =\n    ONE=1\n    TWO=2\n"
     )
     for name, text in {
         "RUNTIME": "process", "CHECKS": "wire, gate", "REPORT": "here.json", "HTML": "h.html", "TIMEOUT": "7",
-        "BUILD_ARGS": "TWO=zwei 'THREE=a b'", "KEEP": "yes",
+        "BUILD_ARGS": "TWO=zwei 'THREE=a b'", "KEEP": "yes", "SARIF": "r.sarif",
     }.items():  # fmt: skip
         monkeypatch.setenv(f"LLAMAKEY_{name}", text)
     config = bench.pytester.parseconfig("-p", "pytest_llamakey.plugin", "--llamakey-timeout", "9")
@@ -69,6 +69,8 @@ def test_the_environment_wins_over_the_ini_file(bench: Bench, monkeypatch: pytes
         checks=("wire", "gate"),
         report=config.invocation_params.dir / "here.json",
         html=config.invocation_params.dir / "h.html",
+        sarif=config.invocation_params.dir / "r.sarif",
+        codequality=config.rootpath / "q.json",
         build_args={"ONE": "1", "TWO": "zwei", "THREE": "a b"},
         timeout=9.0,
         keep=True,

@@ -124,3 +124,18 @@ def test_junit_has_properties_for_each_item(bench: Bench) -> None:
     }
     assert told["keyed"]["llamakey_causes"] == "key-missing"
     assert told["keyed"]["llamakey_where"].startswith("bad/llamakey.toml:6, server.py:")
+
+
+def test_each_file_asked_for_is_written_and_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.app("bad", table(workers=1, key="none"))
+    monkeypatch.setenv("LLAMAKEY_SARIF", "out/r.sarif")
+    monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
+    monkeypatch.setenv("CI_PROJECT_DIR", str(bench.root))
+    (bench.root / "pytest.ini").write_text("[pytest]\nllamakey_codequality = out/q.json\n")
+    told = bench.run("-k", "keyed", "--llamakey-html", "out/r.html").stdout
+    told.fnmatch_lines(["HTML report: out/r.html", "SARIF report: out/r.sarif", "Code quality report: out/q.json"])
+    (issue,) = json.loads((bench.root / "out/q.json").read_text())
+    assert issue["location"] == {"path": "bad/llamakey.toml", "lines": {"begin": 6}}
+    (result,) = json.loads((bench.root / "out/r.sarif").read_text())["runs"][0]["results"]
+    assert result["ruleId"] == "key-missing"
+    assert "key-missing" in (bench.root / "out/r.html").read_text()

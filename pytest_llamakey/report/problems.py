@@ -1,0 +1,85 @@
+"""What is wrong with a deployment, one thing at a time, for programs that show such things beside the code."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.checks import mismatch
+from pytest_llamakey.report.places import located
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pytest_llamakey.report.model import DeploymentReport, FindingReport
+
+UNJUDGED = "llamakey"
+"""The name of what is no finding: a deployment could not be judged, or has other causes than it is known for."""
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A line that can be opened: its file, its number (0: the whole file), its text where that is known."""
+
+    file: Path
+    line: int
+    text: str = ""
+
+    def within(self, folder: Path) -> str:
+        """The file from ``folder`` on, with ``/``; empty where it lies elsewhere."""
+        root = folder.resolve()
+        return self.file.relative_to(root).as_posix() if self.file.is_relative_to(root) else ""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """``name`` is a cause or :data:`UNJUDGED`; ``what`` is to be done or was the matter; the first spot is to blame."""
+
+    name: str
+    deployment: str
+    what: str
+    evidence: tuple[str, ...] = ()
+    spots: tuple[Spot, ...] = ()
+    described: Spot | None = None
+    """The file that the deployment is described in, where it is there."""
+    fingerprint: str = ""
+    """The same in each run as long as the deployment, the cause and its lines are."""
+
+
+def problems(report: DeploymentReport, root: Path) -> Iterator[Problem]:
+    """The findings of a deployment that is not as it should be, and what kept it from being judged.
+
+    ``root`` is where the report's paths begin.
+    """
+    if report.outcome == "passed":
+        return
+    place = located(report, report.id.partition("::")[0], root)
+    described = Spot(*place) if place else None
+    for finding in report.findings:
+        spots = tuple(_spots(report, finding, root))
+        key = _fingerprint(report.id, finding.cause, *(finding.source or finding.where))
+        yield Problem(finding.cause, report.name, finding.fix, finding.evidence, spots, described, key)
+    wrong = mismatch(report.causes, report.expected)
+    for message in dict.fromkeys(filter(None, (report.error, wrong, *_undecided(report)))):
+        key = _fingerprint(report.id, UNJUDGED, message.partition("\n")[0])
+        yield Problem(UNJUDGED, report.name, message, described=described, fingerprint=key)
+
+
+def _spots(report: DeploymentReport, finding: FindingReport, root: Path) -> Iterator[Spot]:
+    for index, place in enumerate(finding.where):
+        found = located(report, place, root)
+        if found:
+            yield Spot(*found, finding.source[index] if index < len(finding.source) else "")
+
+
+def _undecided(report: DeploymentReport) -> Iterator[str]:
+    """Why checks could not be judged."""
+    for name, outcome in report.checks.items():
+        if outcome == "error" and report.reasons.get(name):
+            yield report.reasons[name]
+
+
+def _fingerprint(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
