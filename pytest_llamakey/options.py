@@ -46,11 +46,11 @@ class Options:
     checks: tuple[str, ...]
     report: Path | None
     html: Path | None
-    sarif: Path | None
-    codequality: Path | None
     build_args: Mapping[str, str]
     timeout: float
     keep: bool
+    sarif: Path | None = None
+    codequality: Path | None = None
 
 
 def add(parser: pytest.Parser) -> None:
