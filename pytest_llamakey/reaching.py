@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import socketserver
 import threading
@@ -11,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.runtimes.base import Address
+from pytest_llamakey.runtimes.forward import join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -29,7 +29,6 @@ REACHED = 8.0
 """Seconds within which one of many connections must have reached the worker that is meant."""
 CONNECTS = 2.0
 POLL = 0.01
-_PIECE = 1 << 16
 
 
 def taken(replica: RunningReplica, pid: int) -> int:
@@ -77,7 +76,7 @@ def relay(replica: RunningReplica, pid: int, address: Address) -> Iterator[Addre
                 through = _reached(replica, pid, address)
                 if through is not None:
                     with through:
-                        _join(self.request, through)
+                        join(self.request, through)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
@@ -105,19 +104,3 @@ def _reached(replica: RunningReplica, pid: int, address: Address) -> socket.sock
                 return through
         through.close()
     return None
-
-
-def _join(one: socket.socket, other: socket.socket) -> None:
-    """Pass on what each end says until both have ended, or either is gone."""
-    one.settimeout(None)
-    other.settimeout(None)
-    way = {one: other, other: one}
-    reading = [one, other]
-    while reading:
-        for end in select.select(reading, [], [])[0]:
-            piece = end.recv(_PIECE)
-            if piece:
-                way[end].sendall(piece)
-            else:
-                reading.remove(end)
-                way[end].shutdown(socket.SHUT_WR)

@@ -7,9 +7,7 @@ the containers and their start the probe is laid into those that run the app.
 
 from __future__ import annotations
 
-import contextlib
 import secrets
-import socket
 import tempfile
 import threading
 import time
@@ -18,23 +16,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_llamakey.runtimes.base import Plan, Reach, RuntimeFault
+from pytest_llamakey.runtimes.base import Address, Plan, Reach, RuntimeFault
 from pytest_llamakey.runtimes.compose_folder import deliver_again, in_container, make_folder
 from pytest_llamakey.runtimes.compose_images import ServiceImages
-from pytest_llamakey.runtimes.compose_outside import stand_ins
+from pytest_llamakey.runtimes.compose_outside import refuse_taken, stand_ins
 from pytest_llamakey.runtimes.compose_project import Changes, Project, override
 from pytest_llamakey.runtimes.compose_running import ComposeRunning, discard
 from pytest_llamakey.runtimes.compose_stack import Stack, service_of
 from pytest_llamakey.runtimes.compose_tool import ComposeTool, find_compose
 from pytest_llamakey.runtimes.docker_belongings import Belongings
 from pytest_llamakey.runtimes.docker_build import Images
-from pytest_llamakey.runtimes.docker_container import labels
+from pytest_llamakey.runtimes.docker_container import join_network, labels
 from pytest_llamakey.runtimes.docker_contents import Contents
-from pytest_llamakey.runtimes.docker_engine import connect, engine_words, host_entries, reach
+from pytest_llamakey.runtimes.docker_engine import connect, engine_words
 from pytest_llamakey.runtimes.docker_inject import delivered_entries, lay, lay_into_volumes, probe_entries
+from pytest_llamakey.runtimes.docker_relay import DockerRelay
 from pytest_llamakey.runtimes.docker_replica import DockerReplica
 from pytest_llamakey.runtimes.docker_scout import Findings, Scout
 from pytest_llamakey.runtimes.docker_warden import Warden, Ways
+from pytest_llamakey.runtimes.docker_way import Way, find_way, host_entries
 from pytest_llamakey.spec.complete import read_compose
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
     from pytest_llamakey.reaper import Reaper
 
-_KNOCK_SECONDS = 1.0
 # Variables that steer compose itself are for its call, not for the app.
 _FOR_COMPOSE = ("COMPOSE_", "DOCKER_", "BUILDKIT_")
 
@@ -58,6 +57,7 @@ class _Parts:
     images: Images
     scout: Scout
     tool: ComposeTool
+    way: Way
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class ComposeRuntime:
 
     def reach(self) -> Reach:
         """See :class:`~pytest_llamakey.runtimes.base.Runtime`."""
-        return reach(self._parts().client)
+        return self._parts().way.reach
 
     def engine_version(self) -> str:
         """The engine's version, for the report."""
@@ -113,9 +113,10 @@ class ComposeRuntime:
             built = time.monotonic()
             port = plan.deployment.port or self._port(plan, project, apps)
             if project.on_the_host and port is not None:
-                _refuse_taken(plan, port)
+                refuse_taken(plan, Address(parts.way.host, port))
             changes = _changes(plan, stack, apps, beside, port)
-            changes = replace(changes, outside=stand_ins(project, stack.folder, plan))
+            outside = stand_ins(project, stack.folder, plan)
+            changes = replace(changes, outside=outside, publish=parts.way.publish)
             stack.overrides.write_text(override(project, changes), encoding="utf-8")
         except BaseException:
             if before is None:
@@ -124,6 +125,7 @@ class ComposeRuntime:
         belongings = Belongings(parts.client, self._reaper)
         image = apps[project.service].image
         running = ComposeRunning(stack, image, belongings, self._contents(plan, apps[project.service]), self._reaper)
+        running.relay = before.relay if before else None
         # In a thread: an interrupt then never cuts off compose in the middle of its answer.
         with ThreadPoolExecutor(1, "llamakey-start") as pool:
             try:
@@ -147,7 +149,11 @@ class ComposeRuntime:
                 client = connect()
                 self._reaper.engine()
                 self._known = _Parts(
-                    client, Images(client, self._reaper), Scout(client, self._reaper), find_compose(self._reaper)
+                    client,
+                    Images(client, self._reaper),
+                    Scout(client, self._reaper),
+                    find_compose(self._reaper),
+                    find_way(client),
                 )
             return self._known
 
@@ -225,12 +231,17 @@ class ComposeRuntime:
     ) -> list[DockerReplica]:
         """Create the containers, lay the probe into them, and start them."""
         client, stack, scale = self._parts().client, running.stack, plan.deployment.replicas
+        if self._parts().way.relayed and running.relay is None:
+            own = apps[project.service]
+            running.relay = DockerRelay(client, plan, own.image, own.findings.python, belongings)
         # On a redeploy the other services go on as they are.
         named = ("--no-deps", *apps) if again else ()
         plan.progress("creating the containers")
         stack.create(*(("--force-recreate", *named) if again else ()), scale=scale)
         stack.take(client, belongings)
         for container in stack.containers(client):
+            with engine_words("Joining the network that pytest runs in"):
+                join_network(client, self._parts().way, container)
             app = apps.get(service_of(container))
             if app is not None:
                 self._fill(client, plan, container, app, under_test=service_of(container) == project.service)
@@ -256,21 +267,7 @@ class ComposeRuntime:
 
     def _replica(self, client: docker.DockerClient, container: Container, port: int | None, app: _App) -> DockerReplica:
         warden = Warden(client, str(container.id), app.findings.python, self._ways) if app.findings.python else None
-        return DockerReplica(client, container, port, warden)
-
-
-def _refuse_taken(plan: Plan, port: int) -> None:
-    """Say so where somebody listens on a port of this machine that the app is going to listen on itself.
-
-    Raises:
-        RuntimeFault: requests would go to somebody else, maybe the user's own stack.
-    """
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), _KNOCK_SECONDS):
-        deployment = plan.deployment
-        raise RuntimeFault(
-            f"{deployment.shown(deployment.compose[0])}: the service {deployment.service} has network_mode: host, and "
-            f"port {port} of this machine is taken already. End what listens there, or leave network_mode out."
-        )
+        return DockerReplica(client, container, port, warden, self._parts().way)
 
 
 def _changes(

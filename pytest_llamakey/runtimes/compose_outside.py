@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +16,14 @@ from pytest_llamakey.runtimes.process_copy import SIZE_LIMIT, copy_beside
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pytest_llamakey.runtimes.base import Plan
+    from pytest_llamakey.runtimes.base import Address, Plan
     from pytest_llamakey.runtimes.compose_folder import ProjectFolder
     from pytest_llamakey.runtimes.compose_project import Project
 
 FOLDER = "outside"
 FILE_LIMIT = 50_000
 """Files that are copied at most."""
+_KNOCK_SECONDS = 1.0
 _KERNEL = tuple(map(Path, ("/proc", "/sys", "/dev")))
 
 
@@ -71,6 +74,20 @@ def binds_device(volume: Mapping[str, Any] | None) -> bool:
 
 def _options(volume: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return (volume or {}).get("driver_opts") or {}
+
+
+def refuse_taken(plan: Plan, address: Address) -> None:
+    """Say so where somebody listens on a port of the engine's machine that the app is going to listen on itself.
+
+    Raises:
+        RuntimeFault: requests would go to somebody else, maybe the user's own stack.
+    """
+    with contextlib.suppress(OSError), socket.create_connection((address.host, address.port), _KNOCK_SECONDS):
+        deployment = plan.deployment
+        raise RuntimeFault(
+            f"{deployment.shown(deployment.compose[0])}: the service {deployment.service} has network_mode: host, and "
+            f"port {address.port} of its machine is taken already. End what listens there, or leave network_mode out."
+        )
 
 
 class _Copies:

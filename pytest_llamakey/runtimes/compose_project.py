@@ -84,6 +84,7 @@ class Changes:
     ``images`` gives the services that are built, and those of the app, their image ids. ``environment`` is added to
     what the app's own services (``kin``) have, ``labels`` to everything that is made. ``hosts`` is ``extra_hosts`` of
     all. ``volumes`` are further anonymous volumes by service, ``outside`` what is mounted instead of the user's own.
+    The port is published on the address ``publish`` of the engine's machine.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Changes:
     kin: tuple[str, ...]
     volumes: Mapping[str, tuple[str, ...]]
     outside: Outside = field(default_factory=Outside)
+    publish: str = "127.0.0.1"
 
 
 def override(project: Project, changes: Changes) -> str:
@@ -141,7 +143,7 @@ def _service(name: str, given: Mapping[str, Any], project: Project, changes: Cha
         made["volumes"] = mounts
     if name == project.service:
         if changes.port is not None and given.get("network_mode") != HOST:
-            made["ports"] = Tagged("!override", [f"127.0.0.1::{changes.port}"])
+            made["ports"] = Tagged("!override", [f"{changes.publish}::{changes.port}"])
         if changes.command is not None:
             made["command"] = Tagged("!override", [_literal(word) for word in changes.command])
     return made

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_llamakey.runtimes.compose_stack import Stack
     from pytest_llamakey.runtimes.docker_belongings import Belongings
     from pytest_llamakey.runtimes.docker_contents import Contents
+    from pytest_llamakey.runtimes.docker_relay import DockerRelay
     from pytest_llamakey.runtimes.docker_replica import DockerReplica
 
 _AT_ONCE = 8
@@ -28,6 +29,7 @@ class ComposeRunning:
         self.stack = stack
         self.image = image
         self.timings: Mapping[str, float] = {}
+        self.relay: DockerRelay | None = None
         self._belongings, self._contents, self._reaper = belongings, contents, reaper
         self._replicas: list[DockerReplica] = []
         self._stopped = False
@@ -52,6 +54,8 @@ class ComposeRunning:
         """See :class:`~pytest_llamakey.runtimes.base.Running`."""
         if not self._stopped:
             self._stopped = True
+            if self.relay is not None:
+                self.relay.close()
             self._belongings.remove(self._replicas)
             discard(self.stack.overrides.parent, self._reaper)
 

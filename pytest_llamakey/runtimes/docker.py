@@ -18,13 +18,15 @@ from pytest_llamakey.runtimes.docker_belongings import Belongings
 from pytest_llamakey.runtimes.docker_build import Images
 from pytest_llamakey.runtimes.docker_container import container_of
 from pytest_llamakey.runtimes.docker_contents import Contents
-from pytest_llamakey.runtimes.docker_engine import connect, engine_words, reach
+from pytest_llamakey.runtimes.docker_engine import connect, engine_words
 from pytest_llamakey.runtimes.docker_inject import Entry, delivered_entries, lay, probe_entries
 from pytest_llamakey.runtimes.docker_read_only import freeze
+from pytest_llamakey.runtimes.docker_relay import DockerRelay
 from pytest_llamakey.runtimes.docker_replica import DockerReplica
 from pytest_llamakey.runtimes.docker_scout import Findings, Scout
 from pytest_llamakey.runtimes.docker_services import Services, service_images
 from pytest_llamakey.runtimes.docker_warden import Warden, Ways
+from pytest_llamakey.runtimes.docker_way import Way, find_way
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +51,7 @@ class DockerRunning:
         self._contents = contents
         self.network: str | None = None
         """The name of the network that it shares with its services, if it has any."""
+        self.relay: DockerRelay | None = None
         self.timings: Mapping[str, float] = {}
         self._plan = plan
         self._belongings = belongings
@@ -75,6 +78,8 @@ class DockerRunning:
         """See :class:`~pytest_llamakey.runtimes.base.Running`."""
         if not self._stopped:
             self._stopped = True
+            if self.relay is not None:
+                self.relay.close()
             self._belongings.remove(self._replicas)
 
     def keep(self) -> str:
@@ -87,6 +92,16 @@ class DockerRunning:
     def started(self, replicas: list[DockerReplica]) -> None:
         """Take up the replicas that run."""
         self._replicas = replicas
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """The engine, what is known of its images, and the way to and from its containers."""
+
+    client: docker.DockerClient
+    images: Images
+    scout: Scout
+    way: Way
 
 
 @dataclass(frozen=True)
@@ -118,43 +133,44 @@ class DockerRuntime:
         self._reaper = reaper
         self._given = client
         self._lock = threading.Lock()
-        self._parts: tuple[docker.DockerClient, Images, Scout] | None = None
+        self._parts: _Engine | None = None
         self._ways = Ways()
 
     def reach(self) -> Reach:
         """See :class:`~pytest_llamakey.runtimes.base.Runtime`."""
-        return reach(self._engine()[0])
+        return self._engine().way.reach
 
     def engine_version(self) -> str:
         """The engine's version, for the report."""
         with engine_words("Asking for the engine's version"):
-            return str(self._engine()[0].version()["Version"])
+            return str(self._engine().client.version()["Version"])
 
     def build(self, plan: Plan) -> str:
         """Only build (or find) the image of ``plan``; its id. Raises :class:`RuntimeFault`."""
-        return self._engine()[1].image(plan)
+        return self._engine().images.image(plan)
 
     def start(self, plan: Plan) -> DockerRunning:
         """See :class:`~pytest_llamakey.runtimes.base.Runtime`."""
-        client, images, _ = self._engine()
+        engine = self._engine()
         begun = time.monotonic()
-        image = images.image(plan)
-        beside = service_images(plan, images)
+        image = engine.images.image(plan)
+        beside = service_images(plan, engine.images)
         built = time.monotonic()
         world = self._world(plan, image)
-        belongings = Belongings(client, self._reaper)
+        belongings = Belongings(engine.client, self._reaper)
         running = DockerRunning(plan, image, belongings, self._contents(world))
-        services = Services(client, plan, belongings)
+        services = Services(engine.client, engine.way, plan, belongings)
         before = plan.after if isinstance(plan.after, DockerRunning) else None
         former = before.replicas if before else ()
         # In threads also when there is only one: an interrupt then never cuts off the engine's answer with its id.
         with ThreadPoolExecutor(_AT_ONCE, "llamakey-start") as pool:
             try:
+                running.relay = before.relay if before else self._relay(engine, world, belongings)
                 if before is None:
                     services.start(beside, pool)
                 running.network = before.network if before else services.network
                 jobs = [
-                    pool.submit(self._start_one, client, world, running.network, belongings, former[each : each + 1])
+                    pool.submit(self._start_one, engine, world, running.network, belongings, former[each : each + 1])
                     for each in range(plan.deployment.replicas or 1)
                 ]
                 running.started([job.result() for job in jobs])
@@ -181,19 +197,20 @@ class DockerRuntime:
     def prepared(self, replica: DockerReplica, plan: Plan) -> None:
         """Called for a replica that has just been started."""
 
-    def _engine(self) -> tuple[docker.DockerClient, Images, Scout]:
+    def _engine(self) -> _Engine:
         with self._lock:
             if self._parts is None:
                 client = self._given or connect()
                 self._reaper.engine()
-                self._parts = (client, Images(client, self._reaper), Scout(client, self._reaper))
+                images, scout = Images(client, self._reaper), Scout(client, self._reaper)
+                self._parts = _Engine(client, images, scout, find_way(client))
             return self._parts
 
     def _world(self, plan: Plan, image: str) -> _World:
-        client, _, scout = self._engine()
-        config = _config(client, image)
+        engine = self._engine()
+        config = _config(engine.client, image)
         workdir = plan.deployment.workdir or config.get("WorkingDir") or "/"
-        findings = scout.look(image, plan.run_id, workdir)
+        findings = engine.scout.look(image, plan.run_id, workdir)
         if plan.agent is not None and not findings.python:
             raise RuntimeFault(
                 f"No Python was found in the image of {plan.deployment.name}, so no probe can be put into it. "
@@ -202,19 +219,26 @@ class DockerRuntime:
         volumes = tuple(config.get("Volumes") or ())
         return _World(plan, image, config, workdir, _port(plan.deployment, config), volumes, findings)
 
+    def _relay(self, engine: _Engine, world: _World, belongings: Belongings) -> DockerRelay | None:
+        """The relay where the engine's machine needs one."""
+        if not engine.way.relayed:
+            return None
+        return DockerRelay(engine.client, world.plan, world.image, world.findings.python, belongings)
+
     def _contents(self, world: _World) -> Contents:
         plan, keyed = world.plan, world.findings.keyed
         names = {way.target if way.scheme == "env" else way.variable for way in plan.deployment.key}
-        return Contents(self._engine()[0], self._reaper, world.image, plan.run_id, keyed, names)
+        return Contents(self._engine().client, self._reaper, world.image, plan.run_id, keyed, names)
 
     def _start_one(
         self,
-        client: docker.DockerClient,
+        engine: _Engine,
         world: _World,
         network: str | None,
         belongings: Belongings,
         former: tuple[DockerReplica, ...],
     ) -> DockerReplica:
+        client, way = engine.client, engine.way
         plan, deployment, findings = world.plan, world.plan.deployment, world.findings
 
         def entries(container: Container) -> list[Entry]:
@@ -237,12 +261,12 @@ class DockerRuntime:
             frozen = freeze(client, plan, image, world.volumes, entries, belongings)
             image, prepare = frozen.image, belongings.container
             more |= {"name": frozen.name, "read_only": True, "tmpfs": dict.fromkeys(deployment.tmpfs, "")}
-        container = container_of(client, plan, image, prepare, environment=self.environment(plan), **more)
+        container = container_of(client, way, plan, image, prepare, environment=self.environment(plan), **more)
         if world.port is not None:
             container.with_exposed_ports(world.port)
         raw = container.begin(deployment.name, deployment.origin("command"))
         warden = Warden(client, str(raw.id), findings.python, self._ways) if findings.python else None
-        replica = self.replica_class(client, raw, world.port, warden, more.get("name"))
+        replica = self.replica_class(client, raw, world.port, warden, way, more.get("name"))
         self.prepared(replica, plan)
         return replica
 

@@ -10,7 +10,8 @@ from requests.exceptions import RequestException
 from testcontainers.core.container import DockerContainer
 
 from pytest_llamakey.runtimes.base import RuntimeFault
-from pytest_llamakey.runtimes.docker_engine import ANSWER_SECONDS, KEPT_LABEL, RUN_LABEL, explain, host_entries
+from pytest_llamakey.runtimes.docker_engine import ANSWER_SECONDS, KEPT_LABEL, RUN_LABEL, explain
+from pytest_llamakey.runtimes.docker_way import host_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
     from pytest_llamakey.runtimes.base import Plan
+    from pytest_llamakey.runtimes.docker_way import Way
     from pytest_llamakey.spec.model import Origin
 
 _NO_COMMAND = ("executable file not found", "no such file or directory", "permission denied")
@@ -31,12 +33,12 @@ class PreparedContainer(DockerContainer):
         docker.errors.APIError: the engine does not create or start it.
     """
 
-    def __init__(self, client: docker.DockerClient, image: str, prepare: Callable[[Container], None]) -> None:
+    def __init__(self, client: docker.DockerClient, way: Way, image: str, prepare: Callable[[Container], None]) -> None:
         super().__init__(image, docker_client_kw={"timeout": ANSWER_SECONDS})
         # Never used, for the session's own client is; what it has opened is given back.
         self.get_docker_client().client.close()
         self.image = image  # an id: no prefix of a registry mirror belongs before it
-        self._engine = client
+        self._engine, self._way = client, way
         self._prepare = prepare
 
     def start(self) -> PreparedContainer:
@@ -45,10 +47,11 @@ class PreparedContainer(DockerContainer):
             self.image,
             command=self._command,
             environment=self.env,
-            ports={f"{port}/tcp": ("127.0.0.1", 0) for port in self.ports},
+            ports={f"{port}/tcp": (self._way.publish, 0) for port in self.ports},
             **self._kwargs,
         )
         self._prepare(self._container)
+        join_network(self._engine, self._way, self._container)
         self._container.start()
         return self
 
@@ -67,6 +70,21 @@ class PreparedContainer(DockerContainer):
         return self.get_wrapped_container()
 
 
+def join_network(client: docker.DockerClient, way: Way, container: Container) -> None:
+    """Let a container that has not started yet join the network of ``way``, where there is one.
+
+    Raises:
+        docker.errors.APIError: the engine refuses.
+    """
+    if not way.network:
+        return
+    container.reload()
+    mode = str(container.attrs["HostConfig"].get("NetworkMode"))
+    lacks_own = mode in {"host", "none"} or mode.startswith("container:")
+    if not lacks_own and way.network not in (container.attrs["NetworkSettings"].get("Networks") or {}):
+        client.networks.get(way.network).connect(container)
+
+
 def labels(plan: Plan) -> dict[str, str]:
     """What marks all that is made for ``plan``."""
     return {KEPT_LABEL if plan.may_keep else RUN_LABEL: plan.run_id}
@@ -74,6 +92,7 @@ def labels(plan: Plan) -> dict[str, str]:
 
 def container_of(
     client: docker.DockerClient,
+    way: Way,
     plan: Plan,
     image: str,
     prepare: Callable[[Container], None],
@@ -83,7 +102,7 @@ def container_of(
     **more: Any,
 ) -> PreparedContainer:
     """A container of ``plan``: labelled, with exactly this environment, and with no way to a real provider."""
-    container = PreparedContainer(client, image, prepare)
+    container = PreparedContainer(client, way, image, prepare)
     for name, value in environment.items():
         container.with_env(name, value)
     if command is not None:

@@ -1,20 +1,17 @@
-"""The container engine itself: finding it, saying what is wrong with it, and how its containers reach this machine."""
+"""The container engine itself: finding it, and saying what is wrong with it."""
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import psutil
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 from testcontainers.core.docker_client import DockerClient as TestcontainersClient
 from testcontainers.core.docker_client import get_docker_host
 
-from pytest_llamakey.runtimes.base import Reach, RuntimeFault
+from pytest_llamakey.runtimes.base import RuntimeFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +24,6 @@ RUN_LABEL = "org.pytest-llamakey.run"
 """On everything that one run starts; its value is the run id."""
 KEPT_LABEL = "org.pytest-llamakey.kept"
 """Takes the place of :data:`RUN_LABEL` on containers that may be left behind, so that no clean-up takes them."""
-DESKTOP_HOST = "host.docker.internal"
 
 
 def connect() -> docker.DockerClient:
@@ -83,41 +79,3 @@ def engine_words(doing: str) -> Iterator[None]:
 def explain(error: APIError) -> str:
     """The engine's own words."""
     return str(error.explanation or error).strip()
-
-
-def reach(client: docker.DockerClient) -> Reach:
-    """Where to listen so that containers on the default bridge can dial it.
-
-    On a local Linux engine the bridge's gateway is an address of this machine. Docker Desktop runs the engine in a
-    virtual machine: there the gateway is not ours, and ``host.docker.internal`` leads to this machine's loopback.
-    """
-    with engine_words("Asking for the default bridge network"):
-        try:
-            bridge = client.networks.get("bridge").attrs or {}
-        except NotFound:
-            bridge = {}
-    ours = {address.address: name for name, addresses in psutil.net_if_addrs().items() for address in addresses}
-    gateway = next((address for address in _gateways(bridge) if address in ours), None)
-    if gateway is None:
-        return Reach(listen="127.0.0.1", dial=DESKTOP_HOST)
-    return Reach(listen=gateway, dial=gateway)
-
-
-def _gateways(bridge: dict[str, Any]) -> Iterator[str]:
-    """Addresses that may be the bridge's gateway, best first."""
-    configs = (bridge.get("IPAM") or {}).get("Config") or []
-    yield from (config["Gateway"] for config in configs if config.get("Gateway"))
-    # An engine that took over an existing bridge names no gateway: then it is the address of that interface.
-    interface = (bridge.get("Options") or {}).get("com.docker.network.bridge.name")
-    for address in psutil.net_if_addrs().get(interface or "", ()):
-        if address.family == socket.AF_INET:
-            yield address.address
-
-
-def host_entries(hosts: tuple[str, ...], dial: str) -> dict[str, str]:
-    """``extra_hosts`` of a container: every one of ``hosts`` leads to where ``dial`` does."""
-    try:
-        ipaddress.ip_address(dial)
-    except ValueError:
-        return dict.fromkeys((*hosts, dial), "host-gateway")
-    return dict.fromkeys(hosts, dial)

@@ -13,6 +13,8 @@ from requests.exceptions import RequestException
 from pytest_llamakey.runtimes.base import Address, Exit, ProcessRow, RuntimeFault
 from pytest_llamakey.runtimes.docker_engine import engine_words
 from pytest_llamakey.runtimes.docker_warden import Warden, WardenGone
+from pytest_llamakey.runtimes.docker_way import LOOPBACK
+from pytest_llamakey.runtimes.forward import Forward
 from pytest_llamakey.runtimes.warden_client import process_rows
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     import docker
     from docker.models.containers import Container
+
+    from pytest_llamakey.runtimes.docker_way import Way
 
 LOG_BYTES = 8 * 1024 * 1024
 """How much of the output is kept, counted from its end."""
@@ -67,6 +71,7 @@ class DockerReplica:
         container: Container,
         port: int | None,
         warden: Warden | None,
+        way: Way,
         name: str | None = None,
     ) -> None:
         self.id: str = name or container.short_id
@@ -74,10 +79,11 @@ class DockerReplica:
         self._client = client
         self._port = port
         self._warden = warden
+        self._forward: Forward | None = None
         self._output = Output()
         self._exit: Exit | None = None
         self._stopping = threading.Event()
-        self._address = self._published()
+        self._address = self._published(way)
         self._log = self._thread(self._follow)
         self._thread(self._await_end)
         if warden is not None:
@@ -200,6 +206,8 @@ class DockerReplica:
         False: it was to be removed and the engine did not do it.
         """
         self._stopping.set()
+        if self._forward is not None:
+            self._forward.close()
         if remove:
             gone = remove_container(self.container)
             self._log.join(JOIN_SECONDS)
@@ -210,16 +218,17 @@ class DockerReplica:
             self._warden.close()
         return gone
 
-    def _published(self) -> Address | None:
+    def _published(self, way: Way) -> Address | None:
         if self._port is None:
             return None
         with engine_words("Asking for the published port"):
             self.container.reload()
-        if self.container.attrs["HostConfig"].get("NetworkMode") == "host":
-            return Address("127.0.0.1", self._port)
-        bound = self.container.ports.get(f"{self._port}/tcp") or ()
         # None where the container has ended at once: the run sees that by exited().
-        return next((Address(entry["HostIp"], int(entry["HostPort"])) for entry in bound), None)
+        found = way.address(self.container.attrs, self._port)
+        if found is None or found.host == LOOPBACK:
+            return found
+        self._forward = Forward(found)
+        return self._forward.address
 
     def _thread(self, work: Any, *arguments: Any) -> threading.Thread:
         thread = threading.Thread(target=work, args=arguments, name=f"llamakey-{self.id}", daemon=True)

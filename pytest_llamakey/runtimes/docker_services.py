@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_llamakey.runtimes.base import Plan
     from pytest_llamakey.runtimes.docker_belongings import Belongings
     from pytest_llamakey.runtimes.docker_build import Images
+    from pytest_llamakey.runtimes.docker_way import Way
     from pytest_llamakey.spec.model import Service
 
 SETTLE_SECONDS = 0.5
@@ -73,8 +74,8 @@ def service_images(plan: Plan, images: Images) -> dict[str, str]:
 class Services:
     """The started services of one deployment, and the network that they and the app share."""
 
-    def __init__(self, client: docker.DockerClient, plan: Plan, belongings: Belongings) -> None:
-        self._client = client
+    def __init__(self, client: docker.DockerClient, way: Way, plan: Plan, belongings: Belongings) -> None:
+        self._client, self._way = client, way
         self._plan = plan
         self._belongings = belongings
         self._started: list[StartedService] = []
@@ -131,6 +132,7 @@ class Services:
         aliases = self._client.api.create_endpoint_config(aliases=[service.name])
         container = container_of(
             self._client,
+            self._way,
             self._plan,
             image,
             self._belongings.container,

@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import secrets
 import time
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.runtimes.kubernetes_patch import ROLE_LABEL, RUN_LABEL
 from pytest_llamakey.runtimes.kubernetes_scout import create, pod_like
 from pytest_llamakey.runtimes.relay import CLOSE, DATA, HEAD, OPEN
+from pytest_llamakey.runtimes.warden_client import relay_source
 
 if TYPE_CHECKING:
     from pytest_llamakey.runtimes.base import Plan
@@ -49,7 +48,7 @@ class Relay:
         plan.progress("no pod can connect to this machine: starting a relay in the cluster")
         spec = pod_like(workload, image, ready_made=plan.deployment.build is None)
         ports = [str(port) for port in plan.ports]
-        command = [python, "-S", "-E", "-c", _source(), self._word, str(_OWN_PORT), *ports]
+        command = [python, "-S", "-E", "-c", relay_source(), self._word, str(_OWN_PORT), "0.0.0.0", *ports]  # noqa: S104
         container = {**spec["containers"][0], "name": "relay", "command": command}
         metadata = {"name": NAME, "labels": {RUN_LABEL: plan.run_id, ROLE_LABEL: "relay"}}
         body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {**spec, "containers": [container]}}
@@ -133,8 +132,3 @@ class Relay:
             while data := await reader.read(_PIECE):
                 await socket.send_bytes(b"\0" + HEAD.pack(number, DATA, len(data)) + data)
             await socket.send_bytes(b"\0" + HEAD.pack(number, CLOSE, 0))
-
-
-@lru_cache(maxsize=1)
-def _source() -> str:
-    return Path(__file__).with_name("relay.py").read_text(encoding="utf-8")

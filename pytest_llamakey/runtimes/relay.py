@@ -1,9 +1,10 @@
-"""Runs in a pod of its own, from the app's image: hands connections to the mock on, where no pod can reach the mock.
+"""Runs beside the app: hands connections to the mock on, where pods or containers cannot reach the mock.
 
-The source of this file is handed to the image's own Python (3.8 or newer, standard library only) with ``-S -E -c``. Its
-arguments are a word that only the run knows, the port for the run itself, and the ports on which the app's pods expect
-the mock. The run connects to its port over the API server's port-forward, says the word, and from then on every
-connection that a pod opens is carried over that one line: frames of a number, a kind, a length and so many bytes.
+The source of this file is handed to the Python of the app's image (3.8 or newer, standard library only), ``-S -E -c``.
+Its arguments are a word that only the run knows, the port for the run itself, the address on which the app expects the
+mock, and its ports. The run connects to its port (a cluster's port-forward), or where that is 0 speaks over standard
+input and output (an engine's attach). It says the word, and from then on every connection that the app opens is carried
+over that one line: frames of a number, a kind, a length and so many bytes.
 """
 
 import asyncio
@@ -80,13 +81,30 @@ class Relay:
 
 async def main() -> None:
     """Serve until somebody removes the pod."""
-    word, own, ports = sys.argv[1].encode(), int(sys.argv[2]), [int(each) for each in sys.argv[3:]]
+    word, own, address, ports = (
+        sys.argv[1].encode(),
+        int(sys.argv[2]),
+        sys.argv[3],
+        [int(each) for each in sys.argv[4:]],
+    )
     relay = Relay(word)
-    servers = [await asyncio.start_server(relay.run_side, "127.0.0.1", own)]
     for port in ports:
-        servers.append(await asyncio.start_server(partial(relay.pod_side, port), "0.0.0.0", port))  # noqa: S104, PERF401
-    print("relaying", flush=True)  # noqa: T201 - it is awaited in the log
-    await asyncio.gather(*(server.serve_forever() for server in servers))
+        await asyncio.start_server(partial(relay.pod_side, port), address, port)
+    if own:
+        server = await asyncio.start_server(relay.run_side, "127.0.0.1", own)
+        line = server.serve_forever()
+    else:
+        line = relay.run_side(*await standard_streams())
+    print("relaying", file=sys.stderr, flush=True)  # noqa: T201 - it is awaited
+    await line
+
+
+async def standard_streams() -> "tuple[asyncio.StreamReader, asyncio.StreamWriter]":
+    """Standard input and output."""
+    loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, sys.stdout)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
 if __name__ == "__main__":

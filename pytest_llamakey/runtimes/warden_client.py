@@ -138,3 +138,9 @@ def process_rows(census: Any) -> tuple[ProcessRow, ...]:
 def warden_source() -> str:
     """The program that runs inside the replica."""
     return Path(__file__).with_name("warden.py").read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def relay_source() -> str:
+    """The program that hands connections to the mock on."""
+    return Path(__file__).with_name("relay.py").read_text(encoding="utf-8")

@@ -108,10 +108,10 @@ class Bench:
         build = ["--llamakey-build-arg", f"PYTHON_IMAGE={self.python_image}"]
         return [sys.executable, "-m", "pytest", *own, *build, *arguments, str(self.folder)]
 
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start pytest and return at once."""
+    def begin(self, *arguments: str, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        """Start pytest, by way of the command ``before``, and return at once."""
         process = subprocess.Popen(
-            self.command(*arguments),
+            [*before, *self.command(*arguments)],
             cwd=self.folder,
             env={**os.environ, **self.environment},
             stdout=subprocess.PIPE,
@@ -122,10 +122,10 @@ class Bench:
         self.begun.append(process)
         return process
 
-    def run(self, *arguments: str) -> tuple[int, str, dict[str, Any]]:
+    def run(self, *arguments: str, before: tuple[str, ...] = ()) -> tuple[int, str, dict[str, Any]]:
         """Run pytest; exit code, output, and the report of the one deployment."""
         report = self.folder / "report.json"
-        process = self.begin("--llamakey-report", str(report), *arguments)
+        process = self.begin("--llamakey-report", str(report), *arguments, before=before)
         output, _ = process.communicate(timeout=RUN_SECONDS)
         return process.returncode, output, json.loads(report.read_text())["deployments"][0]
 

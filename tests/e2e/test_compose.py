@@ -205,7 +205,7 @@ def test_nothing_outside_of_the_project_is_written_to(docker_bench: Bench, tmp_p
     assert REAL_KEY not in output
     with socket.create_server(("0.0.0.0", port)):
         code, output, _ = run(docker_bench, "-k", "keyed")
-    assert f"port {port} of this machine is taken already" in output
+    assert f"port {port} of its machine is taken already" in output
 
 
 FAULTS = {

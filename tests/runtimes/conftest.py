@@ -43,10 +43,9 @@ def docker_runtime(docker_reaper: Reaper) -> Iterator[DockerRuntime]:
     runtime = DockerRuntime(docker_reaper)
     yield runtime
     if runtime._parts is not None:
-        client, images, _ = runtime._parts
-        for image in images._built.values():
+        for image in runtime._parts.images._built.values():
             with contextlib.suppress(APIError):
-                client.images.remove(image)
+                runtime._parts.client.images.remove(image)
 
 
 @pytest.fixture

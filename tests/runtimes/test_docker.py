@@ -244,7 +244,7 @@ def test_replicas_are_containers_of_their_own(app_folder, start):
 def test_a_command_that_is_not_there_is_named(app_folder, start, docker_runtime, docker_run_id):
     with pytest.raises(RuntimeFault, match=r"command `gunicornn` cannot be run .*executable file not found"):
         start(app_folder(), command=("gunicornn",))
-    client = docker_runtime._engine()[0]
+    client = docker_runtime._engine().client
     left = client.containers.list(
         all=True, filters={"label": f"org.pytest-llamakey.run={docker_run_id}", "status": "created"}
     )
@@ -269,7 +269,7 @@ def test_without_python_no_probe_but_the_rest(app_folder, start):
 def test_stop_removes_and_keep_leaves(app_folder, start, docker_runtime):
     from docker.errors import NotFound
 
-    client = docker_runtime._engine()[0]
+    client = docker_runtime._engine().client
     running = start(app_folder(), command=("sleep", "60"))
     running.stop()
     running.stop()

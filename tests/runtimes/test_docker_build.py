@@ -150,7 +150,7 @@ def test_the_engines_own_builder_does_as_well(app_folder, docker_reaper, plan, m
         runtime.build(plan(app_folder("RUN exit 3")))
     with pytest.raises(RuntimeFault, match="needs BuildKit: put a `docker`"):
         runtime.build(plan(app_folder("RUN --mount=type=cache,target=/x true")))
-    runtime._engine()[0].images.remove(image)
+    runtime._engine().client.images.remove(image)
 
 
 @pytest.mark.engine
@@ -221,7 +221,7 @@ def test_older_images_of_the_same_dockerfile_go(app_folder, docker_runtime, dock
 
     from pytest_llamakey.runtimes.docker import DockerRuntime
 
-    client = docker_runtime._engine()[0]
+    client = docker_runtime._engine().client
     folder = app_folder("RUN echo 1", {"a": "1"})
     earlier = DockerRuntime(docker_reaper).build(replace(plan(folder), run_id="earlier-run-1"))
     other = app_folder("RUN echo 2", {"a": "2"}, DOCKERFILE)

@@ -37,7 +37,7 @@ FILES = (
 
 @pytest.fixture
 def engine(docker_runtime: Any) -> docker.DockerClient:
-    return docker_runtime._engine()[0]
+    return docker_runtime._engine().client
 
 
 def images(engine: docker.DockerClient, run: str) -> list[Any]:

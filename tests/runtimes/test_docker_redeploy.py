@@ -40,7 +40,7 @@ def test_volumes_go_over_and_the_container_does_not(app_folder, start, docker_ru
     folder = app_folder('VOLUME /data\nCMD ["python", "app.py"]', {"app.py": APP})
     first = start(folder, environment={"KEY": "1"}, files=key("a"))
     assert said(first) == "volume - own - key a 1"
-    client = docker_runtime._engine()[0]
+    client = docker_runtime._engine().client
     (mount,) = client.containers.get(first.replicas[0].id).attrs["Mounts"]
     first.halt()
     assert until(first.replicas[0].exited) == Exit(0)
@@ -55,7 +55,7 @@ def test_services_go_on(app_folder, start, docker_runtime):
     folder = app_folder('CMD ["python", "app.py"]', {"app.py": APP})
     beside = Service("store", build=".", command=("sleep", "600"))
     first = start(folder, services=(beside,))
-    client = docker_runtime._engine()[0]
+    client = docker_runtime._engine().client
     (network,) = client.containers.get(first.replicas[0].id).attrs["NetworkSettings"]["Networks"].values()
     first.halt()
     second = start(folder, services=(beside,), after=first)

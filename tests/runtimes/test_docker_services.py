@@ -50,7 +50,7 @@ for url in sys.argv[1:]:
 
 @pytest.fixture
 def engine(docker_runtime: Any) -> docker.DockerClient:
-    return docker_runtime._engine()[0]
+    return docker_runtime._engine().client
 
 
 @pytest.fixture

@@ -25,14 +25,14 @@ def free_ports(count: int) -> list[int]:
 @pytest.fixture
 def ports():
     own, plain, secure = free_ports(3)
-    words = [sys.executable, "-S", "-E", relay.__file__, WORD, str(own), str(plain), str(secure)]
-    program = subprocess.Popen(words, stdout=subprocess.PIPE)
-    assert program.stdout is not None
-    assert program.stdout.readline() == b"relaying\n"
+    words = [sys.executable, "-S", "-E", relay.__file__, WORD, str(own), "127.0.0.1", str(plain), str(secure)]
+    program = subprocess.Popen(words, stderr=subprocess.PIPE)
+    assert program.stderr is not None
+    assert program.stderr.readline() == b"relaying\n"
     yield own, plain, secure
     program.kill()
     program.wait()
-    program.stdout.close()
+    program.stderr.close()
 
 
 def line_to(own: int, word: str = WORD) -> socket.socket:
