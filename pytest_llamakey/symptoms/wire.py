@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.facts import KeySight
 from pytest_llamakey.hosts import AZURE_HOSTS, OPENAI_HOSTS, among
 from pytest_llamakey.symptoms.base import (
     Symptom,
+    about_keys,
     all_calls,
     called,
     died,
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from pytest_llamakey.spec.model import CheckName
 
 
+ERRORS = 400
+"""HTTP statuses from here on tell of one (RFC 9110, section 15)."""
 _SHOWN = 160
 """Characters of an exception's message that are told with a symptom."""
 
@@ -47,6 +51,25 @@ def _workers(facts: Facts) -> Iterator[Symptom]:
             )
         elif driven and not (spared(worker) or took_over(replica, worker) or _arrived(facts, replica, worker)):
             yield Symptom("wire", "silent", _silence(worker), replica.id, worker.pid)
+        elif driven and (refused := _refused(worker)) is not None:
+            what = (
+                f"pid {worker.pid} called, and answered with an error over another: {process_error(worker)}"
+            )
+            yield Symptom("wire", "call-key", what, replica.id, worker.pid, refused)
+
+
+def _refused(worker: Process) -> KeySight | None:
+    """The key that a second client had no use of, in a worker whose other calls are as they should be.
+
+    An app that gets over it, by asking another model, answers with success.
+    """
+    drive = worker.drive
+    failed = drive is not None and drive.answer is not None and drive.answer >= ERRORS
+    well = all(call.key.state == "match" for call in worker.calls if call.via != "rollcall")
+    if not failed or not well or not any(map(about_keys, worker.errors)):
+        return None
+    altered = [client.key for client in worker.clients if client.key.state == "mangled"]
+    return next(iter(altered), KeySight("missing"))
 
 
 def _arrived(facts: Facts, replica: Replica, worker: Process) -> bool:
@@ -63,7 +86,7 @@ def _silence(worker: Process) -> str:
         return f"pid {worker.pid} was never reached by a request"
     tries = f"{drive.requests} {drive.via}{'' if drive.requests == 1 else 's'}, {drive.seconds:.1f} s"
     said = f"answered {drive.answer} and " if drive.answer is not None else ""
-    failed = drive.answer is not None and drive.answer >= 400  # noqa: PLR2004 - RFC 9110, section 15
+    failed = drive.answer is not None and drive.answer >= ERRORS
     last = (process_error(worker) if failed else "") or drive.detail
     end = f": {last}" if last else ""
     return f"pid {worker.pid} {said}made no call of the model ({tries}){end}"

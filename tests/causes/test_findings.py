@@ -24,10 +24,11 @@ from pytest_llamakey.causes.recorded import (
     keyless,
     main_process,
     miss,
+    rekeyed,
     roll,
     worker,
 )
-from pytest_llamakey.facts import Drive, Facts, Failure, KeySight, Process, Reference, Replica, Sighting
+from pytest_llamakey.facts import CallError, Drive, Facts, Failure, KeySight, Process, Reference, Replica, Sighting
 
 if TYPE_CHECKING:
     from pytest_llamakey.findings import Finding
@@ -345,3 +346,14 @@ def test_one_program_without_the_key_is_one_finding_whichever_worker_starts_it()
     starts = [main_process(), *(replace(main_process(**ended), pid=pid, ppid=1) for pid in (7, 8))]
     helpers = [replace(helper(pid, pid - 10), ended=0.8, log_tail=ended["log_tail"]) for pid in (17, 18)]
     assert causes_of(app(*starts, *helpers)) == ["env-cleared"]
+
+
+def test_a_client_without_its_key_is_told_though_the_workers_other_call_was_right() -> None:
+    refused = CallError(1.3, "builtins.TypeError", "Could not resolve authentication method.", at("llm.py:11"))
+    changes = (replace(rekeyed(0.6, EMPTY, "llm.py:9"), kind="openai.OpenAI"),)
+    clients = (client(kind="openai.OpenAI"), client(0.55, where="llm.py:8", kind="openai.OpenAI"))
+    failing = worker(clients=clients, client_changes=changes, errors=(refused,), drive=Drive("called", answer=500))
+    finding = only(app(failing))
+    assert (finding.check, finding.cause, str(finding.where[0])) == ("wire", "key-overwritten", "llm.py:9")
+    fallback = replace(failing, drive=Drive("called", answer=200))
+    assert causes_of(app(fallback)) == []
