@@ -176,6 +176,15 @@ class Driver:
             now = self._drive(pid, self._replenished(now, todo))
         self._ask_again(now)
         self._await_late_calls()
+        self._await_recycling(todo)
+
+    def _await_recycling(self, todo: Collection[int]) -> None:
+        """Where one has been recycled, those that called may soon be: then their successors are to be seen as well."""
+        until = time.monotonic() + REPLACED
+        ended = [record for record in self._records() if record.orderly and not record.alive]
+        recycles = any(record.of_kind("serving") for record in ended)
+        while recycles and set(todo) & self._now().serving and time.monotonic() < until:
+            time.sleep(POLL / 10)
 
     def _settled(self, expected: int | None) -> Roster:
         found = settled_roster(

@@ -69,8 +69,13 @@ class KeyMissing(Cause):
         services = [line for line in facts.deployment.source if line.kind == "service"]
         asking = _asking(facts)
         asked_for = asked_program(first.process, use.at)
+        gone = (
+            [path for path, state in first.process.files.items() if state == "absent"] if given(facts, "file") else []
+        )
         if lost is None and asked_for is not None and given(facts, "file"):
             fix = f"Deliver the key where {asked_for.where[0]} has it read from, or have the delivered file read."
+        elif gone:
+            fix = f"Leave {gone[0]} where it was delivered: it was gone when pid {first.process.pid} started."
         elif lost is not None:
             fix = f"Deliver the key as {lost[0]}, where the app reads it, or let it read the file that is delivered."
         elif services:

@@ -149,10 +149,12 @@ def files_missed(facts: Facts, process: Process) -> Iterator[tuple[str, Failure]
     """The files that the app would take its key from and that are not there, with what it failed with."""
     given = [way.partition(":")[2].partition(":")[0] for way in facts.deployment.delivered if ":" in way]
     names = {path.rpartition("/")[2] for path in given}
+    gone = tuple(path for path, state in process.files.items() if state == "absent")
     for failure in process.failures:
         for path in _NO_FILE.findall(f"{failure.type}: {failure.message}"):
             name = path.rpartition("/")[2]
-            if not path.endswith(tuple(given)) and (name in names or is_dotenv(name) or _KEY_FILE.search(path)):
+            there = path.endswith(tuple(given)) and not path.endswith(gone)
+            if not there and (name in names or is_dotenv(name) or _KEY_FILE.search(path)):
                 yield path, failure
 
 

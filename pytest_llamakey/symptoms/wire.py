@@ -52,9 +52,7 @@ def _workers(facts: Facts) -> Iterator[Symptom]:
         elif driven and not (spared(worker) or took_over(replica, worker) or _arrived(facts, replica, worker)):
             yield Symptom("wire", "silent", _silence(worker), replica.id, worker.pid)
         elif driven and (refused := _refused(worker)) is not None:
-            what = (
-                f"pid {worker.pid} called, and answered with an error over another: {process_error(worker)}"
-            )
+            what = f"pid {worker.pid} called, and answered with an error over another: {process_error(worker)}"
             yield Symptom("wire", "call-key", what, replica.id, worker.pid, refused)
 
 

@@ -110,6 +110,23 @@ EXAMPLES = (
         True,
     ),
     Example(
+        "the first worker took the file away, and the one in its place finds none",
+        app(
+            keyless(
+                role="helper",
+                ended=0.9,
+                clients=(),
+                errors=(),
+                rollcall=(),
+                drive=None,
+                failures=(_NO_FILE,),
+                files={"/run/secrets/openai": "absent"},
+            ),
+            delivered=("file:/run/secrets/openai",),
+        ),
+        True,
+    ),
+    Example(
         "the pod asks for an item that the Secret does not have",
         replace(
             app(delivered=("secret:openai/api-key",), runtime="kubernetes"),
