@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Condition
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +76,8 @@ class CallLog:
 
     def __init__(self) -> None:
         self._calls: list[ReceivedCall] = []
+        self._repeats: dict[int, tuple[int, float, str, int]] = {}
+        """Calls of which only is known so far which one they are like (its index), when they came and whence."""
         self._grown = Condition()
 
     def add(self, call: Callable[[int], ReceivedCall]) -> None:
@@ -84,17 +86,35 @@ class CallLog:
             self._calls.append(call(len(self._calls)))
             self._grown.notify_all()
 
+    def add_like(self, call: ReceivedCall, at: float, peer: tuple[str, int]) -> None:
+        """Append a call with the same in it as ``call``, and wake whoever waits for it; it is made when looked at."""
+        with self._grown:
+            self._repeats[len(self._calls)] = (call.index, at, *peer)
+            self._calls.append(call)
+            self._grown.notify_all()
+
+    def latest(self) -> ReceivedCall:
+        """The latest call; raises :class:`IndexError` where there is none."""
+        with self._grown:
+            return self._settled()[-1]
+
+    def _settled(self) -> list[ReceivedCall]:
+        for index, (like, at, host, port) in self._repeats.items():
+            self._calls[index] = replace(self._calls[like], index=index, at=at, peer=(host, port))
+        self._repeats.clear()
+        return self._calls
+
     def snapshot(self) -> tuple[ReceivedCall, ...]:
         """All calls so far."""
         with self._grown:
-            return tuple(self._calls)
+            return tuple(self._settled())
 
     def wait(self, predicate: Callable[[ReceivedCall], bool], timeout: float, since: int) -> ReceivedCall | None:
         """The first call from index ``since`` on that ``predicate`` holds for; ``None`` after ``timeout`` seconds."""
 
         def look() -> ReceivedCall | None:
             nonlocal since
-            new, since = self._calls[since:], max(since, len(self._calls))
+            new, since = self._settled()[since:], max(since, len(self._calls))
             return next(filter(predicate, new), None)
 
         with self._grown:

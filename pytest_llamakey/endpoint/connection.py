@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 UpgradeFactory = Callable[[], "asyncio.BufferedProtocol | asyncio.Protocol"]
 _PIPELINED = 16
+_REMEMBERED = ("GET", "POST")
 _LINGER_SECONDS = 2.0
 
 
@@ -39,6 +40,9 @@ class Service(Protocol):
 
     async def answer(self, incoming: Incoming) -> Outgoing | None:
         """The answer to a request; ``None``: drop the connection."""
+
+    def repeated(self, data: bytes, peer: tuple[str, int]) -> bytes | None:
+        """The answer to a request of just these bytes, where it is known; the call is then recorded."""
 
     def opened(self, connection: Connection) -> None:
         """A connection came to be."""
@@ -82,6 +86,8 @@ class Connection(asyncio.Protocol):
         self._body_size = 0
         self._raw_head_size = 0
         self._reparsing = False
+        self._between = True
+        self._piece = b""
         self._owes_continue = False
         self._queue: deque[Incoming | _Upgrade | Refusal] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -110,6 +116,13 @@ class Connection(asyncio.Protocol):
         """See :meth:`asyncio.Protocol.data_received`."""
         if self._phase is _Phase.DEAF:
             return
+        if self._between and self._task is None and self._writer.open:
+            answer = self._service.repeated(data, self._peer)
+            if answer is not None:
+                self._transport.write(answer)
+                self._deadline = self._loop.time() + self._limits.idle_seconds
+                return
+        self._piece, self._between = data if self._between else b"", False
         reading_head = self._phase is _Phase.HEAD
         self._feed(data)
         if reading_head and self._phase is _Phase.HEAD:
@@ -199,6 +212,9 @@ class Connection(asyncio.Protocol):
         scheme, host, path, query = head.address(self._scheme)
         self._phase = _Phase.IDLE if head.keep_alive else _Phase.DEAF
         self._owes_continue = False
+        # In one piece of just this request, so that the next one begins with the next piece.
+        whole = self._piece and self._piece.find(b"\r\n\r\n") + 4 + self._body_size == len(self._piece)
+        self._between = bool(whole and head.keep_alive and head.version == "1.1")
         incoming = Incoming(
             at=time.time(),
             method=head.method,
@@ -211,6 +227,7 @@ class Connection(asyncio.Protocol):
             peer=self._peer,
             version=head.version,
             keep_alive=head.keep_alive,
+            raw=self._piece if self._between and head.method in _REMEMBERED and not head.expects_continue else b"",
         )
         self._body = []
         self._enqueue(incoming)

@@ -14,6 +14,7 @@ from respx.models import PassThrough
 from pytest_llamakey.endpoint.api.errors import openai_error
 from pytest_llamakey.endpoint.calls import KEPT_BODY, CallLog, ReceivedCall
 from pytest_llamakey.endpoint.message import Incoming, Outgoing
+from pytest_llamakey.endpoint.repeats import Repeats
 
 if TYPE_CHECKING:
     import respx
@@ -27,6 +28,7 @@ class Exchange:
     def __init__(self, router: respx.MockRouter, log: CallLog) -> None:
         self._router = router
         self._log = log
+        self.repeats = Repeats(router, log)
 
     async def answer(self, incoming: Incoming) -> Outgoing | None:
         """The router's answer; ``None`` where a route simulates a broken connection (``httpx.TransportError``).
@@ -34,12 +36,15 @@ class Exchange:
         Whatever else goes wrong in a route becomes an answer with status 500.
         """
         status: int | None = None
+        second = int(incoming.at)
         try:
             outgoing = await self._ask(incoming)
             status = outgoing.status if outgoing else None
         finally:
             # Also when the caller has gone away meanwhile and this task was cancelled: the call did arrive.
             self._log.add(lambda index: _recorded(incoming, index, status))
+        if outgoing:
+            self.repeats.learn(incoming, outgoing, second)
         return outgoing
 
     async def _ask(self, incoming: Incoming) -> Outgoing | None:

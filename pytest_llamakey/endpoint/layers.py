@@ -46,6 +46,20 @@ class DefaultRoute(Route):
         return all(part.match(request) for part in self.pattern if part.key != "method")
 
 
+class Door:
+    """Asks whether a key is right, and notes what was asked of it for the request in hand."""
+
+    def __init__(self, accepts: Callable[[str], bool]) -> None:
+        self.accepts = accepts
+        self.noted: list[tuple[str, bool]] = []
+
+    def __call__(self, key: str) -> bool:
+        """Whether ``key`` is right."""
+        right = self.accepts(key)
+        self.noted.append((key, right))
+        return right
+
+
 class _Layers(RouteList):
     """Routes in the order in which they are asked."""
 
@@ -55,8 +69,31 @@ class _Layers(RouteList):
 
 
 class LayeredRouter(respx.MockRouter):
-    """A :class:`respx.MockRouter` that asks each :class:`DefaultRoute` after all other routes."""
+    """A :class:`respx.MockRouter` that asks each :class:`DefaultRoute` after all other routes.
 
-    def __init__(self, **settings: Any) -> None:
+    ``door`` is what its routes ask about keys.
+    """
+
+    def __init__(self, door: Door | None = None, **settings: Any) -> None:
         super().__init__(**settings)
         self.routes = _Layers(self.routes)
+        self.door = door
+        self._made: list[Route] = []
+        self._patterns: list[Any] = []
+
+    def settle(self) -> None:
+        """Take the routes as they are for its own."""
+        self._made = list(self.routes._routes)
+        self._patterns = [route._pattern for route in self._made]
+
+    def pristine(self) -> bool:
+        """Whether its routes are those that were there when it was settled, with their own answers."""
+        routes = self.routes._routes
+        if len(routes) != len(self._made) or not routes:
+            return False
+        for route, made, pattern in zip(routes, self._made, self._patterns, strict=True):
+            if route is not made or route._pattern is not pattern:
+                return False
+            if route._return_value is not None or route._side_effect is not None or route._pass_through:
+                return False
+        return True

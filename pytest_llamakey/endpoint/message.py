@@ -28,6 +28,8 @@ class Incoming:
     peer: tuple[str, int]
     version: str
     keep_alive: bool
+    raw: bytes = b""
+    """The request's own bytes, where it came in one piece, keeps the connection, and may be answered from memory."""
 
     @property
     def url(self) -> str:

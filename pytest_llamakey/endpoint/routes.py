@@ -24,7 +24,7 @@ from pytest_llamakey.endpoint.api import chat, completions, embeddings, models, 
 from pytest_llamakey.endpoint.api.asked import Asked
 from pytest_llamakey.endpoint.api.credentials import require_credential
 from pytest_llamakey.endpoint.api.errors import ApiError, unknown_url
-from pytest_llamakey.endpoint.layers import DefaultRoute, LayeredRouter
+from pytest_llamakey.endpoint.layers import DefaultRoute, Door, LayeredRouter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -74,11 +74,13 @@ def openai_router(accepts: Callable[[str], bool], *, models: Iterable[str] = MOD
         models: the model names that the two model routes know.
     """
     known = tuple(models)
+    door = Door(accepts)
 
     def guarded(answer: Callable[[Asked], httpx.Response]) -> Callable[[httpx.Request], httpx.Response]:
         def respond(request: httpx.Request) -> httpx.Response:
             try:
-                require_credential(request, accepts)
+                door.noted.clear()
+                require_credential(request, door)
                 return answer(Asked(request, known))
             except ApiError as error:
                 return error.response()
@@ -86,6 +88,7 @@ def openai_router(accepts: Callable[[str], bool], *, models: Iterable[str] = MOD
         return respond
 
     def unknown(request: httpx.Request) -> httpx.Response:
+        door.noted.clear()
         other_method = any(route.path_matches(request) for route in defaults)
         return unknown_url(request, other_method=other_method).response()
 
@@ -93,9 +96,10 @@ def openai_router(accepts: Callable[[str], bool], *, models: Iterable[str] = MOD
         DefaultRoute(guarded(line.answer), method__in=line.methods, path__regex=PREFIX + line.path) for line in ROUTES
     ]
     # using=None: inside ``with router:`` respx scopes the routes and leaves the clients of this very process alone.
-    router = LayeredRouter(assert_all_called=False, assert_all_mocked=False, using=None)
+    router = LayeredRouter(door, assert_all_called=False, assert_all_mocked=False, using=None)
     for line, route in zip(ROUTES, defaults, strict=True):
         router.add(route, name=line.name)
     router.add(DefaultRoute(unknown), name="unknown")
+    router.settle()
     router.snapshot()  # what router.rollback() goes back to
     return router

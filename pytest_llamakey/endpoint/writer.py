@@ -23,6 +23,11 @@ class Writer:
         self._writable = asyncio.Event()
         self._writable.set()
 
+    @property
+    def open(self) -> bool:
+        """Whether the client takes what it is sent."""
+        return self._writable.is_set()
+
     def pause(self) -> None:
         """The transport's buffer is full."""
         self._writable.clear()
