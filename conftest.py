@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,15 @@ def no_browser() -> str:
     """Why tests in a browser cannot run here, or an empty string."""
     lacking = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
     return f"{' and '.join(lacking)}: not here. (`tools/chromium` brings them.)" if lacking else ""
+
+
+def pytest_configure() -> None:
+    """Let what tests start and interrupt be interruptible, also where a shell runs them in its background.
+
+    A shell without job control starts what runs there with SIGINT ignored, and so do its children and theirs.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

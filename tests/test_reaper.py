@@ -45,7 +45,8 @@ ENDING
 """
 ENDINGS = {
     "kill": ("time.sleep(600)", signal.SIGKILL),
-    "int": ("time.sleep(600)", signal.SIGINT),
+    # A signal that comes just before a system call does not interrupt it: the next one is due soon.
+    "int": ("while True: time.sleep(0.1)", signal.SIGINT),
     "term": ("time.sleep(600)", signal.SIGTERM),
     "crash": ("os.abort()", None),
     "leaving": ("os._exit(0)", None),

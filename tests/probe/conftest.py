@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import secrets
+import signal
 import site
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_llamakey.live import REPEAT
 from pytest_llamakey.probe import decode
 from pytest_llamakey.probe.listener import Listener, ProcessRecord
 from pytest_llamakey.probe.render import AGENT_MODULE, PTH_LINE, AgentConfig, render_agent
@@ -223,10 +225,15 @@ class World:
         return self.mock.listener.processes()
 
     def ask(self, pid: int, command: str, event: str) -> dict[str, object]:
-        """Send ``command`` to ``pid``, wake it, and wait for the answer."""
+        """Send ``command`` to ``pid``, wake it as the run does until it answers, and wait for the answer."""
+
+        def known(records: object) -> bool:
+            return any(record.pid == pid and record.alive for record in records)
+
+        # What it prints may be read sooner than what it has said to the listener before.
+        assert self.mock.listener.wait_for(known, 10), self.mock.listener.processes()
         number = self.mock.listener.send("r1", pid, command)
         assert number is not None
-        os.kill(pid, 23)  # SIGURG
         found: list[dict[str, object]] = []
 
         def answered(records: object) -> bool:
@@ -235,8 +242,12 @@ class World:
             ]
             return bool(found)
 
-        assert self.mock.listener.wait_for(answered, 20), self.mock.listener.processes()
-        return found[0]
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            os.kill(pid, signal.SIGURG)
+            if self.mock.listener.wait_for(answered, REPEAT):
+                return found[0]
+        pytest.fail(f"no answer: {self.mock.listener.processes()}")
 
 
 @dataclass
