@@ -14,8 +14,8 @@ from pytest_llamakey.spec.model import CommandRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
-    from pathlib import Path
 
+    from pytest_llamakey.beside import Beside
     from pytest_llamakey.runtimes.base import Address, ProcessRow, RunningReplica
     from pytest_llamakey.spec.model import Request
 
@@ -39,7 +39,7 @@ class Asker:
     Args:
         replica: where they are.
         requests: what is sent, in order.
-        folder: where uploaded files and commands are found.
+        beside: makes what uploaded files and commands are taken from, for one worker.
         serving: who serves among these processes.
         spare: seconds that answers may take beyond the usual time while a worker has its request in hand; all that is
             waited in vain is taken off it, so that many workers that hang do not take it many times.
@@ -49,11 +49,11 @@ class Asker:
         self,
         replica: RunningReplica,
         requests: tuple[Request, ...],
-        folder: Path,
+        beside: Callable[[], Beside],
         serving: Callable[[Iterable[ProcessRow]], frozenset[int]],
         spare: float,
     ) -> None:
-        self._replica, self._requests, self._folder = replica, requests, folder
+        self._replica, self._requests, self._beside = replica, requests, beside
         self._serving, self._spare = serving, max(0.0, spare)
 
     def ask(self, row: ProcessRow, others: Collection[int], address: Address) -> Asked:
@@ -62,15 +62,16 @@ class Asker:
         ``row`` is how it was seen at rest.
         """
         answer, bodies = Answer(None, error="nothing was sent"), []
-        client, thread = new_client(), ThreadPoolExecutor(1, "llamakey-drive")
+        client, beside, thread = new_client(), self._beside(), ThreadPoolExecutor(1, "llamakey-drive")
         try:
             for request in self._requests:
-                task = partial(send, request, address, self._folder, client, self._longest(request))
+                task = partial(send, request, address, beside, client, self._longest(request))
                 answer = self._alone(row, others, request, partial(thread.submit, task))
                 bodies.append(answer.body)
                 if not answer.ok:
                     break
         finally:
+            beside.end()
             # Not waited for: after Ctrl-C, or when the worker has died, an answer may be long in coming.
             thread.submit(client.close)
             thread.shutdown(wait=False)

@@ -13,9 +13,11 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.asking import Asked, Asker
+from pytest_llamakey.beside import Beside
 from pytest_llamakey.facts import Drive
 from pytest_llamakey.patience import ACCEPTED, GATEWAY, Pulse, about_keys_since, hopeful, is_helper
 from pytest_llamakey.reaching import accepts, relay
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from pytest_llamakey.endpoint.server import Endpoint, ReceivedCall
     from pytest_llamakey.facts import Via
     from pytest_llamakey.probe.listener import Listener, ProcessRecord
+    from pytest_llamakey.reaper import Reaper
     from pytest_llamakey.runtimes.base import Address, ProcessRow, Progress, RunningReplica
     from pytest_llamakey.spec.model import Request
 
@@ -84,6 +87,7 @@ class Course:
 
     ``boot``: seconds that a wait may take at most. ``services``: containers stand beside the app that it may need.
     ``probe``: every Python process of the app has one.
+    ``reaper`` ends the commands among the requests where this process cannot.
     ``alone``: no other replica is driven meanwhile, so that a call that does not say whose it is is known by its time.
     """
 
@@ -93,6 +97,7 @@ class Course:
     boot: float
     services: bool = False
     probe: bool = True
+    reaper: Reaper | None = None
     alone: bool = True
 
     @property
@@ -126,7 +131,7 @@ class Driver:
         self._asker = Asker(
             replica,
             course.requests,
-            course.folder,
+            partial(Beside, course.folder, course.reaper),
             lambda rows: self._roster(rows).serving,
             course.boot - USUAL_TIMEOUT,
         )

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pytest_llamakey.facts import Refusal
     from pytest_llamakey.findings import Finding
     from pytest_llamakey.probe.listener import ProcessRecord
+    from pytest_llamakey.reaper import Reaper
     from pytest_llamakey.runtimes.base import Progress, Running, RunningReplica
     from pytest_llamakey.spec.model import CeleryTask, Deployment, KeyDelivery
     from pytest_llamakey.station import Station
@@ -62,6 +63,7 @@ class Setting:
     references: References
     progress: Progress = lambda _line: None
     sources: Sources = field(default_factory=Sources)
+    reaper: Reaper | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ class LiveDeployment:
             self._setting.boot,
             services=bool(deployment.services),
             probe=deployment.probe,
+            reaper=self._setting.reaper,
         )
         if deployment.requests or not deployment.task:
             replicas, progress = self._running.replicas, self._setting.progress

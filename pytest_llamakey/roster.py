@@ -116,6 +116,8 @@ def roster(rows: Iterable[ProcessRow], port: int | None, told: Told) -> Roster:
 
 SUPERVISORS = frozenset({"gunicorn", "uvicorn", "hypercorn", "granian", "uwsgi", "fastapi"})
 """Programs whose first process serves nothing itself when it has workers."""
+TELLING = frozenset({"gunicorn", "uvicorn", "fastapi"})
+"""Those of them whose workers say that they serve, where they have a probe."""
 
 
 def in_doubt(found: Roster, port: int | None, told: Told) -> tuple[int, ...]:
@@ -137,8 +139,8 @@ def in_doubt(found: Roster, port: int | None, told: Told) -> tuple[int, ...]:
     return tuple(sorted(doubtful - set(told.accepting)))
 
 
-def _is_supervisor(row: ProcessRow) -> bool:
-    return any(word.rpartition("/")[2].partition(":")[0] in SUPERVISORS for word in row.command[:3])
+def _is_supervisor(row: ProcessRow, programs: Collection[str] = SUPERVISORS) -> bool:
+    return any(word.rpartition("/")[2].partition(":")[0] in programs for word in row.command[:3])
 
 
 def still_supervised(now: Roster, before: Roster, served: Collection[int]) -> Roster:
@@ -190,7 +192,9 @@ def settled_roster(
         known = told()
         found = roster(rows, replica.app_port, known)
         asleep = {
-            row.pid for row in found.workers if says_it_serves(row.pid) or quiet.seconds(row, now) >= _rest(row, known)
+            row.pid
+            for row in found.workers
+            if says_it_serves(row.pid) or quiet.seconds(row, now) >= _rest(row, rows, known)
         }
         growing = expected is None and time.time() - known.latest < GROWTH
         if found.workers and asleep >= found.serving and not growing:
@@ -203,9 +207,17 @@ def settled_roster(
         time.sleep(POLL)
 
 
-def _rest(row: ProcessRow, told: Told) -> float:
-    """Seconds without processor time after which it has booted: a server whose kind says that it serves may not yet."""
-    return SHORT_OF_WORKERS if row.pid in (told.reported or ()) and _is_supervisor(row) else IDLE
+def _rest(row: ProcessRow, rows: Iterable[ProcessRow], told: Told) -> float:
+    """Seconds without processor time after which it has booted.
+
+    More than a moment for a server whose kind says that it serves, and for a supervisor whose workers are to come.
+    A worker that was spawned has a command of multiprocessing's: its server's name stands in its parent's.
+    """
+    if row.pid not in (told.reported or ()):
+        return IDLE
+    tells = _is_supervisor(row, TELLING) or any(each.pid == row.ppid and _is_supervisor(each, TELLING) for each in rows)
+    supervises = _is_supervisor(row) and any(each.ppid == row.pid for each in rows)
+    return SHORT_OF_WORKERS if tells or supervises else IDLE
 
 
 class _Quiet:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -17,6 +12,7 @@ import httpx
 from pytest_llamakey.spec.model import CommandRequest, HttpRequest, Request, WebSocketRequest
 
 if TYPE_CHECKING:
+    from pytest_llamakey.beside import Beside
     from pytest_llamakey.runtimes.base import Address
 
 HERE = ("127.0.0.1", "localhost", "::1")
@@ -46,17 +42,17 @@ class Answer:
         return not self.error and (self.status is None or self.status < 400)  # noqa: PLR2004 - RFC 9110, section 15
 
 
-def send(request: Request, address: Address, folder: Path, client: httpx.Client, timeout: float) -> Answer:
+def send(request: Request, address: Address, beside: Beside, client: httpx.Client, timeout: float) -> Answer:
     """Send one request and wait for the whole answer, at most ``timeout`` seconds; never raises for what the app does.
 
-    ``client`` keeps cookies and connections from one request of a list to the next; ``folder`` is where uploaded files
-    and commands are found.
+    ``client`` keeps cookies and connections from one request of a list to the next; uploaded files and commands are
+    found ``beside``.
     """
     if isinstance(request, HttpRequest):
-        return _http(request, address, folder, client, timeout)
+        return _http(request, address, beside, client, timeout)
     if isinstance(request, WebSocketRequest):
         return _websocket(request, address, timeout)
-    return _command(request, address, folder, timeout)
+    return _command(request, address, beside, timeout)
 
 
 def name_of(request: Request) -> str:
@@ -92,12 +88,14 @@ def _stay_here(request: httpx.Request) -> None:
         raise httpx.UnsupportedProtocol(f"it redirects to {request.url.host}, which is not followed", request=request)
 
 
-def _http(request: HttpRequest, address: Address, folder: Path, client: httpx.Client, timeout: float) -> Answer:
+def _http(request: HttpRequest, address: Address, beside: Beside, client: httpx.Client, timeout: float) -> Answer:
     url = f"http://{address.host}:{address.port}{request.path}"
     until = time.monotonic() + timeout
     try:
         with ExitStack() as opened:
-            files = {name: opened.enter_context((folder / path).open("rb")) for name, path in request.files.items()}
+            files = {
+                name: opened.enter_context((beside.folder / path).open("rb")) for name, path in request.files.items()
+            }
             data = request.data if isinstance(request.data, str) else None
             answer = opened.enter_context(
                 client.stream(
@@ -147,29 +145,17 @@ def _websocket(request: WebSocketRequest, address: Address, timeout: float) -> A
     return Answer(101, body[:BODY_KEPT])
 
 
-def _command(request: CommandRequest, address: Address, folder: Path, timeout: float) -> Answer:
+def _command(request: CommandRequest, address: Address, beside: Beside, timeout: float) -> Answer:
     url = f"http://{address.host}:{address.port}"
     command = [part.replace("{url}", url) for part in request.command]
-    # It may need much of the tester's environment (a browser, a display), and no key of theirs.
-    environment = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
-    # `python ask.py` is the Python that runs pytest, which has the packages that were installed beside it.
-    environment["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environment.get("PATH", os.defpath)))
     try:
-        done = subprocess.run(
-            [shutil.which(command[0], path=environment["PATH"]) or command[0], *command[1:]],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except subprocess.TimeoutExpired:
-        return overdue(request, timeout, "had not ended after")
+        done = beside.run(command, timeout)
     except OSError as error:
         return Answer(None, error=f"{command[0]} could not be started: {error}")
-    failure = f"{command[0]} ended with exit code {done.returncode}" if done.returncode else ""
-    last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2][:LAST_WORDS]
+    if done is None:
+        return overdue(request, timeout, "had not ended after")
+    failure = f"{command[0]} ended with exit code {done.code}" if done.code else ""
+    last = done.errors.decode(errors="replace").strip().rpartition("\n")[2][:LAST_WORDS]
     if failure and last:
         failure += f": {last}"
-    return Answer(None, (done.stdout + done.stderr)[:BODY_KEPT], failure)
+    return Answer(None, (done.output + done.errors)[:BODY_KEPT], failure)

@@ -193,7 +193,8 @@ class Workshop:
             fault.args = (quoted(str(fault), station.secrets),)
             raise
         self._references.begin(delivery.environment)
-        setting = Setting(deployment, station, delivery, dial, self.options.timeout, self._references, tell, read)
+        boot, references = self.options.timeout, self._references
+        setting = Setting(deployment, station, delivery, dial, boot, references, tell, read, self._reaper)
         return LiveDeployment(running, setting)
 
     def _port(self, deployment: Deployment) -> int | None:

@@ -202,6 +202,38 @@ def test_a_supervisor_that_has_no_worker_yet_is_not_taken_for_one() -> None:
     assert found.serving == {7, 8}
 
 
+SPAWNED = ("python", "-c", "from multiprocessing.spawn import spawn_main", "--multiprocessing-fork")
+
+
+@pytest.mark.parametrize(("server", "rests"), [("uvicorn", True), ("hypercorn", False)])
+def test_a_spawned_worker_of_a_server_that_says_when_it_serves_may_rest_before(server: str, rests: bool) -> None:
+    main = replace(GUNICORN[0], command=("python", f"/usr/bin/{server}", "app:app"))
+    replica = Replica(lambda _age: (main, *(replace(each, command=SPAWNED) for each in GUNICORN[1:])))
+    settled_roster(
+        replica,  # type: ignore[arg-type]
+        2,
+        10,
+        says_it_serves=lambda _pid: replica.age > 1.5,
+        told=lambda: Told(reported=frozenset({1, 7, 8})),
+        progress=lambda _line: None,
+    )
+    assert (replica.age > 1.5) is rests
+
+
+def test_a_server_that_serves_by_itself_and_never_says_so_is_not_waited_for() -> None:
+    alone = replace(GUNICORN[0], command=("python", "/usr/bin/hypercorn", "app:app"))
+    replica = Replica(lambda _age: (alone,))
+    settled_roster(
+        replica,  # type: ignore[arg-type]
+        None,
+        10,
+        says_it_serves=lambda _pid: False,
+        told=lambda: Told(reported=frozenset({1})),
+        progress=lambda _line: None,
+    )
+    assert replica.age < 1.5
+
+
 def test_missing_workers_are_waited_for() -> None:
     replica = Replica(lambda age: GUNICORN if age > 0.8 else GUNICORN[:2])
     assert settle(replica, 2, 10, {7, 8}) == [7, 8]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import psutil
 import pytest
 
+from pytest_llamakey.beside import Beside
 from pytest_llamakey.runtimes.base import Address
 from pytest_llamakey.send import BODY_KEPT, Answer, new_client, send
 from pytest_llamakey.spec.model import CommandRequest, HttpRequest, WebSocketRequest
@@ -66,7 +70,7 @@ def address() -> Iterator[Address]:
 def ask(address: Address, folder: Path, *requests: Any, timeout: float = 5.0) -> Answer:
     """The answer to the last of ``requests``."""
     with new_client() as client:
-        return [send(request, address, folder, client, timeout) for request in requests][-1]
+        return [send(request, address, Beside(folder), client, timeout) for request in requests][-1]
 
 
 def told(answer: Answer) -> dict[str, Any]:
@@ -192,3 +196,60 @@ def test_a_command_that_fails(address: Address, tmp_path: Path, command: tuple[s
     answer = ask(address, tmp_path, CommandRequest(command), timeout=0.4)
     assert said in answer.error
     assert not answer.ok
+
+
+SLOW = "sleep 600 & echo $! > child; echo $$ > itself; wait"
+"""A command with a child of its own."""
+
+
+def both(folder: Path) -> list[int]:
+    """The pids of :data:`SLOW` and its child, once it has started."""
+    until = time.monotonic() + 5
+    while not ((folder / "itself").exists() and (folder / "itself").read_text()) and time.monotonic() < until:
+        time.sleep(0.02)
+    return [int((folder / name).read_text()) for name in ("itself", "child")]
+
+
+def gone(pids: list[int]) -> bool:
+    until = time.monotonic() + 5
+    while (alive := [pid for pid in pids if psutil.pid_exists(pid)]) and time.monotonic() < until:
+        if all(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE for pid in alive):
+            return True
+        time.sleep(0.02)
+    return not alive
+
+
+def test_a_command_that_takes_too_long_ends_with_its_children(address: Address, tmp_path: Path) -> None:
+    answer = ask(address, tmp_path, CommandRequest(("sh", "-c", SLOW)), timeout=0.5)
+    assert answer.error == "sh had not ended after 0.5 s; if it needs longer, give the request a timeout"
+    assert gone(both(tmp_path))
+
+
+def test_a_command_that_nobody_waits_for_any_more_ends_too(tmp_path: Path) -> None:
+    beside = Beside(tmp_path)
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(beside.run, ("sh", "-c", SLOW), 600.0)
+        pids = both(tmp_path)
+        beside.end()
+        done = running.result(5)
+        late = thread.submit(beside.run, ("sleep", "600"), 600.0).result(5)
+    assert done is not None
+    assert late is not None
+    assert (done.code, late.code) == (-signal.SIGKILL, -signal.SIGKILL)
+    assert gone(pids)
+
+
+def test_a_command_that_runs_is_the_reapers_until_it_has_ended(tmp_path: Path) -> None:
+    class Told:
+        said: ClassVar[list[str]] = []
+
+        def processes(self, group: int) -> None:
+            self.said.append(f"+{group}")
+
+        def settled(self, kind: str, name: str) -> None:
+            self.said.append(f"-{name}" if kind == "processes" else "")
+
+    done = Beside(tmp_path, Told()).run(("sh", "-c", "echo $$"), 5)  # type: ignore[arg-type]
+    assert done is not None
+    pid = done.output.decode().strip()
+    assert Told.said == [f"+{pid}", f"-{pid}"]

@@ -111,12 +111,28 @@ class ProcessServices:
         lock = self._turn(service.port, service.name) if service.port is not None else None
         # Not in the app's folder: what lives there counts as the app's own process.
         folder = Path(tempfile.gettempdir()).resolve() / f"llamakey-{secrets.token_hex(8)}"
+        try:
+            process = self._launch(service, program, folder)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            self._reaper.settled("folder", str(folder))
+            if lock is not None:
+                lock.release()
+            raise RuntimeFault(
+                f"{self._where}: the service {service.name} could not be started: {error}. Can {program} be executed "
+                "on this machine?"
+            ) from error
+        tree = ProcessTree(str(folder), self._reaper.processes)
+        tree.add_root(process.pid)
+        self._started.append(_Started(service, folder, tree, process, lock))
+
+    def _launch(self, service: Service, program: str, folder: Path) -> subprocess.Popen[bytes]:
         self._reaper.folder(folder)
         folder.mkdir(mode=0o700)
         home = folder / "home"
         home.mkdir()
         with (folder / "log").open("ab") as log:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 [program, *(service.command or ())[1:]],
                 cwd=home,
                 env=inherited() | dict(service.env),
@@ -125,9 +141,6 @@ class ProcessServices:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        tree = ProcessTree(str(folder), self._reaper.processes)
-        tree.add_root(process.pid)
-        self._started.append(_Started(service, folder, tree, process, lock))
 
     def _turn(self, port: int, name: str) -> PortLock:
         lock = PortLock(port, self._reaper)

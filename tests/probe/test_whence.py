@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_llamakey.probe import decode
-from tests.probe.conftest import CANARY
+from tests.probe.conftest import CANARY, calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -308,3 +308,40 @@ def test_a_program_that_gives_its_place_to_another_says_so(
     assert world.run(f"import os, sys\ncommand = [sys.executable, '-c', 'pass']\n{line}").code == 0
     first, _second = world.records(2)
     assert spawns(first) == [("app.py:3", without)]
+
+
+def test_a_process_that_c_code_forks_reports_on_its_own_connection(world: World) -> None:
+    """As uWSGI's workers: ``os.register_at_fork`` is not told of them."""
+    code = """
+import ctypes, os, threading
+from openai import OpenAI
+
+libc = ctypes.PyDLL(None)
+children = []
+for _ in range(2):
+    pid = libc.fork()
+    if pid == 0:
+        messages = [{"role": "user", "content": "ping"}]
+        ask = lambda: OpenAI().chat.completions.create(model="gpt-4o-mini", messages=messages)
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        os._exit(0)
+    children.append(pid)
+for pid in children:
+    os.waitpid(pid, 0)
+OpenAI()
+print(*children)
+"""
+    done = world.run(code)
+    assert (done.code, done.err) == (0, "")
+    records = world.records(3)
+    children = {int(pid) for pid in done.out.split()}
+    parent = next(record for record in records if record.pid not in children)
+    assert [record.hello.how for record in records if record is not parent] == ["fork", "fork"]
+    assert {record.pid for record in records} == {parent.pid, *children}
+    assert {record.pid: len(calls(record)) for record in records} == {parent.pid: 0, **dict.fromkeys(children, 2)}
+    assert len(parent.of_kind("client")) == 1, "its own connection goes on"
+    assert world.mock.listener.rejected == 0

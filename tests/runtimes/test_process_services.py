@@ -64,6 +64,15 @@ def test_a_service_listens_on_a_free_port_and_ends_with_the_run(services):
     assert not listens(known["web"])
 
 
+def test_a_program_that_cannot_be_executed_is_told_and_leaves_its_port_to_others(services, tmp_path):
+    program, port = tmp_path / "server", free_port()
+    program.write_bytes(b"\x7fELF of another machine")
+    program.chmod(0o755)
+    with pytest.raises(RuntimeFault, match=r"llamakey.toml:3: the service db could not be started: .*/server"):
+        services(Service("db", command=(str(program),), port=port))
+    services(Service("db", command=SERVER, port=port))
+
+
 @pytest.mark.parametrize(
     ("service", "said"),
     [

@@ -16,7 +16,7 @@ duties = {}  # type: ignore[var-annotated]  # further commands, which a process 
 def on_signal(_number, _stack):
     """SIGURG: the listener has a command for us. The work is done in a thread, the app goes on at once."""
     try:
-        if not wire.polling and not wire.dead:
+        if not wire.polling and not wire.dead and wire.pid == os.getpid():
             wire.polling = True
             spawn(poll, ())
     except Exception:

@@ -89,6 +89,20 @@ def forked():
         if isinstance(name, str) and frame.f_code.co_filename != SELF and name not in modules[-1:]:
             modules.append(name)
         frame = frame.f_back
+    begin_anew(modules)
+
+
+@quiet
+def forked_unseen():
+    """C code has forked this process without a word to Python, as uWSGI does: the connection is its parent's."""
+    begin_anew([])
+
+
+wire.moved = forked_unseen
+
+
+def begin_anew(modules):
+    """Be a process of one's own, which ``modules`` have forked."""
     private.clear()
     try:
         wire.drop()

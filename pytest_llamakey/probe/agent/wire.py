@@ -52,7 +52,9 @@ class Wire:
 
     def __init__(self):
         self.dead, self.clients, self.pid = False, 0, 0
-        self.hello = self.answer = self.last_words = None  # hello.py, commands.py and failures.py put theirs here
+        self.movers = {}  # by pid, who gave that process a connection of its own
+        # hello.py, commands.py and failures.py put theirs here
+        self.hello = self.answer = self.last_words = self.moved = None
         self.sock: "_socket.socket" = None  # type: ignore[assignment]  # ours() is asked before each use
         self.reset("exec", [])
 
@@ -62,10 +64,22 @@ class Wire:
 
     def put(self, event, **data):
         """Send one event; silently nothing where the listener is gone."""
+        self.settle()
         if not self.dead:
             data["ev"], data["t"] = event, clock()
             self.queue.append(dumps(data))
             self.flush()
+
+    def settle(self):
+        """Have a connection of this process's own: after a fork that C code made it is still the parent's."""
+        here, mine = os.getpid(), object()
+        if self.pid == here or self.dead:
+            return
+        if self.movers.setdefault(here, mine) is mine:
+            self.moved()  # type: ignore[misc]
+        until = clock() + PATIENCE  # for another thread that is about it
+        while self.pid != here and not self.dead and clock() < until:
+            nap(0.005)
 
     def flush(self):
         while self.queue and not self.dead and self.lock.acquire(False):
@@ -112,13 +126,14 @@ class Wire:
         except BaseException:
             sock.close()  # a socket that is collected unclosed would warn on stderr
             raise
-        self.sock, self.pid = sock, os.getpid()
+        self.sock = sock
         there = os.fstat(sock.fileno())
         self.inode = (there.st_dev, there.st_ino)
         self.conn, self.up, self.down, self.inbox, self.upgraded = os.urandom(8).hex(), 0, 0, b"", False
         self.write(b"GET /_llamakey/probe HTTP/1.1\r\nHost: llamakey\r\nConnection: Upgrade\r\n")
         self.write(b"Upgrade: llamakey-probe\r\n\r\n")
         self.frame(dumps(self.hello(self)))  # type: ignore[misc]
+        self.pid = os.getpid()
 
     def send(self, text):
         if not self.ours():
