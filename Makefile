@@ -9,7 +9,7 @@ SAMPLES := sample_images
 DEMO := $(wildcard $(SAMPLES)/*/llamakey.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test retest lint docs accuracy generations images torture clean
+.PHONY: help demo test retest lint docs dist installs accuracy generations images torture clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -42,6 +42,12 @@ lint: $(VENV)/.ready-dev ## ruff and mypy
 
 docs: $(VENV)/.ready-docs ## the documentation as a site, in build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+dist: $(VENV)/.ready-dev ## sdist and wheel for a release, in dist/: built twice and compared, and looked through
+	$(BIN)/python tools/dist.py
+
+installs: $(VENV)/.ready-dev ## the wheel in clean environments: oldest and newest dependencies, other Pythons (docs/compatibility.md)
+	$(BIN)/python tools/installs.py $(ONLY)
 
 accuracy: $(VENV)/.ready-accuracy ## measure the diagnosis on generated apps: SEED=… COUNT=400 ONLY=17,23 JOBS=2
 	nice -n 10 $(BIN)/python -m tools.accuracy $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) \

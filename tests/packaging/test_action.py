@@ -1,0 +1,143 @@
+"""The GitHub Action and the hooks for pre-commit are what their hosts take, and their commands do what they say."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from markdown_it import MarkdownIt
+
+ROOT = Path(__file__).parents[2]
+ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
+HOOKS = {hook["id"]: hook for hook in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())}
+APP = """import os, json, urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/ask":
+            body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "ping"}]}
+            head = {"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"], "Content-Type": "application/json"}
+            url = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
+            urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), head)).read()
+        self.send_response(200)
+        self.end_headers()
+
+HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+FILE = """[[deployment]]
+command = ["python", "app.py"]
+env = { PORT = "{port}" }
+ready = "/"
+request = { path = "/ask" }
+workers = 1
+"""
+
+
+def checked(kind: str, path: Path) -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", kind, path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_action_is_one() -> None:
+    checked("vendor.github-actions", ROOT / "action.yml")
+
+
+def blocks() -> list[Any]:
+    tokens = [token for page in ("README.md", "docs/ci.md") for token in MarkdownIt().parse((ROOT / page).read_text())]
+    return [yaml.safe_load(token.content) for token in tokens if token.type == "fence" and token.info == "yaml"]
+
+
+@pytest.mark.parametrize("kind", ["github-workflows", "gitlab-ci"])
+def test_workflows_in_the_docs_are_valid(tmp_path: Path, kind: str) -> None:
+    shown = [block for block in blocks() if ("jobs" in block) == (kind == "github-workflows") and "repos" not in block]
+    assert shown
+    for block in shown:
+        (tmp_path / "ci.yml").write_text(yaml.safe_dump({"on": "push", **block} if "jobs" in block else block))
+        checked(f"vendor.{kind}", tmp_path / "ci.yml")
+
+
+def test_inputs_are_documented() -> None:
+    page = (ROOT / "docs/ci.md").read_text()
+    for name in ACTION["inputs"]:
+        assert f"| `{name}` |" in page
+
+
+def step(name: str, folder: Path, environment: dict[str, str], **inputs: str) -> subprocess.CompletedProcess[str]:
+    """Runs a step of the action as the runner does: inputs put in, in bash that ends at the first failure."""
+    (one,) = (each for each in ACTION["runs"]["steps"] if each["name"] == name)
+    given = {key: value["default"] for key, value in ACTION["inputs"].items()} | inputs
+    filled = {key: given[text.removeprefix("${{ inputs.").removesuffix(" }}")] for key, text in one["env"].items()}
+    assert "${{" not in one["run"]
+    return subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", one["run"]],
+        cwd=folder,
+        env={**os.environ, **environment, **filled},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("install", "asked"), [("", "the/action"), ("one>=1 two", "one>=1 two")])
+def test_the_first_step_installs(tmp_path: Path, install: str, asked: str) -> None:
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@"\n')
+    python.chmod(0o755)
+    done = step("Install", tmp_path, {"GITHUB_ACTION_PATH": "the/action"}, python=str(python), install=install)
+    assert done.stdout == f"-m pip install --quiet {asked}\n"
+
+
+@pytest.mark.slow
+def test_the_second_step_runs_the_deployments_and_fails_where_one_does(tmp_path: Path) -> None:
+    for name, command in (("right one", FILE), ("wrong one", FILE + 'key = "none"\nendpoint = "env"\n')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "app.py").write_text(APP)
+        (tmp_path / name / "llamakey.toml").write_text(command)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    environment = {"GITHUB_OUTPUT": str(tmp_path / "output"), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
+    inputs = {
+        "python": sys.executable,
+        "runtime": "process",
+        "checks": "keyed,wire",
+        "arguments": "-p no:cacheprovider -q",
+    }
+    done = step("Run", tmp_path, environment, paths="right one\n", report="out/right.json", **inputs)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+    assert (tmp_path / "out/right.json").is_file()
+    assert (tmp_path / "output").read_text() == "report=out/right.json\n"
+    done = step("Run", tmp_path, environment, paths="wrong one", **inputs)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "key-missing" in done.stdout
+
+
+def test_the_hooks_are_hooks() -> None:
+    command = [sys.executable, "-m", "pre_commit", "validate-manifest", ROOT / ".pre-commit-hooks.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("text", "code", "told"), [(FILE, 0, "::wire"), (FILE + "worker = 2\n", 4, "llamakey.toml:7")])
+def test_the_hook_reads_a_file_without_the_repositorys_own_packages(
+    tmp_path: Path, text: str, code: int, told: str
+) -> None:
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy/llamakey.toml").write_text(text)
+    (tmp_path / "conftest.py").write_text("import not_installed_here")
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --not-known-here\n")
+    words = shlex.split(HOOKS["llamakey-toml"]["entry"])
+    done = subprocess.run(
+        [sys.executable, "-m", *words, "deploy/llamakey.toml"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert told in done.stdout + done.stderr
+    assert (done.returncode == 0) == (code == 0), done.stdout + done.stderr
