@@ -15,6 +15,7 @@ from pydantic_core import PydanticSerializationError
 
 from pytest_llamakey.checks import CheckOutcome, Outcome, Verdict, outcome_of, verdict_of
 from pytest_llamakey.facts import KeyState, Role, Via  # noqa: TC001 - pydantic reads them at run time
+from pytest_llamakey.mend import diff
 from pytest_llamakey.spec.model import ALL_CHECKS, CheckName
 from pytest_llamakey.symptoms.base import expected_workers, seen_workers
 
@@ -80,7 +81,7 @@ class ReplicaReport:
 
 @dataclass(frozen=True)
 class FindingReport:
-    """One finding, with all the checks that it breaks.
+    """One finding, with all the checks that it breaks; ``diff`` is the fix where it is a change of one line.
 
     ``replicas`` runs beside ``workers``, ``source`` (the lines' text, where known) beside ``where``.
     """
@@ -95,6 +96,7 @@ class FindingReport:
     replicas: tuple[str, ...] = ()
     source: tuple[str, ...] = ()
     breaks: tuple[CheckName, ...] = ()
+    diff: str = ""
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def deployment_report(
         seen_workers=len(seen_workers(facts)),
         replicas=tuple(ReplicaReport(r.id, tuple(_worker(p) for p in r.processes)) for r in facts.replicas),
         checks={result.name: result.outcome for result in results},
-        findings=tuple(_finding(finding, results) for finding in shown),
+        findings=tuple(_finding(finding, results, about.delivered) for finding in shown),
         causes=names,
         expected=tuple(sorted(expect)),
         verdict=verdict,
@@ -227,7 +229,7 @@ def _call(call: Call) -> CallReport:
     return CallReport(call.via, call.method, call.host, call.path, call.header, call.key.state, call.status, seconds)
 
 
-def _finding(finding: Finding, results: Sequence[CheckResult]) -> FindingReport:
+def _finding(finding: Finding, results: Sequence[CheckResult], delivered: Collection[str]) -> FindingReport:
     breaks = tuple(result.name for result in results if finding in result.findings)
     return FindingReport(
         check=finding.check,
@@ -240,6 +242,7 @@ def _finding(finding: Finding, results: Sequence[CheckResult]) -> FindingReport:
         replicas=tuple(replica for replica, _pid in finding.workers),
         source=tuple(place.text for place in finding.where),
         breaks=breaks or (finding.check,),
+        diff=diff(finding, delivered),
     )
 
 

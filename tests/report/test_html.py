@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import pytest
 
 from pytest_llamakey.causes import causes, diagnose
-from pytest_llamakey.causes.recorded import MATCH, MISSING, app, client, dotenv, keyless, main_process, worker
+from pytest_llamakey.causes.recorded import EMPTY, MATCH, MISSING, app, client, dotenv, keyless, main_process, worker
 from pytest_llamakey.checks import judge
 from pytest_llamakey.facts import Facts, Replica
 from pytest_llamakey.report.html.page import pieces, write
@@ -27,6 +27,7 @@ from pytest_llamakey.report.model import (
 from pytest_llamakey.spec.model import DEFAULT_CHECKS
 
 VOID = {"meta", "br"}
+KINDS = {"head", "out", "in"}
 HOSTILE = "</style></svg><script>owned()</script><img src=x onerror=owned()>\" onload='owned()' {{ 7*7 }} \x1b[2J\u202e"
 
 
@@ -95,6 +96,14 @@ def test_a_finding_is_told_with_its_lines_its_timeline_and_its_fix() -> None:
         "build 4.2 s ready 5.0 s",
     ):
         assert told in words
+
+
+def test_the_fix_is_shown_as_a_change_where_it_is_one_of_a_line() -> None:
+    reader = Reader(page(reported(app(keyless(dotenv=(dotenv(0.2),), environment={"OPENAI_API_KEY": EMPTY})))))
+    assert "--- main.py +++ main.py @@ -3 +3 @@ -load_dotenv() +load_dotenv(override=True)" in reader.words
+    kinds = [found["class"] for _tag, found in reader.elements if found.get("class") in KINDS]
+    assert kinds == ["head", "head", "head", "out", "in"]
+    assert "diff" not in [found.get("class") for _tag, found in Reader(page(reported(EARLY))).elements]
 
 
 def test_a_known_bad_one_passes_and_says_what_was_expected() -> None:

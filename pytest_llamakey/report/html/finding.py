@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _MOMENT = re.compile(r"(\d+(?:\.\d+)?) s (.*)", re.DOTALL)
 _PLACE = re.compile(r"(\S+:\d+) (.*)", re.DOTALL)
 _REPLICAS = 4
+_DIFF_HEAD = 3
+"""Lines of a diff before its first change: two names and a position."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,15 @@ class FindingView:
         """The places to blame, each with its text where that is known."""
         finding = self.finding
         return tuple(zip_longest(finding.where, finding.source[: len(finding.where)], fillvalue=""))
+
+    @property
+    def change(self) -> tuple[tuple[str, str], ...]:
+        """The lines of the fix as a diff, each with its kind: what goes, what comes, what says where."""
+        kinds = {"-": "out", "+": "in"}
+        lines = self.finding.diff.splitlines()
+        return tuple(
+            ("head" if number < _DIFF_HEAD else kinds.get(line[:1], "head"), line) for number, line in enumerate(lines)
+        )
 
     @property
     def timed(self) -> bool:
