@@ -64,7 +64,9 @@ def _refused(worker: Process) -> KeySight | None:
     drive = worker.drive
     failed = drive is not None and drive.answer is not None and drive.answer >= ERRORS
     well = all(call.key.state == "match" for call in worker.calls if call.via != "rollcall")
-    if not failed or not well or not any(map(about_keys, worker.errors)):
+    # What failed in a module's own line, while that was imported, is not why a request was answered so.
+    asking = [error for error in worker.errors if not any(place.function == "<module>" for place in error.where[:1])]
+    if not failed or not well or not any(map(about_keys, asking)):
         return None
     altered = [client.key for client in worker.clients if client.key.state == "mangled"]
     return next(iter(altered), KeySight("missing"))

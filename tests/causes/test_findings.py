@@ -349,7 +349,9 @@ def test_one_program_without_the_key_is_one_finding_whichever_worker_starts_it()
 
 
 def test_a_client_without_its_key_is_told_though_the_workers_other_call_was_right() -> None:
-    refused = CallError(1.3, "builtins.TypeError", "Could not resolve authentication method.", at("llm.py:11"))
+    refused = CallError(
+        1.3, "builtins.TypeError", "Could not resolve authentication method.", at("llm.py:11", "", "ask")
+    )
     changes = (replace(rekeyed(0.6, EMPTY, "llm.py:9"), kind="openai.OpenAI"),)
     clients = (client(kind="openai.OpenAI"), client(0.55, where="llm.py:8", kind="openai.OpenAI"))
     failing = worker(clients=clients, client_changes=changes, errors=(refused,), drive=Drive("called", answer=500))
@@ -357,3 +359,5 @@ def test_a_client_without_its_key_is_told_though_the_workers_other_call_was_righ
     assert (finding.check, finding.cause, str(finding.where[0])) == ("wire", "key-overwritten", "llm.py:9")
     fallback = replace(failing, drive=Drive("called", answer=200))
     assert causes_of(app(fallback)) == []
+    optional = replace(refused, where=at("llm.py:3", "PLAN_B = OpenAI(...)"))
+    assert causes_of(app(replace(failing, client_changes=(), errors=(optional,)))) == []
