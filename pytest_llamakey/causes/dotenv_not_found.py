@@ -14,6 +14,7 @@ from pytest_llamakey.causes.recorded import (
     at,
     client,
     dotenv,
+    ended,
     keyless,
     main_process,
     miss,
@@ -94,13 +95,7 @@ class DotenvNotFound(Cause):
         Example(
             "the env_file of pydantic-settings is another",
             app(
-                keyless(
-                    role="helper",
-                    ended=0.9,
-                    clients=(),
-                    errors=(),
-                    rollcall=(),
-                    drive=None,
+                ended(
                     dotenv=(_SETTINGS,),
                     failures=(
                         Failure(

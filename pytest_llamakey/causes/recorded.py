@@ -159,6 +159,19 @@ def keyless(pid: int = 7, **more: Any) -> Process:
     return worker(pid, **{**nothing, **more})
 
 
+def ended(**more: Any) -> Process:
+    """A process that had no key and ended while it started; nothing ever served."""
+    nothing: dict[str, Any] = {
+        "role": "helper",
+        "ended": 0.9,
+        "clients": (),
+        "errors": (),
+        "rollcall": (),
+        "drive": None,
+    }
+    return keyless(**{**nothing, **more})
+
+
 def main_process(**more: Any) -> Process:
     """The supervisor, with the key in its environment."""
     environment = {"OPENAI_API_KEY": MATCH}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, Trouble, begun, raised
-from pytest_llamakey.causes.recorded import EMPTY, NO_KEY_ERROR, app, client, keyless, roll, source, worker
+from pytest_llamakey.causes.recorded import EMPTY, NO_KEY_ERROR, app, client, ended, keyless, roll, source, worker
 from pytest_llamakey.causes.trail import delivery
 from pytest_llamakey.causes.uses import Use, bereft, grouped, once
 from pytest_llamakey.facts import Drive, Failure, KeySight
@@ -52,14 +52,8 @@ class SecretUnreadable(Cause):
         Example(
             "the app reads it at start, and ends",
             app(
-                keyless(
-                    role="helper",
-                    ended=0.9,
-                    clients=(),
-                    errors=(),
-                    rollcall=(),
+                ended(
                     files={_FILE: "unreadable"},
-                    drive=None,
                     log_tail=f"PermissionError: [Errno 13] Permission denied: '{_FILE}'",
                 ),
                 delivered=_DELIVERED,
@@ -69,14 +63,8 @@ class SecretUnreadable(Cause):
         Example(
             "the server drops to another user after it has started",
             app(
-                keyless(
-                    role="helper",
-                    ended=0.9,
-                    clients=(),
-                    errors=(),
-                    rollcall=(),
+                ended(
                     files={_FILE: "readable"},
-                    drive=None,
                     log_tail=f"PermissionError: [Errno 13] Permission denied: '{_FILE}'\nWorker exiting",
                 ),
                 delivered=_DELIVERED,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_llamakey.causes.base import Cause, Example, first_line, innermost, last_error, place_of, raised
 from pytest_llamakey.causes.recorded import MISSING, app, keyless, main_process, worker
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 _SILENT = Drive("silent", seconds=10.0, requests=3, detail="no answer within 10 s")
 _CRASH = CallError(1.2, "KeyError", "'index'", (Place("app.py", 20, 'state["index"]', "ask"),))
+
+_IDLE: dict[str, Any] = {
+    "calls": (),
+    "clients": (),
+    "rollcall": (),
+    "key": MISSING,
+    "environment": {},
+    "drive": Drive("answered", answer=200, requests=1),
+}
 
 
 class WorkerSilent(Cause):
@@ -79,34 +88,12 @@ class WorkerSilent(Cause):
         ),
         Example(
             "it would read its key from a file, and never came to that",
-            app(
-                worker(
-                    calls=(),
-                    clients=(),
-                    rollcall=(),
-                    key=MISSING,
-                    environment={},
-                    files={"/run/secrets/openai": "readable"},
-                    drive=Drive("answered", answer=200, requests=1),
-                ),
-                delivered=("file:/run/secrets/openai",),
-            ),
+            app(worker(**_IDLE, files={"/run/secrets/openai": "readable"}), delivered=("file:/run/secrets/openai",)),
             True,
         ),
         Example(
             "it would read its .env, and never came to that",
-            app(
-                worker(
-                    calls=(),
-                    clients=(),
-                    rollcall=(),
-                    key=MISSING,
-                    environment={},
-                    files={".env": "readable"},
-                    drive=Drive("answered", answer=200, requests=1),
-                ),
-                delivered=("dotenv:.env",),
-            ),
+            app(worker(**_IDLE, files={".env": "readable"}), delivered=("dotenv:.env",)),
             True,
         ),
         Example("it called", app(), False),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -29,21 +28,9 @@ from pytest_llamakey.causes.recorded import (
     worker,
 )
 from pytest_llamakey.facts import CallError, Drive, Facts, Failure, KeySight, Process, Reference, Replica, Sighting
-
-if TYPE_CHECKING:
-    from pytest_llamakey.findings import Finding
+from tests.causes.conftest import causes_of, only
 
 EARLY = client(0.41, MISSING, "app.py:5")
-
-
-def only(facts: Facts) -> Finding:
-    findings = diagnose(facts)
-    assert len(findings) == 1, findings
-    return findings[0]
-
-
-def causes_of(facts: Facts) -> list[str]:
-    return [finding.cause for finding in diagnose(facts)]
 
 
 def too_early(pid: int = 7, **more: object) -> object:

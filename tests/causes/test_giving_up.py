@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -27,21 +26,9 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.facts import CallError, Drive, Facts, Failure, KeySight
+from pytest_llamakey.facts import CallError, Drive, Failure, KeySight
 from pytest_llamakey.symptoms.lookups import about_key, names_in
-
-if TYPE_CHECKING:
-    from pytest_llamakey.findings import Finding
-
-
-def only(facts: Facts) -> Finding:
-    findings = diagnose(facts)
-    assert len(findings) == 1, findings
-    return findings[0]
-
-
-def causes_of(facts: Facts) -> list[str]:
-    return [finding.cause for finding in diagnose(facts)]
+from tests.causes.conftest import causes_of, only
 
 
 def test_two_faults_of_one_client_are_both_told_though_the_first_keeps_the_call_from_being_made() -> None:

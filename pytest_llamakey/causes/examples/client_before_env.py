@@ -18,6 +18,7 @@ from pytest_llamakey.causes.recorded import (
     change,
     client,
     dotenv,
+    ended,
     keyless,
     main_process,
     miss,
@@ -90,13 +91,7 @@ EXAMPLES = (
     Example(
         "the app ends at the look-up, above the line that loads the .env",
         app(
-            keyless(
-                role="helper",
-                ended=0.9,
-                clients=(),
-                errors=(),
-                rollcall=(),
-                drive=None,
+            ended(
                 environment_misses=(replace(miss(0.4, "OPENAI_API_KEY", "config.py:3"), later=at("main.py:6")[0]),),
                 log_tail="KeyError: 'OPENAI_API_KEY'",
             ),

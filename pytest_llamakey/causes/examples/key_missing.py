@@ -17,6 +17,7 @@ from pytest_llamakey.causes.recorded import (
     call,
     client,
     dotenv,
+    ended,
     keyless,
     main_process,
     miss,
@@ -87,14 +88,8 @@ EXAMPLES = (
     Example(
         "the app looks it up at start, and ends",
         app(
-            keyless(
-                role="helper",
-                ended=0.9,
-                clients=(),
-                errors=(),
-                rollcall=(),
+            ended(
                 environment_misses=(miss(0.49, "OPENAI_API_KEY", text='KEY = os.environ["OPENAI_API_KEY"]'),),
-                drive=None,
                 log_tail="KeyError: 'OPENAI_API_KEY'",
             ),
             delivered=("none",),
@@ -112,13 +107,7 @@ EXAMPLES = (
     Example(
         "the first worker took the file away, and the one in its place finds none",
         app(
-            keyless(
-                role="helper",
-                ended=0.9,
-                clients=(),
-                errors=(),
-                rollcall=(),
-                drive=None,
+            ended(
                 failures=(_NO_FILE,),
                 files={"/run/secrets/openai": "absent"},
             ),
