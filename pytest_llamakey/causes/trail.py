@@ -91,13 +91,14 @@ def had_key(replica: Replica, process: Process, change: ClientChange) -> bool:
     """Whether the client had the key until this change of its ``api_key``.
 
     The openai module is a client by itself: without a key of its own it takes the variable's, unless the app sets it to
-    what it looked up elsewhere.
+    what it looked up elsewhere, be it found there or not.
     """
     before = math.nextafter(change.at, -math.inf)
     told: list[Client | ClientChange] = [*process.clients, *process.client_changes]
     if any(is_key(each.key) and each.at <= before and each.kind == change.kind for each in told):
         return True
     elsewhere = any(miss.where[:1] == change.where[:1] for miss in process.environment_misses if miss.where)
+    elsewhere = elsewhere or (change.literal is None and change.key in process.environment.values())
     return change.kind == "openai" and not elsewhere and bool(holding(replica, process, before))
 
 

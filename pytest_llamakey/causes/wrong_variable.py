@@ -74,7 +74,7 @@ class WrongVariable(Cause):
             yield self.finding(
                 once(row[1] for row in group),
                 where=[
-                    *(place for row in group for place in (row[0].place, row[0].program, row[2].place)),
+                    *(place for row in group for place in (row[0].place, row[0].given, row[2].place)),
                     *(handed_on(facts, reading.there) or [delivery(facts)]),
                 ],
                 evidence=[
@@ -104,8 +104,8 @@ class _Reading:
     there: tuple[str, ...]
     foreign: bool
     missed: EnvironmentMiss | None
-    program: Place | None
-    """Where the app asks a program for its key, where it looks nothing up."""
+    given: Place | None
+    """Where the app asks a program for its key, or gives the client another, where it looks nothing up."""
 
     @property
     def place(self) -> Place | None:
@@ -118,9 +118,10 @@ class _Reading:
         there = holding(trouble.replica, trouble.process, use.at) or tuple(sorted(names)) or ("the key",)
         missed, other = _wanted(trouble.process, use, names), _holder(trouble.process, use.key)
         child = asked_program(trouble.process, use.at) if missed is None else None
-        program = innermost(child.where) if child else None
+        assigned = [change.where for change in trouble.process.client_changes if other and change.key == use.key]
+        given_at = innermost(child.where if child and not assigned else next(iter(assigned), ()))
         name = missed.name if missed else other or _own(use, there)
-        return cls(name, there, bool(other) and not missed, missed, program)
+        return cls(name, there, bool(other) and not missed, missed, given_at)
 
 
 def _passed_by(trouble: Trouble, use: Use, names: frozenset[str]) -> bool:
@@ -133,7 +134,8 @@ def _passed_by(trouble: Trouble, use: Use, names: frozenset[str]) -> bool:
     there = holding(trouble.replica, process, use.at)
     if use.key.state == "different":
         changed = any(change.key == use.key for change in process.environment_changes)
-        changed = changed or any(change.key == use.key for change in process.client_changes)
+        assigned = [change for change in process.client_changes if change.key == use.key]
+        changed = changed or any(had_key(trouble.replica, process, change) for change in assigned)
         loaded = any(load.key == use.key for load in process.dotenv)
         other = _holder(process, use.key)
         ours = names or read_by(use.kind)
@@ -240,6 +242,6 @@ def _fix(there: str, reading: _Reading) -> str:
         return f"Let the settings take {there}, or deliver the key by the name that {reading.name} has for it."
     if reading.name and reading.name != there:
         return f"Read {there} in place of {reading.name}, or deliver the key as {reading.name}."
-    if reading.program is not None:
-        return f"Let what {reading.program} starts answer with {there}, or read that yourself."
+    if reading.given is not None:
+        return f"Let what {reading.given} starts answer with {there}, or read that yourself."
     return f"Give the client {there}: what is passed to it comes from somewhere else."

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pytest_llamakey.facts import KeySight
 from pytest_llamakey.remembered import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pytest_llamakey.facts import Call, CallError, Facts, KeySight, Process, Replica
+    from pytest_llamakey.facts import Call, CallError, Facts, Process, Replica
     from pytest_llamakey.findings import WorkerId
     from pytest_llamakey.spec.model import CheckName
 
@@ -34,6 +35,8 @@ Kind = Literal[
 ]
 
 _OF_KEYS = ("authentication", "api_key", "api key", "illegal header value", "unable to handle auth")
+ERRORS = 400
+"""HTTP statuses from here on tell of one (RFC 9110, section 15)."""
 ORDERLY = "orderly"
 """How :attr:`~pytest_llamakey.facts.Process.exit` begins for a process that ran its exit handlers."""
 
@@ -98,6 +101,22 @@ def about_keys(error: CallError) -> bool:
     """
     words = f"{error.type} {error.message}".lower()
     return any(word in words for word in _OF_KEYS)
+
+
+def refused(worker: Process) -> KeySight | None:
+    """The key that a second client had no use of, in a worker whose other calls are as they should be.
+
+    An app that gets over it, by asking another model, answers with success.
+    """
+    drive = worker.drive
+    failed = drive is not None and drive.answer is not None and drive.answer >= ERRORS
+    well = all(call.key.state == "match" for call in worker.calls if call.via != "rollcall")
+    # What failed in a module's own line, while that was imported, is not why a request was answered so.
+    asking = [error for error in worker.errors if not any(place.function == "<module>" for place in error.where[:1])]
+    altered = [client.key for client in worker.clients if client.key.state == "mangled"]
+    # A key that no header can bear is refused before it is sent.
+    spoken = [e for e in asking if about_keys(e) or (altered and e.type.endswith("UnicodeEncodeError"))]
+    return next(iter(altered), KeySight("missing")) if failed and well and spoken else None
 
 
 def ended_well(process: Process) -> bool:

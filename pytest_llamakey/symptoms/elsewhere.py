@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.hosts import AZURE_HOSTS, among
-from pytest_llamakey.symptoms.base import called
+from pytest_llamakey.symptoms.base import called, refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +34,7 @@ def uncalled(facts: Facts) -> Iterator[tuple[Replica, Process, Client]]:
             reached = {call.host for call in process.calls if astray(call)}
             alive = {row.where[:1] for row in process.rollcall if row.where}
             stuck = not called(process) and not any(call.via != "rollcall" for call in process.calls)
+            stuck = stuck or refused(process) is not None
             only = not any(client.host and not _elsewhere(facts, client) for client in process.clients)
             for client in process.clients:
                 ours = client.key.state in {"match", "mangled"} and (stuck or client.where[:1] in alive)

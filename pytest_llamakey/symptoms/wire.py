@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.facts import KeySight
 from pytest_llamakey.hosts import AZURE_HOSTS, OPENAI_HOSTS, among
 from pytest_llamakey.symptoms.base import (
+    ERRORS,
     Symptom,
-    about_keys,
     all_calls,
     called,
     died,
     driven_calls,
     key_words,
     processes,
+    refused,
     spared,
     took_over,
 )
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from pytest_llamakey.spec.model import CheckName
 
 
-ERRORS = 400
-"""HTTP statuses from here on tell of one (RFC 9110, section 15)."""
 _SHOWN = 160
 """Characters of an exception's message that are told with a symptom."""
 
@@ -51,25 +49,9 @@ def _workers(facts: Facts) -> Iterator[Symptom]:
             )
         elif driven and not (spared(worker) or took_over(replica, worker) or _arrived(facts, replica, worker)):
             yield Symptom("wire", "silent", _silence(worker), replica.id, worker.pid)
-        elif driven and (refused := _refused(worker)) is not None:
+        elif driven and (key := refused(worker)) is not None:
             what = f"pid {worker.pid} called, and answered with an error over another: {process_error(worker)}"
-            yield Symptom("wire", "call-key", what, replica.id, worker.pid, refused)
-
-
-def _refused(worker: Process) -> KeySight | None:
-    """The key that a second client had no use of, in a worker whose other calls are as they should be.
-
-    An app that gets over it, by asking another model, answers with success.
-    """
-    drive = worker.drive
-    failed = drive is not None and drive.answer is not None and drive.answer >= ERRORS
-    well = all(call.key.state == "match" for call in worker.calls if call.via != "rollcall")
-    # What failed in a module's own line, while that was imported, is not why a request was answered so.
-    asking = [error for error in worker.errors if not any(place.function == "<module>" for place in error.where[:1])]
-    if not failed or not well or not any(map(about_keys, asking)):
-        return None
-    altered = [client.key for client in worker.clients if client.key.state == "mangled"]
-    return next(iter(altered), KeySight("missing"))
+            yield Symptom("wire", "call-key", what, replica.id, worker.pid, key)
 
 
 def _arrived(facts: Facts, replica: Replica, worker: Process) -> bool:

@@ -348,3 +348,14 @@ def test_a_client_without_its_key_is_told_though_the_workers_other_call_was_righ
     assert causes_of(app(fallback)) == []
     optional = replace(refused, where=at("llm.py:3", "PLAN_B = OpenAI(...)"))
     assert causes_of(app(replace(failing, client_changes=(), errors=(optional,)))) == []
+
+
+def test_a_key_that_no_header_can_bear_hides_neither_its_own_line_nor_the_wrong_host() -> None:
+    marked = KeySight("mangled", "'\\ufeff<key>'")
+    failed = CallError(1.5, "builtins.UnicodeEncodeError", "'ascii' codec can't encode", at("llm.py:10", "", "ask"))
+    elsewhere = client(1.1, marked, "llm.py:8", host="team-west.openai.azure.com", kind="openai.lib.azure.AzureOpenAI")
+    failing = worker(clients=(client(), elsewhere), errors=(failed,), drive=Drive("called", answer=500))
+    assert [(each.cause, str(each.where[0])) for each in diagnose(app(failing))] == [
+        ("key-mangled", "llm.py:8"),
+        ("wrong-endpoint", "llm.py:8"),
+    ]

@@ -18,6 +18,7 @@ from pytest_llamakey.causes.recorded import (
     dotenv,
     keyless,
     miss,
+    rekeyed,
     roll,
     worker,
 )
@@ -175,6 +176,31 @@ EXAMPLES = (
     Example(
         "another name, and the app passes it on itself",
         app(worker(environment=_OTHER, environment_misses=(miss(0.2, "OPENAI_API_KEY"),)), delivered=_RENAMED),
+        False,
+    ),
+    Example(
+        "openai.api_key is set to another service's",
+        app(
+            worker(
+                environment={"OPENAI_API_KEY": MATCH, "COHERE_API_KEY": FOREIGN},
+                client_changes=(rekeyed(0.4, FOREIGN, "llm.py:5", kind="openai"),),
+                clients=(client(key=FOREIGN, kind="openai._ModuleClient"),),
+                calls=(call(FOREIGN),),
+                rollcall=(),
+            )
+        ),
+        True,
+    ),
+    Example(
+        "a client's right key is replaced by another service's",
+        app(
+            worker(
+                environment={"OPENAI_API_KEY": MATCH, "COHERE_API_KEY": FOREIGN},
+                client_changes=(rekeyed(0.6, FOREIGN, "llm.py:5"),),
+                calls=(call(FOREIGN),),
+                rollcall=(),
+            )
+        ),
         False,
     ),
     Example(
