@@ -46,8 +46,8 @@ class EnvCleared(Cause):
     What you see: ``docker exec … env`` shows the variable, and the app says ``The api_key client option must be set``,
     ``Missing credentials`` or ``No API key found for OpenAI``.
 
-    ``su -``, ``sudo``, ``env -i``, cron, and ``subprocess`` with an ``env=`` of its own start programs with a fresh
-    environment:
+    ``su -``, ``sudo``, ``env -i``, cron, and ``subprocess`` or ``os.execve`` with an environment of their own start
+    programs without what is not in that; so does an app that has a program tell it the key:
 
         exec su - app -c "gunicorn app:app"
         subprocess.Popen(["python", "job.py"], env={"PATH": os.environ["PATH"]})
