@@ -23,7 +23,7 @@ from pytest_llamakey.patience import ACCEPTED, GATEWAY, Pulse, about_keys_since,
 from pytest_llamakey.reaching import accepts, relay
 from pytest_llamakey.ready import NotReady
 from pytest_llamakey.roster import Roster, Told, in_doubt, roster, settled_roster, still_supervised, told_by
-from pytest_llamakey.send import USUAL_TIMEOUT
+from pytest_llamakey.send import USUAL_TIMEOUT, exchange
 from pytest_llamakey.tags import Tag
 
 if TYPE_CHECKING:
@@ -318,7 +318,8 @@ class Driver:
         if answer.error:
             return Drive("silent" if answer.status is None else "answered", answer.status, detail=answer.error)
         if not answer.ok:
-            return Drive("answered", answer.status)
+            refused = self._course.requests[max(0, latest.asked.sent - 1)]
+            return Drive("answered", answer.status, detail=exchange(refused, answer))
         return Drive("answered", answer.status, detail=_no_call_within(answer.status, patience))
 
     def _patience(self, pid: int) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pytest_llamakey import observe
+from pytest_llamakey import observe, taken_ports
 from pytest_llamakey.attribute import Yardstick, attribute
 from pytest_llamakey.drive import Course, Driven
 from pytest_llamakey.drive_all import drive_all
@@ -379,7 +379,9 @@ class LiveDeployment:
     def _tell(self, fault: RuntimeFault) -> None:
         """Take the keys out of what a fault quotes of the app, and add what to do where that is known."""
         deployment, said = self._setting.deployment, str(fault)
-        more = advice(deployment.runtime, map(_as_written, deployment.key), said)
+        more = advice(deployment.runtime, map(_as_written, deployment.key), said) or taken_ports.advice(
+            deployment.runtime, said
+        )
         fault.args = (self._quoted(said) + (f"\n{more}" if more else ""),)
         if isinstance(fault, NotReady):
             fault.ending = self._quoted(fault.ending)

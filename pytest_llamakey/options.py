@@ -110,6 +110,13 @@ def asked(config: pytest.Config) -> bool:
     return bool(config.getoption("--llamakey"))
 
 
+def idle(config: pytest.Config) -> str:
+    """That options were given which do nothing without ``--llamakey``; empty where none was."""
+    names = [name.replace("build_args", "build-arg") for name, *_ in INI]
+    given = [f"--llamakey-{name}" for name in names if config.getoption(f"--llamakey-{name}") is not None]
+    return f"without --llamakey no deployment is run: {', '.join(given)} does nothing" if given else ""
+
+
 def read(config: pytest.Config) -> Options:
     """The options in force.
 

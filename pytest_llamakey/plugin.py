@@ -40,6 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     """Say what to type where nothing was run, and deployments could have been."""
+    if not options.asked(config) and (idle := options.idle(config)):
+        terminalreporter.write_line(f"llamakey: {idle}", yellow=True)
     if exitstatus not in (pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.USAGE_ERROR):
         return
     from pytest_llamakey import advice

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -20,6 +22,9 @@ BODY_KEPT = 1 << 20
 """Bytes of an answer that are kept to be searched for the key."""
 LAST_WORDS = 300
 """Characters of a failed command's last line that are told."""
+QUOTED = 300
+"""Characters of a body that are quoted."""
+_LAST_WORD = re.compile(r"[\w.+/=-]*$")
 USUAL_TIMEOUT = 30.0
 """Seconds within which an answer must come where the request names no ``timeout`` of its own."""
 
@@ -60,6 +65,24 @@ def name_of(request: Request) -> str:
     if isinstance(request, HttpRequest):
         return f"{request.method} {request.path}"
     return f"WebSocket {request.path}" if isinstance(request, WebSocketRequest) else request.command[0]
+
+
+def exchange(request: Request, answer: Answer) -> str:
+    """What was sent and what came back, cut short: for a request that was refused."""
+    sent = name_of(request)
+    if isinstance(request, HttpRequest):
+        form = dict(request.data) if request.data and not isinstance(request.data, str) else request.data
+        body = json.dumps(request.json, ensure_ascii=False) if request.json is not None else form
+        files = f" with the files {', '.join(request.files)}" if request.files else ""
+        sent += f" {_short(str(body))}{files}" if body is not None else files
+    said = _short(answer.body.decode(errors="replace")) or "nothing"
+    return f"{sent} was answered with {answer.status}: {said}"
+
+
+def _short(text: str) -> str:
+    plain = " ".join(text.split())
+    # Words are not cut: a part of a key is not known for one.
+    return plain if len(plain) <= QUOTED else f"{_LAST_WORD.sub('', plain[:QUOTED]).rstrip()} …"
 
 
 def overdue(request: Request, seconds: float, what: str = "had no answer within", status: int | None = None) -> Answer:

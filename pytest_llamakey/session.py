@@ -157,7 +157,7 @@ class Session:
             return
         report = result.get_result()
         if call.excinfo is not None and isinstance(call.excinfo.value, CheckFailed):
-            report.longrepr = str(call.excinfo.value)
+            report.longrepr = github.in_log(str(call.excinfo.value))
             setattr(report, TEXT, report.longrepr)
         if item.deployment.id in self._unsent:
             carried = self._unsent.pop(item.deployment.id)
@@ -191,7 +191,7 @@ class Session:
         color = terminalreporter._tw.hasmarkup  # noqa: SLF001
         for carried in self._gathered.values():
             text = terminal.render(carried.report, width=width, color=color, verbosity=verbosity)
-            terminalreporter.write_line(text.rstrip("\n"))
+            terminalreporter.write_line(github.in_log(text.rstrip("\n")))
         for carried in self._gathered.values():
             if carried.kept:
                 terminalreporter.write_line(carried.kept)

@@ -16,7 +16,7 @@ import pytest
 
 from pytest_llamakey.beside import Beside
 from pytest_llamakey.runtimes.base import Address
-from pytest_llamakey.send import BODY_KEPT, Answer, new_client, send
+from pytest_llamakey.send import BODY_KEPT, QUOTED, Answer, exchange, new_client, send
 from pytest_llamakey.spec.model import CommandRequest, HttpRequest, WebSocketRequest
 
 if TYPE_CHECKING:
@@ -253,3 +253,28 @@ def test_a_command_that_runs_is_the_reapers_until_it_has_ended(tmp_path: Path) -
     assert done is not None
     pid = done.output.decode().strip()
     assert Told.said == [f"+{pid}", f"-{pid}"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "body", "told"),
+    [
+        (
+            HttpRequest("/ask", "POST", json={"q": "ä"}),
+            b"no\n  such",
+            'POST /ask {"q": "ä"} was answered with 422: no such',
+        ),
+        (HttpRequest("/ask", "POST", data={"q": "a"}), b"no", "POST /ask {'q': 'a'} was answered with 422: no"),
+        (HttpRequest("/up", "POST", files={"a": "b"}), b"no", "POST /up with the files a was answered with 422: no"),
+        (HttpRequest("/ask"), b"", "GET /ask was answered with 422: nothing"),
+        (WebSocketRequest("/chat", ("hi",)), b"no", "WebSocket /chat was answered with 422: no"),
+    ],
+)
+def test_a_refused_request_in_words(request_: Any, body: bytes, told: str) -> None:
+    assert exchange(request_, Answer(422, body)) == told
+
+
+def test_a_long_answer_is_cut_between_words() -> None:
+    key = "sk-proj-0123456789"
+    said = exchange(HttpRequest("/ask"), Answer(422, b"x" * (QUOTED - 10) + b" " + key.encode() + b" more"))
+    assert said.endswith(f"{'x' * 10} …")
+    assert key[:4] not in said

@@ -6,6 +6,7 @@ Formats: docs.github.com/actions/reference/workflows-and-actions/workflow-comman
 from __future__ import annotations
 
 import html
+import os
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.checks import mismatch
@@ -30,6 +31,17 @@ def commands(report: DeploymentReport, root: Path, workspace: Path) -> Iterator[
         yield _command(
             f"{problem.name} ({problem.deployment})", "\n".join([problem.what, *problem.evidence]), place, workspace
         )
+
+
+def in_log(text: str) -> str:
+    """``text`` as it may stand in a job's log: on GitHub no line of an app in it is taken for a workflow command.
+
+    The runner looks for ``::`` at the start of a line, blanks aside, and for ``##[`` anywhere in it.
+    """
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return text
+    lines = text.replace("##[", "## [").split("\n")
+    return "\n".join(f"|{line}" if line.lstrip().startswith("::") else line for line in lines)
 
 
 def _command(title: str, message: str, place: Spot | None, workspace: Path) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.spec import schema
 from pytest_llamakey.spec.model import Origin, SpecError
-from pytest_llamakey.spec.nearest import hint
+from pytest_llamakey.spec.nearest import hint, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -97,7 +97,8 @@ def _sentence(details: ErrorDetails, path: TomlPath) -> str:
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", str(context.get("expected", "")))
         known = f"one of {', '.join(choices)}"
-        near = f"; {hint(found, choices)}" if isinstance(found, str) else ""
+        best = nearest(found, choices) if isinstance(found, str) else None
+        near = f'; the nearest valid one is "{best}"' if best else ""
         return f"{where}: expected {known}, found {_shown(found)}{near}"
     if kind == "value_error":
         return f"{where}: {context['error']}"

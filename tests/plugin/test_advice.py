@@ -63,3 +63,11 @@ def test_nothing_is_said_where_something_ran_or_was_deselected(bench: Bench) -> 
     assert advice(bench.run(llamakey=False)) == []
     assert advice(bench.run("shop", "-k", "nothing_of_that_name")) == []
     assert advice(bench.run("shop", "-k", "nothing_of_that_name", "-p", "xdist.plugin", "-n", "1")) == []
+
+
+def test_options_that_do_nothing_without_the_flag(bench: Bench) -> None:
+    bench.app()
+    (bench.root / "test_own.py").write_text("def test_own(): pass\n")
+    told = advice(bench.run("--llamakey-report", "r.json", "--llamakey-timeout", "9", "test_own.py", llamakey=False))
+    assert told == ["without --llamakey no deployment is run: --llamakey-report, --llamakey-timeout does nothing"]
+    assert advice(bench.run("test_own.py", llamakey=False)) == []

@@ -10,7 +10,7 @@ import pytest
 from pytest_llamakey.causes import diagnose
 from pytest_llamakey.causes.recorded import MATCH, MISSING, app, client, dotenv, keyless
 from pytest_llamakey.checks import judge
-from pytest_llamakey.report.github import commands, summary
+from pytest_llamakey.report.github import commands, in_log, summary
 from pytest_llamakey.report.model import DeploymentReport, deployment_report
 from pytest_llamakey.spec.model import DEFAULT_CHECKS
 
@@ -72,3 +72,19 @@ def test_the_summary_is_one_row_a_deployment_and_no_ones_markup(report: Deployme
     assert "&lt;/pre&gt;&lt;script&gt;" in text
     assert "<img" not in text
     assert "\n# now" not in text
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("::set-output name=a::b", "|::set-output name=a::b"),
+        ("    ::error::x", "|    ::error::x"),
+        ("a ##[add-mask]b", "a ## [add-mask]b"),
+        ("llamakey.toml::api::wire", "llamakey.toml::api::wire"),
+    ],
+)
+def test_no_line_of_an_app_is_a_workflow_command(monkeypatch: pytest.MonkeyPatch, line: str, told: str) -> None:
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    assert in_log(f"before\n{line}") == f"before\n{line}"
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert in_log(f"before\n{line}") == f"before\n{told}"

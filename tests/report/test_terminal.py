@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,19 @@ def test_a_deployment_that_could_not_be_run() -> None:
 def test_safe_text() -> None:
     assert safe("a\tb\x1b[0m\u2028\u200b\udcff é 日本 …") == r"a    b\x1b[0m\u2028\u200b\udcff é 日本 …"
     assert safe_lines("a\r\nb\n") == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("process-1f2e3d4c", "1f2e3d4c"),
+        ("shop-7d9f8b6c5-xk2lp", "xk2lp"),
+        ("web-1", "web-1"),
+        ("f0e1d2c3b4a5", "f0e1d2c…"),
+        ("shop-longest-name-of-all", "all"),
+        ("shop-abcdefghijkl", "…fghijkl"),
+    ],
+)
+def test_a_replicas_name_at_80_columns_tells_it_from_others(name: str, shown: str) -> None:
+    text = render(reported(replace(app(), replicas=(replace(app().replicas[0], id=name),))))
+    assert f"\n {shown} " in text

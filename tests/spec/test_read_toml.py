@@ -224,6 +224,7 @@ MISTAKES = {
     "no workers": ("workers = 0", 3, ["workers", "at least 1"]),
     "no replicas": ("replicas = 0", 3, ["replicas", "at least 1"]),
     "unknown runtime": ('runtime = "dokcer"', 3, ["runtime: expected one of docker, process", '"dokcer"', '"docker"']),
+    "no runtime that is near": ('runtime = "xyz"', 3, ["runtime: expected one of docker", 'found "xyz"']),
     "runtime of other type": ("runtime = 3", 3, ["runtime: expected one of docker", "found 3"]),
     "unknown endpoint": ('endpoint = "intercpt"', 3, ["endpoint", '"intercept"']),
     "unknown check": ('checks = [\n"keyed",\n"wired"]', 5, ['no check is called "wired"', '"wire"']),
