@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from process_apps import driven, run_app, workers
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pytest_llamakey.report.model import DeploymentReport
 
 pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
 
 TASKS = """\
 import os
@@ -84,6 +86,78 @@ def test_web_and_worker_of_one_app(samples):
     assert (finding["cause"], finding["where"][:2]) == ("dotenv-partial", ["web.py:5", "tasks.py:10"])
     assert len(finding["workers"]) == 3
     assert {name for name, outcome in broken["checks"].items() if outcome == "failed"} >= {"keyed", "wire", "parity"}
+
+
+# Web and worker of one app that are started apart: by two commands, and as two services of one project.
+APART = """\
+[[deployment]]
+name = "web"
+WEB
+request = { method = "POST", path = "/ask", json = { q = "ping" } }
+ready = "/health"
+workers = 2
+key = "dotenv:.env"
+
+[[deployment]]
+name = "worker"
+WORKER
+task = { app = "tasks", name = "tasks.summarize", args = ["ping"] }
+workers = 3
+key = "dotenv:.env"
+expect = ["dotenv-partial"]
+"""
+COMMANDS = {
+    "WORKER": 'runtime = "process"\ncommand = ["celery", "-A", "tasks", "worker", "--concurrency", "3"]',
+    "WEB": 'runtime = "process"\ncommand = ["uvicorn", "web:app", "--workers", "2", "--port", "{port}"]',
+}
+BROKER = """
+env = { CELERY_BROKER_URL = "redis://{redis}/0" }
+services = { redis = { port = 6379, command = ["redis-server", "--port", "{port}", "--save", ""] } }"""
+SERVICES = {
+    "WORKER": 'compose = "compose.yaml"\nservice = "worker"',
+    "WEB": 'compose = "compose.yaml"\nservice = "web"',
+}
+COMPOSE = """\
+x-app: &app
+  build: .
+  environment: {CELERY_BROKER_URL: "redis://redis:6379/0"}
+  volumes: ["./.env:/app/.env:ro"]
+  depends_on: [redis]
+services:
+  web:
+    <<: *app
+    command: gunicorn web:app -w 2 -k uvicorn_worker.UvicornWorker -b 0.0.0.0:8000
+    ports: ["8000"]
+  worker:
+    <<: *app
+    command: celery -A tasks worker --concurrency 3
+  redis:
+    build: redis
+    command: redis-server --protected-mode no --save ""
+"""
+
+
+@pytest.mark.parametrize("runtime", ["process", pytest.param("compose", marks=pytest.mark.engine)])
+def test_the_web_works_and_the_worker_that_is_started_apart_has_no_key(run_llamakey, need_redis, tmp_path, runtime):
+    folder = tmp_path / "app"
+    shutil.copytree(ROOT / "sample_images/runtimes/celery/broken", folder)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    text = APART
+    for name in ("WORKER", "WEB"):
+        text = text.replace(name, COMMANDS[name] + BROKER if runtime == "process" else SERVICES[name])
+    (folder / "llamakey.toml").write_text(text)
+    if runtime == "compose":
+        (folder / "compose.yaml").write_text(COMPOSE)
+    run = run_llamakey("--rootdir", str(tmp_path), "-c", str(tmp_path / "pytest.ini"), str(folder), "-n", "2")
+    assert run.code == 0, run.output
+    web, worker = sorted(run.report["deployments"], key=lambda each: each["name"])
+    assert (web["verdict"], web["causes"], web["seen_workers"]) == ("pass", [], 2), run.output
+    assert web["checks"]["parity"] == "passed"
+    assert (worker["verdict"], worker["causes"], worker["seen_workers"]) == ("fail", ["dotenv-partial"], 3), run.output
+    assert {worker["checks"][name] for name in ("keyed", "wire", "parity")} == {"failed"}
+    (finding,) = worker["findings"]
+    assert finding["where"][0] == "tasks.py:10", finding
+    assert len(finding["workers"]) == 3
 
 
 def test_children_that_are_replaced_after_each_task(celery):
