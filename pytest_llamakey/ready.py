@@ -125,6 +125,8 @@ def how_it_ended(replica: RunningReplica, ended: Exit) -> str:
 
 def describe_exit(ended: Exit) -> str:
     """``ended`` in words: by exit code, signal or for want of memory."""
+    if ended.words:
+        return ended.words
     if ended.out_of_memory:
         return "was killed for want of memory"
     if ended.code < 0:

@@ -42,10 +42,14 @@ class Reach:
 
 @dataclass(frozen=True)
 class Exit:
-    """How the first process ended: its exit code (negative: the signal's number), and whether for want of memory."""
+    """How the first process ended: its exit code (negative: the signal's number), and whether for want of memory.
+
+    ``words`` tell it instead where there is no code to tell, in a clause that goes on after "it".
+    """
 
     code: int
     out_of_memory: bool = False
+    words: str = ""
 
 
 @dataclass(frozen=True)
@@ -169,7 +173,8 @@ class Running(Protocol):
 
     One whose platform rolls a change out piece by piece has ``rolls_out = True``: then it is not halted before its
     successor is started (with ``Plan.after``), which may be itself; ``kept_on`` names the replicas that went on as they
-    were.
+    were. One whose replicas come one after the other has a method ``upcoming(seconds)``: it waits until there are more
+    of them, and is false where there will not be.
     """
 
     image: str

@@ -37,7 +37,8 @@ _NEEDS: Mapping[str, Any] = {
     "security_opt": ["seccomp=unconfined"],
     "cgroupns": "private",
     # systemd.io/CONTAINER_INTERFACE: these are to be writable and empty, and the signal is how it is asked to end.
-    "tmpfs": {"/run": "exec", "/run/lock": "", "/tmp": "exec"},  # noqa: S108 - folders of the container
+    # Shared: what systemd mounts for LoadCredential= in a namespace of its own is to be seen in the unit's.
+    "tmpfs": {"/run": "exec,shared", "/run/lock": "", "/tmp": "exec"},  # noqa: S108 - folders of the container
     "stop_signal": "SIGRTMIN+3",
 }
 """What a container needs so that systemd runs in it, in the words of the engine's API."""

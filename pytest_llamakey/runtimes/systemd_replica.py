@@ -33,7 +33,7 @@ class SystemdReplica(DockerReplica):
 
     _unit = ""
     _unit_exit: Exit | None = None
-    _last_code = Exit(0)
+    _last_code: Exit | None = None
 
     def follow(self, name: str) -> None:
         """Take up the journal of unit ``name`` from its first line on."""
@@ -85,13 +85,19 @@ class SystemdReplica(DockerReplica):
             with contextlib.suppress(ValueError):
                 status = int(entry.get("EXIT_STATUS", 0))
                 self._last_code = Exit(-status if entry.get("EXIT_CODE") in _CODE_KILLED else status)
-        elif kind in _UNIT_ENDS and self._is_over():
-            self._unit_exit = self._last_code
+        elif kind in _UNIT_ENDS:
+            state = self._shown()
+            # It is over where systemd lets the unit be, or has started it again too often.
+            if state.get("ActiveState") in _FINAL or int(state.get("NRestarts") or 0) >= RESTARTS:
+                self._unit_exit = self._last_code or _never_ran(state.get("Result", ""))
 
-    def _is_over(self) -> bool:
-        """Whether systemd lets the unit be, or has started it again too often."""
-        command = ["systemctl", "show", "--property=ActiveState,NRestarts", self._unit]
+    def _shown(self) -> dict[str, str]:
+        command = ["systemctl", "show", "--property=ActiveState,NRestarts,Result", self._unit]
         made = self._client.api.exec_create(str(self.container.id), command, stderr=False)
         told = self._client.api.exec_start(made["Id"]).decode("utf-8", "replace")
-        state = dict(line.partition("=")[::2] for line in told.splitlines())
-        return state.get("ActiveState") in _FINAL or int(state.get("NRestarts") or 0) >= RESTARTS
+        return dict(line.partition("=")[::2] for line in told.splitlines())
+
+
+def _never_ran(result: str) -> Exit:
+    """The end of a unit that never had a process, by its ``Result``: its ``EnvironmentFile=`` is not there, say."""
+    return Exit(0) if result == "success" else Exit(1, words=f"was never started by systemd (result {result!r})")

@@ -37,6 +37,7 @@ RIGHT_UNITS = {
         'key = "dotenv:/etc/app/app.env"',
     ),
     "dropin": ("", 'key = "dotenv:/etc/app/app.env"'),
+    "credential": ("LoadCredential=openai:/etc/app/openai_key", 'key = "file:/etc/app/openai_key"'),
 }
 BROKEN_UNITS = {
     "cleared": ("", 'key = "env:OPENAI_API_KEY"', "env-cleared", "cleared.service:8"),
@@ -84,8 +85,15 @@ def units(run_llamakey, tmp_path_factory):
         written += DEPLOYMENT.format(name=name, fields=f'{fields}\nworkers = 2\nexpect = ["{cause}"]')
     (folder / "dropin.service.d").mkdir()
     (folder / "dropin.service.d" / "key.conf").write_text("[Service]\nEnvironmentFile=/etc/app/app.env\n")
+    # As an app that takes its key from a variable is started with a credential.
+    with_key = "OPENAI_API_KEY=$$(cat $CREDENTIALS_DIRECTORY/openai) exec gunicorn app:app -w 2 -b 0.0.0.0:8000"
+    (folder / "credential.service.d").mkdir()
+    (folder / "credential.service.d" / "start.conf").write_text(
+        f"[Service]\nExecStart=\nExecStart=/bin/sh -c '{with_key}'\n"
+    )
     (folder / "crash.service").write_text(UNIT.format(lines="ExecStartPre=/bin/sh -c 'echo no luck today; exit 3'"))
-    written += DEPLOYMENT.format(name="crash", fields="")
+    (folder / "nofile.service").write_text(UNIT.format(lines="EnvironmentFile=/etc/app/nowhere.env"))
+    written += DEPLOYMENT.format(name="crash", fields="") + DEPLOYMENT.format(name="nofile", fields="")
     (folder / "llamakey.toml").write_text(written)
     return run_llamakey("--rootdir", str(folder.parent), "-c", str(ini), str(folder / "llamakey.toml"))
 
@@ -121,3 +129,11 @@ def test_a_unit_that_fails_is_told_at_once_with_its_last_words(units):
     assert "exit code 3" in found["error"]
     assert "no luck today" in found["error"]
     assert found["timings"]["ready"] < 30
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_a_unit_that_systemd_never_starts_has_no_exit_code(units):
+    found = deployment(units, "nofile")
+    assert "was never started by systemd (result 'resources')" in found["error"]
+    assert "Failed to load environment files: No such file or directory" in found["error"]
