@@ -28,7 +28,7 @@ from pytest_llamakey.tags import Tag
 from pytest_llamakey.task_roster import is_client, merged, pools
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from pytest_llamakey.delivery import Delivery
     from pytest_llamakey.endpoint.server import ReceivedCall
@@ -104,7 +104,7 @@ class LiveDeployment:
         started = time.monotonic()
         boot = self._setting.boot if seconds is None else seconds
         try:
-            for replica in self._running.replicas:
+            for replica in self._as_they_come(started + boot):
                 left = boot - (time.monotonic() - started)
                 view = Outlook(hopeless) if hopeless else self._outlook(replica)
                 try:
@@ -117,6 +117,18 @@ class LiveDeployment:
             self._ready_at = time.time()
         finally:
             self._timings["ready"] = time.monotonic() - started
+
+    def _as_they_come(self, until: float) -> Iterator[RunningReplica]:
+        """Every replica, also those that come when the ones before are done; ``until`` is of the monotonic clock."""
+        upcoming: Callable[[float], bool] = getattr(self._running, "upcoming", lambda _seconds: False)
+        seen: set[str] = set()
+        while True:
+            new = [replica for replica in self._running.replicas if replica.id not in seen]
+            if not new and not upcoming(max(until - time.monotonic(), 0.0)):
+                return
+            for replica in new:
+                seen.add(replica.id)
+                yield replica
 
     def _outlook(self, replica: RunningReplica) -> Outlook:
         return outlook(

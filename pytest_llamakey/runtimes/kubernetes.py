@@ -6,6 +6,7 @@ then looked into by an ``exec`` of the image's own Python, and asked over the AP
 
 from __future__ import annotations
 
+import json
 import posixpath
 import threading
 import time
@@ -20,13 +21,14 @@ from pytest_llamakey.runtimes.kubernetes_namespace import Namespaces
 from pytest_llamakey.runtimes.kubernetes_patch import RUN_LABEL, Inlay, left_out, replica_file
 from pytest_llamakey.runtimes.kubernetes_relay import Relay
 from pytest_llamakey.runtimes.kubernetes_running import KubernetesRunning, World
-from pytest_llamakey.runtimes.kubernetes_scout import Scout
+from pytest_llamakey.runtimes.kubernetes_scout import Scout, pod_like
 from pytest_llamakey.spec import manifests as spec
 
 if TYPE_CHECKING:
     from pytest_llamakey.reaper import Reaper
     from pytest_llamakey.runtimes.kubernetes_scout import Found
-    from pytest_llamakey.spec.manifests import Manifests
+    from pytest_llamakey.spec.manifests import Manifests, Workload
+    from pytest_llamakey.spec.model import Deployment
 
 DIAL = "llamakey-mock"
 """The host name by which pods know the mock: each has it in its ``/etc/hosts``."""
@@ -80,7 +82,7 @@ class KubernetesRuntime:
                 running.relay = Relay(cluster, namespace)
                 running.relay.start(plan, manifests.workload, image, found.python)
                 address = running.relay.address
-            running.apply(World(manifests, found, _inlay(plan, found, image, address), image))
+            running.apply(World(manifests, found, _inlay(plan, manifests, found, image, address), image))
         except BaseException:
             running.stop()
             raise
@@ -110,10 +112,13 @@ class KubernetesRuntime:
             return self._namespaces
 
     def _look(self, plan: Plan, cluster: Cluster, namespace: str, manifests: Manifests, image: str) -> Found:
-        """What a first pod of the image tells, asked once a session for each image."""
-        key = image or str(manifests.workload.container.get("image"))
+        """What a first pod tells, asked once a session for pods that run alike: the image, and where and as whom."""
+        shown = image or str(manifests.workload.container.get("image"))
+        pod = pod_like(manifests.workload, image, ready_made=plan.deployment.build is None)
+        words = manifests.workload.container.get("command"), plan.deployment.workdir
+        key = json.dumps([pod, *words], sort_keys=True, default=str)
         if key not in self._found:
-            plan.progress(f"looking into {key}")
+            plan.progress(f"looking into {shown}")
             self._found[key] = Scout(cluster).look(plan, namespace, manifests.workload, image, IMAGE_SECONDS)
         return self._found[key]
 
@@ -126,16 +131,17 @@ def runtime(reaper: Reaper) -> KubernetesRuntime:
 def _rolled_out(plan: Plan, running: KubernetesRunning) -> KubernetesRunning:
     begun, world = time.monotonic(), running.world
     inlay = replace(
-        _inlay(plan, world.found, world.image, world.inlay.address), restarted=datetime.now(timezone.utc).isoformat()
+        _inlay(plan, world.manifests, world.found, world.image, world.inlay.address),
+        restarted=datetime.now(timezone.utc).isoformat(),
     )
     running.roll_out(plan, replace(world, inlay=inlay))
     running.timings = {"build": 0.0, "start": time.monotonic() - begun}
     return running
 
 
-def _inlay(plan: Plan, found: Found, image: str, address: str) -> Inlay:
+def _inlay(plan: Plan, manifests: Manifests, found: Found, image: str, address: str) -> Inlay:
     deployment = plan.deployment
-    workdir = deployment.workdir or found.workdir
+    workdir = app_folder(deployment, manifests.workload, found)
     names = [way.target for way in deployment.key if way.scheme == "env"]
     return Inlay(
         labels={RUN_LABEL: plan.run_id},
@@ -152,6 +158,13 @@ def _inlay(plan: Plan, found: Found, image: str, address: str) -> Inlay:
         command=deployment.command,
         replicas=deployment.replicas,
     )
+
+
+def app_folder(deployment: Deployment, workload: Workload, found: Found) -> str:
+    """Where the app starts: as ``workdir`` says, else as the manifest's ``workingDir`` does, else its image."""
+    own = "workdir" in deployment.origins or not workload.container.get("workingDir")
+    # The first pod was started in the workingDir; a Dockerfile's WORKDIR is below it.
+    return (deployment.workdir if own else None) or found.workdir
 
 
 def _files(files: tuple[DeliveredFile, ...], workdir: str) -> list[tuple[str, bytes]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import json
 import threading
@@ -22,6 +23,8 @@ _NEEDS = (
     "Kubernetes deployments need the package kr8s, which is not installed: pip install 'pytest-llamakey[kubernetes]'"
 )
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _CONFLICT = 401, 403, 404, 409
+_TIMEOUTS = (asyncio.TimeoutError, concurrent.futures.TimeoutError)
+"""Until Python 3.10 neither of them is the built-in TimeoutError, which is an OSError."""
 _Result = TypeVar("_Result")
 
 
@@ -80,8 +83,18 @@ class Cluster:
         return str(self._api.namespace)
 
     def run(self, work: Coroutine[Any, Any, _Result], seconds: float | None = None) -> _Result:
-        """The result of a coroutine on the cluster's own loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
+        """The result of a coroutine on the cluster's own loop.
+
+        Raises:
+            TimeoutError: there is none within ``seconds``; the coroutine is given up.
+        """
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(seconds)
+        except _TIMEOUTS as error:
+            future.cancel()
+            within = f" within {seconds:.3g} s" if seconds is not None else ""
+            raise TimeoutError(str(error) or f"the API server gave no answer{within}") from error
 
     def call_soon(self, do: Callable[[], object]) -> None:
         """Have the loop call ``do``; what becomes of it is its own affair."""

@@ -26,6 +26,11 @@ class Exec(Stream):
     """A command in a container, started at once. Its methods may be called in any thread, one at a time."""
 
     def __init__(self, cluster: Cluster, namespace: str, pod: str, container: str, command: Sequence[str]) -> None:
+        """Start it.
+
+        Raises:
+            TimeoutError: the API server does not open it in time.
+        """
         self._cluster = cluster
         self._pieces: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._output = bytearray()
@@ -35,7 +40,11 @@ class Exec(Stream):
         self._opened: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
         params = {"command": list(command), "container": container, "stdin": "1", "stdout": "1", "stderr": "1"}
-        cluster.run(self._start(namespace, pod, params), _ANSWER_SECONDS)
+        try:
+            cluster.run(self._start(namespace, pod, params), _ANSWER_SECONDS)
+        except TimeoutError:
+            self.close()
+            raise
 
     @property
     def failure(self) -> str:

@@ -159,7 +159,10 @@ class KubernetesReplica:
         """
         world = self._world
         for _ in range(count):
-            started = Exec(world.cluster, world.namespace, self.id, world.container, command)
+            try:
+                started = Exec(world.cluster, world.namespace, self.id, world.container, command)
+            except TimeoutError as error:
+                raise RuntimeFault(f"The command {command[0]} was not started in pod {self.id}: {error}") from error
             self._spawned.append(started)
         time.sleep(_LOG_SECONDS)
         for started in self._spawned[-count:]:

@@ -66,8 +66,22 @@ class KubernetesRunning:
 
     @property
     def replicas(self) -> tuple[KubernetesReplica, ...]:
-        """The pods, by name."""
+        """The pods, by name; of a job those that have come, in the order in which they were seen."""
+        if self._pods is not None and not self.rolls_out:
+            known = {replica.id for replica in self._replicas}
+            new = [state.name for state in self._pods.all() if state.name not in known]
+            self._replicas = (*self._replicas, *map(self._replica, new))
         return self._replicas
+
+    def upcoming(self, seconds: float) -> bool:
+        """See :class:`~pytest_llamakey.runtimes.base.Running`: a job's later pods come when the first ones are done."""
+        if self._pods is None or self.rolls_out:
+            return False
+        known, due = len(self.replicas), _completions(self.world)
+        if known >= due or any(replica.completes() for replica in self._replicas):
+            return False
+        self._plan.progress(f"{known} of {due} pods of the job are done")
+        return self._pods.wait_for(lambda states: len(states) > known, min(seconds, PODS_SECONDS))
 
     @property
     def world(self) -> World:
@@ -227,6 +241,12 @@ class KubernetesRunning:
             self._pods.close()
         if self.relay is not None:
             self.relay.close()
+
+
+def _completions(world: World) -> int:
+    """How many pods a job is done with."""
+    written = world.manifests.workload.resource.body.get("spec") or {}
+    return int(written.get("completions") or 1)
 
 
 def _spared(world: World, wanted: int) -> int:

@@ -190,13 +190,15 @@ def test_nothing_is_left_of_runs_that_were_interrupted_or_killed(tmp_path, clust
             run.stdout.close()
 
 
-def test_a_job_is_looked_at_until_it_is_done(bench, python_image):
+def test_a_job_is_looked_at_until_it_is_done_with_every_pod_that_comes(bench, python_image):
     call = (
         "import os, time, urllib.request as u; time.sleep(1)\n"
         "u.urlopen(u.Request(os.environ['OPENAI_BASE_URL'] + '/models',"
         " headers={'Authorization': 'Bearer ' + os.environ['OPENAI_API_KEY']}))"
     )
-    job = manifest("nightly", python_image, ["python3", "-c", call], kind="Job", spec="", pod="restartPolicy: Never")
+    job = manifest(
+        "nightly", python_image, ["python3", "-c", call], kind="Job", spec="completions: 2", pod="restartPolicy: Never"
+    )
     (bench.folder / "job.yaml").write_text(job)
     (bench.folder / "llamakey.toml").write_text(
         '[[deployment]]\nname = "nightly"\nmanifests = ["job.yaml"]\nkey = "secret:openai/api-key"\n'
@@ -205,4 +207,4 @@ def test_a_job_is_looked_at_until_it_is_done(bench, python_image):
     assert found["nightly"]["checks"] == {
         "keyed": "passed", "wire": "skipped", "rollcall": "passed", "parity": "passed", "exposure": "passed"
     }, output  # fmt: skip
-    assert found["nightly"]["seen_workers"] == 1
+    assert found["nightly"]["seen_workers"] == len(found["nightly"]["replicas"]) == 2, output
