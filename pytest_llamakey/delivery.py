@@ -82,8 +82,9 @@ def deliver(deployment: Deployment, key: str | None, endpoint: str) -> Delivery:
                     f"{deployment.origin('key')}: key = 'secret:{way.target}' needs a Kubernetes cluster; the "
                     f"{deployment.runtime} runtime delivers keys as env:NAME, dotenv:PATH or file:PATH"
                 )
-            secrets[way.target] = key
-            arrivals += _arrivals(deployment, way.target)
+            target, found = _arrivals(deployment, way.target)
+            secrets[target] = key
+            arrivals += found
     if deployment.runtime == "compose":
         arrivals += _handed_on(deployment, names)
     names += [arrival.removeprefix("env:") for arrival in arrivals if arrival.startswith("env:")]
@@ -112,11 +113,12 @@ def _handed_on(deployment: Deployment, names: list[str]) -> list[str]:
     return [f"env:{name}" for name in bearers(deployment, names) if name not in names]
 
 
-def _arrivals(deployment: Deployment, target: str) -> list[str]:
-    """What an item of a Secret reaches the app as, by its manifests."""
+def _arrivals(deployment: Deployment, target: str) -> tuple[str, list[str]]:
+    """An item of a Secret by the name that the Secret has in its manifests, and what it reaches the app as."""
     from pytest_llamakey.spec import manifests
 
-    secret, _, item = target.partition("/")
-    uses = [use for use in manifests.read(deployment).workload.uses if use.secret == secret]
-    places = filter(None, (use.arrives_as(item) for use in uses))
-    return [f"{'file' if place.startswith('/') else 'env'}:{place}" for place in places]
+    name, _, item = target.partition("/")
+    read = manifests.read(deployment)
+    secret = read.secret_called(name)
+    places = filter(None, (use.arrives_as(item) for use in read.workload.uses if use.secret == secret))
+    return f"{secret}/{item}", [f"{'file' if place.startswith('/') else 'env'}:{place}" for place in places]

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 TEXT = "ping"
 _PLAIN: Mapping[str, Any] = {"str": TEXT, "int": 1, "float": 1.0, "bool": False, "dict": {"q": TEXT}, "Any": TEXT}
 _LISTS = {"list", "List", "Sequence", "tuple", "Tuple", "set", "Iterable"}
+_PARTS: Mapping[str, str] = {
+    **dict.fromkeys(("json", "get_json", "data"), "json"),
+    **dict.fromkeys(("args", "query_params", "GET"), "args"),
+    **dict.fromkeys(("form", "POST"), "form"),
+}
+"""The attributes of a request, by what they are part of."""
 _IN_PATH = re.compile(r"[{<](?:\w+:)?(\w+)(?::\w+)?[}>]")
 
 
@@ -133,7 +139,7 @@ def _needed(node: ast.AnnAssign) -> bool:
 
 
 def _read(function: ast.AST) -> Taken:
-    """What the function takes out of ``request``: Flask's, Quart's and Starlette's ways."""
+    """What the function takes out of ``request``: Flask's, Quart's, Starlette's and Django's ways."""
     found: dict[str, dict[str, str]] = {"json": {}, "args": {}, "form": {}}
     sources: dict[str, str] = {}
     for node in ast.walk(function):
@@ -169,8 +175,9 @@ def _source(node: ast.AST, known: Mapping[str, str]) -> str:
     if isinstance(node, ast.Name):
         return known.get(node.id, "")
     if isinstance(node, ast.Call):
+        if _named(node.func) == "loads" and node.args and _named(node.args[0]) == "body":
+            return "json"  # json.loads(request.body)
         node = node.func
     if isinstance(node, ast.Attribute) and _named(node.value) in {"request", "req"}:
-        names = {"json": "json", "get_json": "json", "args": "args", "query_params": "args", "form": "form"}
-        return names.get(node.attr, "")
+        return _PARTS.get(node.attr, "")
     return ""

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.guess.bodies import Taken, models_of, taken
+from pytest_llamakey.guess.django import views_of
+from pytest_llamakey.guess.frontends import Front, fronts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,7 +30,7 @@ _SKIPPED = {
 }
 _MOST_FILES = 400
 _MOST_BYTES = 1 << 20
-_APPS = {"FastAPI", "Flask", "Quart", "Starlette"}
+_APPS = {"FastAPI", "Flask", "Quart", "Starlette", "get_wsgi_application"}
 _ROUTERS = {"APIRouter": "prefix", "Blueprint": "url_prefix"}
 _VERBS = {"get", "post", "put", "patch", "delete", "route", "api_route", "websocket"}
 _ASKS = re.compile(
@@ -85,6 +87,7 @@ class Code:
     secret_file: tuple[str, str] | None = None
     azure: str = ""
     tasks: tuple[Task, ...] = ()
+    fronts: tuple[Front, ...] = ()
     files: int = 0
 
 
@@ -140,7 +143,14 @@ def read_code(folder: Path) -> Code:
                 azure = azure or module.at(node)
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and _SECRET_FILE.match(node.value):
                 secret = secret or (node.value, module.at(node))
-    return Code(tuple(routes), (*apps, *factories), variables, dotenv, secret, azure, tuple(tasks), len(modules))
+    places = {id(node): module.at(node) for module in modules for node in ast.walk(module.tree)}
+    for view in views_of([(module.dotted, module.tree) for module in modules]):
+        asks, said = _asks(view.function, functions, _DEEP, set()), taken(view.function, view.path, models)
+        routes.append(Route(view.path, view.method, places[id(view.function)], said, asks))
+    fronts = tuple(fronts_of((module.file, module.tree) for module in modules))
+    return Code(
+        tuple(routes), (*apps, *factories), variables, dotenv, secret, azure, tuple(tasks), fronts, len(modules)
+    )
 
 
 def _modules(folder: Path) -> Iterator[_Module]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.guess import start as starts
@@ -18,6 +18,7 @@ from pytest_llamakey.symptoms.lookups import names_model_key
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_llamakey.guess.frontends import Front
     from pytest_llamakey.guess.start import Start
     from pytest_llamakey.spec.dockerfile_facts import DockerfileFacts
 
@@ -112,7 +113,7 @@ def draft(folder: Path) -> Draft:
         )
         return made
     _ready(made, code, facts, workload)
-    _request(made, code)
+    _request(made, code, folder)
     _workers(made, begun)
     _key(
         made,
@@ -135,8 +136,24 @@ def _begun(folder: Path, facts: DockerfileFacts | None, code: Code) -> Start | N
             yield starts.of_unit(unit)
         for app in code.apps:
             yield starts.of_app(app, folder)
+        for front in code.fronts:
+            yield starts.of_front(front, folder)
 
-    return next((start for start in each() if start is not None), None)
+    begun: Start | None = next((start for start in each() if start is not None), None)
+    if begun is not None and _gradio_port(code) and not begun.takes_port:
+        return replace(begun, port_variable=True)
+    return begun
+
+
+def _front(code: Code) -> Front | None:
+    """The page that is what is started: not one that a web app of the project's own mounts."""
+    return next(iter(code.fronts), None) if not code.apps else None
+
+
+def _gradio_port(code: Code) -> bool:
+    """Whether the port is told by Gradio's own variable."""
+    front = _front(code)
+    return front is not None and front.kind == "gradio"
 
 
 def _docker(made: Draft, facts: DockerfileFacts, begun: Start | None) -> None:
@@ -177,6 +194,8 @@ def _ready(made: Draft, code: Code, facts: DockerfileFacts | None, workload: Wor
         # "ready" says more than "alive".
         best = min(health, key=lambda route: ("ready" not in route.path, route.asks, len(route.path)))
         made.say("ready", best.path, best.place)
+    elif front := _front(code):
+        made.say("ready", front.ready, f"{front.place}, {front.kind}")
     elif root := next((r for r in code.routes if r.path == "/" and r.method == "GET" and not r.asks), None):
         made.say("ready", "/", f"{root.place}; no health check was found")
     else:
@@ -188,11 +207,15 @@ def _ready(made: Draft, code: Code, facts: DockerfileFacts | None, workload: Wor
         made.open.append("ready: no health check was found, so the app counts as ready once it listens")
 
 
-def _request(made: Draft, code: Code) -> None:
+def _request(made: Draft, code: Code, folder: Path) -> None:
     for task in code.tasks[:1]:
         value = {"app": task.app, "name": task.name, "args": list(task.args)}
         made.say("task", value, f"{task.place}, a Celery task; for a worker beside the web app", sure=not code.routes)
     if code.tasks and not code.routes:
+        return
+    front = _front(code)
+    if front is not None:
+        _asked(made, front, folder)
         return
     candidates = [r for r in code.routes if not _HEALTH.search(r.path) and (r.asks or _TALKS.search(r.path))]
     if not candidates:
@@ -206,6 +229,18 @@ def _request(made: Draft, code: Code) -> None:
     others = [f"{r.method} {r.path} ({r.place})" for r in candidates if r is not best and r.asks]
     if others:
         made.also.append(f"other routes call the model too: {', '.join(others[:4])}")
+
+
+def _asked(made: Draft, front: Front, folder: Path) -> None:
+    """A page is asked by its own protocol: Gradio by its API, the others by a script of the samples."""
+    there = front.kind == "gradio" or (folder / "ask.py").is_file()
+    known = front.kind != "gradio" or bool(front.calls)
+    made.say("request", front.request, f"{front.place}, {front.kind}", sure=there and known)
+    if not there:
+        script = f"sample_images/frontends/{front.kind}/ask.py"
+        made.open.append(f"request: copy {script} of pytest-llamakey beside this file: it types into the page")
+    if not known:
+        made.open.append("request: the name of the function's API; the page shows it under Use via API")
 
 
 def _fitness(route: Route) -> tuple[int, int, int, int]:
@@ -272,7 +307,7 @@ def _dotenv_here(folder: Path) -> bool:
 def _env(made: Draft, code: Code, facts: DockerfileFacts | None, begun: Start | None) -> None:
     env, why = dict[str, str](), list[str]()
     if begun is not None and begun.port_variable and made.get("command"):
-        env["PORT"] = "{port}"
+        env["GRADIO_SERVER_PORT" if _gradio_port(code) else "PORT"] = "{port}"
         why.append(begun.where)
     if begun is not None and begun.workers_where == starts.WEB_CONCURRENCY and made.get("command"):
         env["WEB_CONCURRENCY"] = str(begun.workers)

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_llamakey.guess.code import WebApp
+    from pytest_llamakey.guess.frontends import Front
     from pytest_llamakey.spec.dockerfile_facts import DockerfileFacts
 
 _SHELL = re.compile(r"[;&|<>`$()*?]")
 _PORT_VARIABLE = re.compile(r"\$(?:\{PORT(?::?-\d+)?\}|PORT\b)")
 _SETS = re.compile(r"^\s*(?:export\s+)?(\w+)=", re.MULTILINE)
-_PORT_WORDS = {"--port", "-p", "--bind", "-b", "--listen", "runserver", "--http"}
-_PORT_AT_END = re.compile(r"^((?:--(?:port|bind|listen)=|-[bp])?(?:[\w.*\[\]]*:)?)(\d{2,5})$")
+_PORT_WORDS = {"--port", "--server.port", "-p", "--bind", "-b", "--listen", "runserver", "--http"}
+_PORT_AT_END = re.compile(r"^((?:--(?:(?:server\.)?port|bind|listen)=|-[bp])?(?:[\w.*\[\]]*:)?)(\d{2,5})$")
 WEB_CONCURRENCY = "WEB_CONCURRENCY of the Dockerfile"
 _WORKERS = re.compile(r"^(?:--workers=|--processes=|-w)?(\d+)$")
 _SERVERS = ("gunicorn", "uvicorn", "hypercorn", "fastapi", "flask", "granian")
@@ -95,6 +96,11 @@ def of_app(app: WebApp, folder: Path) -> Start:
     else:
         words = ("gunicorn", app.target, "--bind", "0.0.0.0:{port}")
     return _start(words, f"{app.place} {app.kind}", {}, folder)
+
+
+def of_front(front: Front, folder: Path) -> Start:
+    """The usual start of a page that nothing says how to start."""
+    return _start(front.command, f"{front.place} {front.kind}", {}, folder)
 
 
 def _split(text: str) -> tuple[str, ...]:

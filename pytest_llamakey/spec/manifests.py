@@ -45,6 +45,8 @@ class Resource:
     file: str
     lines: YamlDocument | None = None
     prefix: YamlPath = ()
+    made: bool = False
+    """Kustomize made it, of the object whose lines these are: its name may have got a prefix and a suffix."""
 
     @property
     def kind(self) -> str:
@@ -128,6 +130,13 @@ class Manifests:
     def secret(self, name: str) -> Resource | None:
         """The Secret of this name, where the manifests bring one."""
         return next((one for one in self.resources if one.kind == "Secret" and one.name == name), None)
+
+    def secret_called(self, name: str) -> str:
+        """What the Secret ``name`` is called in the end: kustomize gives those it makes a prefix, and a suffix."""
+        if self.secret(name) or any(use.secret == name for use in self.workload.uses):
+            return name
+        made = [one.name for one in self.resources if one.kind == "Secret" and one.made and name in one.name]
+        return made[0] if len(made) == 1 else name
 
 
 def read(deployment: Deployment) -> Manifests:
@@ -223,9 +232,9 @@ def _kustomized(path: Path, name: str, kustomization: str) -> Iterator[Resource]
         alike = [one for one in written if one.kind == made.kind and one.name and one.name in made.name]
         origin = max(alike, key=lambda one: len(one.name), default=None)
         if origin is None:
-            yield Resource(made.body, kustomization)
+            yield Resource(made.body, kustomization, made=True)
         else:
-            yield Resource(made.body, origin.file, origin.lines, origin.prefix)
+            yield Resource(made.body, origin.file, origin.lines, origin.prefix, made=True)
 
 
 def _written(path: Path, name: str) -> Iterator[Resource]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -199,12 +200,20 @@ def test_a_job_is_looked_at_until_it_is_done_with_every_pod_that_comes(bench, py
     job = manifest(
         "nightly", python_image, ["python3", "-c", call], kind="Job", spec="completions: 2", pod="restartPolicy: Never"
     )
-    (bench.folder / "job.yaml").write_text(job)
+    # By a folder for kustomize, which makes the Secret and gives it, and the job, names of its own.
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not on PATH")
+    (bench.folder / "k8s").mkdir()
+    (bench.folder / "k8s" / "job.yaml").write_text(job)
+    (bench.folder / "k8s" / "kustomization.yaml").write_text(
+        "namePrefix: prod-\nresources:\n- job.yaml\nsecretGenerator:\n- name: openai\n  literals: [api-key=staging]\n"
+    )
     (bench.folder / "llamakey.toml").write_text(
-        '[[deployment]]\nname = "nightly"\nmanifests = ["job.yaml"]\nkey = "secret:openai/api-key"\n'
+        '[[deployment]]\nname = "nightly"\nmanifests = ["k8s"]\nkey = "secret:openai/api-key"\n'
     )
     output, found = bench.run()
     assert found["nightly"]["checks"] == {
         "keyed": "passed", "wire": "skipped", "rollcall": "passed", "parity": "passed", "exposure": "passed"
     }, output  # fmt: skip
+    assert {each["id"][:12] for each in found["nightly"]["replicas"]} == {"prod-nightly"}
     assert found["nightly"]["seen_workers"] == len(found["nightly"]["replicas"]) == 2, output

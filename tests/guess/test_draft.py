@@ -132,6 +132,61 @@ def test_flask_a_procfile_and_a_dotenv(project: Project) -> None:
     assert any("app.py:7 needs DATABASE_URL" in line for line in made.open)
 
 
+DJANGO_VIEWS = """
+import json
+from django.http import JsonResponse
+from django.views import View
+
+def health(request):
+    return JsonResponse({})
+
+def ask(request):
+    question = json.loads(request.body)["question"]
+    return JsonResponse({"answer": engine.query(question)})
+
+class Chat(View):
+    def post(self, request, room):
+        return JsonResponse({"answer": engine.chat(request.POST["message"])})
+"""
+
+
+@pytest.mark.parametrize(
+    ("view", "request_"),
+    [
+        ("views.ask", {"method": "POST", "path": "/api/talk/", "json": {"question": "ping"}}),
+        ("views.Chat.as_view()", {"method": "POST", "path": "/api/talk/", "data": {"message": "ping"}}),
+    ],
+)
+def test_django(project: Project, view: str, request_: Any) -> None:
+    made = project(
+        site__wsgi_DOT_py="from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n",
+        site__urls_DOT_py='urlpatterns = [path("healthz", views.health), path("api/", include("chat.urls"))]\n',
+        chat__urls_DOT_py=f'urlpatterns = [re_path(r"^talk/$", {view})]\n',
+        chat__views_DOT_py=DJANGO_VIEWS,
+    )
+    assert made.get("command") == ["gunicorn", "site.wsgi:application", "--bind", "0.0.0.0:{port}"]
+    assert made.get("ready") == "/healthz"
+    assert made.get("request") == request_
+
+
+def test_a_front_end_that_nothing_says_how_to_start(project: Project) -> None:
+    made = project(app_DOT_py="import streamlit as st\nst.write(llm.complete('ping'))\n")
+    assert made.get("command")[:3] == ["streamlit", "run", "app.py"]
+    assert made.get("command")[-2:] == ["--server.port", "{port}"]
+    assert made.get("ready") == "/_stcore/health"
+    assert any("sample_images/frontends/streamlit/ask.py" in line for line in made.open)
+
+
+def test_a_procfile_with_a_front_end(project: Project) -> None:
+    made = project(
+        Procfile="web: streamlit run chat.py --server.port=$PORT\n",
+        chat_DOT_py="import streamlit as st\n",
+        ask_DOT_py="",
+    )
+    assert made.get("command") == ["streamlit", "run", "chat.py", "--server.port={port}"]
+    assert made.get("request") == {"command": ["python", "ask.py", "{url}"]}
+
+
 @pytest.mark.parametrize(
     ("command", "expected", "workers"),
     [

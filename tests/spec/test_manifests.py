@@ -151,6 +151,8 @@ def test_kustomize_keeps_the_lines_of_what_it_is_made_of(read):
     assert str(found.workload.uses[0].origin).endswith("k8s/app.yaml:18")
     made = next(one for one in found.resources if one.kind == "Secret")
     assert str(made.origin()).endswith("k8s/kustomization.yaml")
+    assert found.secret_called("x") == made.name != "x"
+    assert found.secret_called("openai") == "openai", "it is not made here, and used by its own name"
 
 
 def test_a_manifest_named_by_itself(tmp_path):
