@@ -1,4 +1,4 @@
-"""The fix as a change of one line: it makes the fixed half of a sample pair of the broken one; elsewhere it is quiet."""
+"""The fix as a change of one line: it makes the fixed half of a pair of the broken one; elsewhere it is quiet."""
 
 from __future__ import annotations
 
