@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 YOUR_OWN = "<key of your .env>"
 """Shown where a tester's own credential stood before it was replaced."""
 
-_ASSIGNED = re.compile(r"""([A-Za-z_][\w-]*)(\\*["']?\s*[=:]\s*\\*)("[^"]*"|'[^']*'|[^\s"'\\]+)""")
+# A name begins once and is no longer than names are: in a line of megabytes the search would never end.
+_ASSIGNED = re.compile(r"""(?<![A-Za-z_])([A-Za-z_][\w-]{0,200})(\\*["']?\s*[=:]\s*\\*)("[^"]*"|'[^']*'|[^\s"'\\]+)""")
 _BEARER = re.compile(r"(Bearer\s+)([^\s\"'<$]{8,})", re.IGNORECASE)
 _VENDORS = re.compile(
     r"\b(?:gsk_|hf_|r8_|xai-|pplx-|nvapi-|AIza|gh[opsu]_|github_pat_|glpat-|xox[abp]-|AKIA)[A-Za-z0-9_-]{12,}"
 )
 """Keys of other providers, by how theirs begin."""
+_COLOUR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+"""A terminal's control sequence (ECMA-48, section 5.4); its last letter would hide where a key begins."""
 _BESIDE = re.compile(
     r"""(\b(?:keys?|tokens?|secrets?|credentials?)\b(?:[\s"':=,>(]|\bb(?=["'])|\b(?:is|was|are)\b){1,8})([\w-]{16,})""",
     re.IGNORECASE,
@@ -70,12 +73,13 @@ def header_for_a_test(value: str, secrets: Secrets) -> str:
 
 
 def _without_keys(text: str, secrets: Secrets) -> str:
-    text = masked(text, secrets, code=True)
+    text = masked(_COLOUR.sub("\x1b", text), secrets, code=True)  # words that it parts are not joined yet
     text = _VENDORS.sub(lambda match: shown(match[0], secrets), text)
-    return _BESIDE.sub(
+    text = _BESIDE.sub(
         lambda match: match[1] + (shown(match[2], secrets) if is_random(match[2]) else match[2]),
         text,
     )
+    return text.replace("\x1b", "")
 
 
 @lru_cache(maxsize=16)

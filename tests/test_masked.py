@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 
 import pytest
 
@@ -165,3 +166,13 @@ def test_a_users_test_sees_our_keys_and_no_others():
 
 def test_an_azure_key_without_a_name_beside_it():
     assert AZURE not in masked(f'A, B = "x", "{AZURE}"', SECRETS)
+
+
+def test_a_coloured_key():
+    assert REAL not in quoted(f"0\x1b[31m{REAL}\x1b[0m", OURS)
+
+
+def test_a_line_of_megabytes_is_searched_within_a_moment():
+    started = time.monotonic()
+    quoted("x" * 2_000_000, OURS)
+    assert time.monotonic() - started < 5

@@ -104,6 +104,8 @@ class _Document:
         except UnicodeDecodeError as error:
             line = error.object.count(b"\n", 0, error.start) + 1
             raise SpecError("TOML is UTF-8 text, and this line is not; save it as UTF-8", Origin(name, line)) from error
+        except RecursionError as error:
+            raise SpecError("nested too deeply to be read", Origin(name, 0)) from error
         except tomllib.TOMLDecodeError as error:
             raise SpecError(*_syntax(str(error), text, name)) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -29,6 +30,10 @@ class YamlDocument:
     def line(self, *path: str | int) -> int:
         """The line of ``path``, or of the nearest thing above it that stands in the file."""
         return line_of(self.lines, path) or self.first
+
+
+MOST_VALUES = 100_000
+"""A file with more keys and list items is none that people write; a few aliases in a row can make billions."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -71,7 +76,13 @@ def read_yaml(text: str, shown: str) -> tuple[YamlDocument, ...]:
             node = loader.get_node()
             value = None if node is None else loader.construct_document(node)
             if node is not None and value is not None:
-                found.append(YamlDocument(value, dict(_lines(node, (), ())), node.start_mark.line + 1))
+                lines = dict(islice(_lines(node, (), ()), MOST_VALUES + 1))
+                if len(lines) > MOST_VALUES:
+                    what = f"its aliases and lists make more than {MOST_VALUES} values of it"
+                    raise SpecError(f"too large: {what}", Origin(shown, node.start_mark.line + 1))
+                found.append(YamlDocument(value, lines, node.start_mark.line + 1))
+    except RecursionError as error:
+        raise SpecError("nested too deeply to be read", Origin(shown, 0)) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(filter(None, (error.context, error.problem)))

@@ -51,3 +51,19 @@ def test_a_document_inside_itself_ends():
 def test_a_character_that_yaml_does_not_have_is_told():
     with pytest.raises(SpecError, match=r"compose\.yaml: not valid YAML"):
         read_yaml("a: \x07\n", "compose.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+            + "".join(f"{c}: &{c} [{', '.join([f'*{p}'] * 10)}]\n" for p, c in zip("abcde", "bcdef", strict=True)),
+            "more than 100000 values",
+        ),
+        ("[" * 5_000, "nested too deeply"),
+    ],
+)
+def test_a_file_made_to_overwhelm(text, said):
+    with pytest.raises(SpecError, match=said):
+        read_yaml(text, "compose.yaml")

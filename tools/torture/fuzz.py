@@ -1,0 +1,351 @@
+"""Hostile input: files, messages of the probe, HTTP, and what an app writes. A clear error, or nothing at all."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import tempfile
+import unicodedata
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pytest_llamakey.delivery import deliver
+from pytest_llamakey.keys import Secrets
+from pytest_llamakey.masked import for_a_test, quoted
+from pytest_llamakey.report.safe_text import safe
+from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.sources import sources
+from pytest_llamakey.spec import dockerfile, manifests, other
+from pytest_llamakey.spec.model import Defaults, SpecError
+from pytest_llamakey.spec.toml import read_deployments
+from tools.torture import fuzz_wire
+from tools.torture.apps import server, table
+from tools.torture.cases import Broken, Case, Tally, hold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_llamakey.spec.model import Deployment
+    from tools.torture.bench import Bench
+
+SLOWEST = 5.0
+"""Seconds that reading one file may take."""
+MEMORY = 512 * 1024
+"""KiB by which a case may make the process grow."""
+FEW, MANY = 60, 1500
+
+TOML = """[[deployment]]
+name = "api"
+runtime = "process"
+command = ["python", "app.py", "{port}"]
+workdir = "/app"
+port = 8000
+ready = { log = "regex" }
+request = { method = "POST", path = "/ask", json = { q = "ping" }, headers = { a = "b" } }
+workers = 4
+key = ["env:OPENAI_API_KEY", "dotenv:.env", "file:/run/secrets/key"]
+env = { LOG_LEVEL = "info", AZURE = "{endpoint}" }
+services = { redis = { image = "redis:7" } }
+endpoint = "intercept"
+checks = ["default", "gate"]
+expect = ["client-before-env"]
+[tool.llamakey]
+build_args = { A = "b" }
+"""
+DOCKERFILE = """# syntax=docker/dockerfile:1
+ARG PYTHON_IMAGE=python:3.12-slim
+FROM ${PYTHON_IMAGE} AS base
+ENV A=b OPENAI_API_KEY=${OPENAI_API_KEY:-x} \\
+    C="d e"
+RUN --mount=type=secret,id=key <<EOF
+cat /run/secrets/key
+EOF
+COPY --from=base --chown=1 . /app
+EXPOSE 8000/tcp
+HEALTHCHECK CMD ["curl", "x"]
+ENTRYPOINT ["sh", "-c"]
+CMD ["gunicorn", "app:app"]
+"""
+COMPOSE = """name: x
+x-common: &common {environment: {A: "${B:-c}", OPENAI_API_KEY: "${OPENAI_API_KEY:?set it}"}}
+services:
+  web:
+    <<: *common
+    build: {context: ., args: [A=b]}
+    env_file: [{path: .env, required: false}]
+    ports: ["8000:80", {target: 81}]
+    secrets: [key]
+    depends_on: {db: {condition: service_healthy}}
+  db: {image: redis}
+secrets: {key: {file: ./key}}
+"""
+MANIFEST = """apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {a: b}}
+spec:
+  replicas: 2
+  template:
+    spec:
+      containers:
+      - {name: web, image: x, ports: [{containerPort: 80}], env: [{name: OPENAI_API_KEY, valueFrom: {secretKeyRef: {name: s, key: k}}}], envFrom: [{secretRef: {name: s}}]}
+      volumes: [{name: v, secret: {secretName: s, items: [{key: k, path: p}]}}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: s}
+stringData: {k: v}
+"""
+UNIT = """[Unit]
+Description=x
+[Service]
+Environment="A=b" OPENAI_API_KEY=x
+EnvironmentFile=-/etc/app.env
+LoadCredential=key:/etc/key
+ExecStart=/usr/bin/python3 -m app \\
+  --port 80
+User=app
+"""
+BOMBS = (
+    "a: &a [x, x, x, x, x, x, x, x, x]\n"
+    + "".join(f"{c}: &{c} [{', '.join(['*' + p] * 9)}]\n" for p, c in zip("abcdefgh", "bcdefghi", strict=True)),
+    "[" * 20_000,
+    "{a: " * 5_000,
+    "x = " + "[" * 20_000,
+    "[[deployment]]\nenv = " + "{ a = " * 3_000,
+    "services: {web: &w {image: x, extends: *w}}",
+    "a: &a {b: *a}\nservices: *a\nkind: *a\nspec: *a",
+    "services:\n  web:\n    extends: {service: web}\n    environment: [" + "A=b," * 50_000 + "]",
+    "FROM x\n" + "RUN \\\n" * 50_000,
+    "FROM x\nENV " + "${A:-" * 5_000,
+    "[Service]\nEnvironment=" + "A=b " * 100_000,
+    "[Service]\n" + "X=\\\n" * 50_000,
+    "kind: Deployment\nspec: {template: {spec: {containers: 7}}}\n",
+    "services: {web: {environment: 7, build: [], ports: {}, env_file: {}, secrets: x, depends_on: 3}}",
+    "\ufeff[[deployment]]\n",
+    "\x00",
+    "---\n" * 20_000,
+    "!!python/object/apply:os.system [true]",
+    "? " * 3_000,
+)
+
+
+def tried(
+    count: int, strategy: st.SearchStrategy[Any], check: Callable[[Any], None], first: tuple[str, ...] = ()
+) -> Tally:
+    """Try ``count`` examples, those of ``first`` before them.
+
+    Raises:
+        Broken: one was not survived (the smallest such that was found), or took too long or too much memory.
+    """
+    seen = 0
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def one(example: Any) -> None:
+        nonlocal seen
+        seen += 1
+        signal.setitimer(signal.ITIMER_REAL, SLOWEST)
+        try:
+            check(example)
+        except Exception as error:
+            raise Broken(f"{type(error).__name__}: {error} ({example!r:.300})") from error
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def ring(*_: object) -> None:
+        raise TimeoutError(f"no end within {SLOWEST:.0f} s")
+
+    former = signal.signal(signal.SIGALRM, ring)
+    try:
+        for example in first:
+            one(example)
+        quiet = list(HealthCheck)
+        settings(max_examples=count, deadline=None, database=None, suppress_health_check=quiet)(given(strategy)(one))()
+    finally:
+        signal.signal(signal.SIGALRM, former)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    hold(grown < MEMORY, f"grew by {grown} KiB")
+    return Tally(seen, seen)
+
+
+@st.composite
+def spoiled(draw: st.DrawFn, text: str) -> str:
+    """``text`` with pieces cut out, doubled, moved, or replaced by anything."""
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(text)))
+        end = min(len(text), start + draw(st.integers(0, 40)))
+        words = st.sampled_from(
+            [
+                "",
+                text[start:end] * 2,
+                "\n",
+                "{",
+                "}",
+                "[",
+                '"',
+                "'",
+                "null",
+                "-1",
+                "${",
+                "\\",
+                ": ",
+                "=",
+                "\x1b[2J",
+                "~",
+                "9" * 40,
+                "*a",
+                "&a ",
+                "<<: ",
+                "!!x ",
+            ]
+        )
+        text = text[:start] + draw(words | st.text(max_size=12)) + text[end:]
+    return text
+
+
+def _read(name: str, read: Callable[[Path, Path], Deployment], text: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="torture-") as place:
+        root = Path(place)
+        path = root / name
+        path.write_bytes(text.encode("utf-8", "surrogatepass"))
+        (root / "app.py").touch()
+        with suppress(SpecError, RuntimeFault):
+            for deployment in read(path, root):
+                if deployment.runtime == "kubernetes":
+                    manifests.read(deployment)
+                deliver(deployment, "sk-llamakey-1", "http://127.0.0.1:1")
+                sources(deployment, root, Secrets.fresh(), {})
+
+
+def _toml(path: Path, root: Path) -> tuple[Deployment, ...]:
+    return read_deployments(path, root, Defaults())
+
+
+def _dockerfile(path: Path, root: Path) -> tuple[Deployment, ...]:
+    return (dockerfile.deployment_of(path, root, Defaults()),)
+
+
+def _other(path: Path, root: Path) -> tuple[Deployment, ...]:
+    return (other.deployment_of(path, root, Defaults()),)
+
+
+def _files(name: str, read: Any, text: str, count: int, _place: Bench) -> Tally:
+    anything = st.text(max_size=200) | st.binary(max_size=200).map(
+        lambda data: data.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()
+    )
+    return tried(count, spoiled(text) | anything, partial(_read, name, read), BOMBS)
+
+
+def _values(count: int, _place: Bench) -> Tally:
+    """Every field of ``llamakey.toml`` with any kind of value."""
+    from pytest_llamakey.spec.schema import DeploymentTable
+
+    leaf = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=30)
+    value = st.recursive(
+        leaf,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(min_size=1, max_size=8), inner, max_size=3),
+        max_leaves=6,
+    )
+    fields = st.dictionaries(st.sampled_from(sorted(DeploymentTable.model_fields)), value, min_size=1, max_size=4)
+
+    def check(given_: dict[str, Any]) -> None:
+        import tomlkit
+
+        plain = json.loads(json.dumps(given_), parse_constant=lambda _: 0)
+        text = tomlkit.dumps({"deployment": [_without_none(plain)]})
+        _read("llamakey.toml", _toml, text)
+
+    return tried(count, fields, check)
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_none(each) for name, each in value.items() if each is not None}
+    return [_without_none(each) for each in value if each is not None] if isinstance(value, list) else value
+
+
+def _texts(count: int, _place: Bench) -> Tally:
+    """What is quoted of an app: no control character is left, and no key."""
+    secrets, key = Secrets.fresh(), "sk-proj-" + "aB3dE6gH9jK2mN5pQ8sT1vW4" * 2
+
+    def check(pieces: list[str]) -> None:
+        text = key.join(pieces)
+        shown = safe(quoted(text, secrets))
+        hold(key not in shown or key not in text, f"a key is shown: {shown!r:.300}")
+        hold(
+            all(character.isprintable() or unicodedata.category(character) == "Zs" for character in shown),
+            f"not fit for a terminal: {shown!r:.300}",
+        )
+        for_a_test(text, secrets)
+
+    separators = st.sampled_from([" ", "=", '"', ": ", "\n", "\x1b[31m", "Bearer ", "key ", "(", ","])
+    return tried(
+        count,
+        st.lists(st.builds("{}{}".format, st.text(max_size=60), separators), min_size=1, max_size=5),
+        check,
+        (["x" * 2_000_000], ["key=" * 200_000], ["\x1b[2J" * 100_000], ['"' * 500_000]),
+    )  # type: ignore[arg-type]
+
+
+# Terminal escapes, bidirectional overrides, markup for the browser and for rich, a line of megabytes, bytes that are no text.
+LOUD = r"""
+def tell(text):
+    sys.stdout.buffer.write(text)
+    sys.stdout.flush()
+EVIL = b"\x1b[2J\x1b]0;owned\x07\x1b[31mred \xe2\x80\xae txet <script>alert('owned')</script><img src=x onerror=alert('owned')> [bold]rich[/bold] [/nope] ]]> &amp; ::error file=x::owned \xff\xfe\x00\r overwritten\n"
+tell(EVIL * 3)
+tell(b"y" * 4_000_000 + b"\n")
+tell(EVIL)
+
+def asked():
+    tell(EVIL)
+    status, body = call("sk-wrong-" + KEY[-5:], BASE)
+    return 502, EVIL + body
+"""
+
+
+def _loud(place: Bench, *, dies: bool) -> Tally:
+    last = '\nraise RuntimeError(EVIL.decode("latin-1") + "z" * 1_000_000)' if dies else ""
+    place.write({"server.py": server(LOUD + last), "llamakey.toml": table()})
+    outer = place.folder.parent
+    place.environment |= {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(outer / "summary.md")}
+    page = outer / "page.html"
+    ran = place.run("process", "-vv", "--llamakey-html", str(page), "--junit-xml", str(outer / "junit.xml"))
+    hold(ran.verdicts and ran.verdicts != ["pass"], f"not a failure: {ran.verdicts}\n{ran.output[-1500:]}")
+    for mark in ("\x1b", "\u202e", "\x07", "\x00", "\r"):
+        hold(mark not in ran.output, f"{mark!r} reached the terminal")
+    hold("\n::error file=x::owned" not in ran.output, "a line of the app's became a command of GitHub's")
+    hold(len(ran.output) < 1_000_000, f"{len(ran.output)} characters on the terminal")
+    html = page.read_text()
+    for mark in ("<script>alert", "<img src=x"):
+        hold(mark not in html and mark not in (outer / "summary.md").read_text(), f"{mark} reached a page")
+    hold(len(html) < 3_000_000, f"the page has {len(html)} characters")
+    import xml.dom.minidom
+
+    xml.dom.minidom.parse(str(outer / "junit.xml"))  # noqa: S318 - written by pytest; it must be well-formed
+    place.nothing_left()
+    return Tally()
+
+
+def _both(name: str, run: Callable[..., Tally]) -> tuple[Case, Case]:
+    """A case at full length, and the short one of ``make test``."""
+    return Case(name, partial(run, MANY)), Case(f"{name} (short)", partial(run, FEW), short=True)
+
+
+CASES = (
+    *_both("llamakey.toml, spoiled", partial(_files, "llamakey.toml", _toml, TOML)),
+    *_both("llamakey.toml, any value in any field", _values),
+    *_both("Dockerfile", partial(_files, "Dockerfile", _dockerfile, DOCKERFILE)),
+    *_both("compose.yaml", partial(_files, "compose.yaml", _other, COMPOSE)),
+    *_both("Kubernetes manifests", partial(_files, "app.yaml", _other, MANIFEST)),
+    *_both("systemd units", partial(_files, "app.service", _other, UNIT)),
+    *_both("what is quoted of an app", _texts),
+    Case("an app that logs and answers escapes, markup and lines of megabytes", partial(_loud, dies=False), short=True),
+    Case("an app that dies with them", partial(_loud, dies=True)),
+    *fuzz_wire.CASES,
+)
