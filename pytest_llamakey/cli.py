@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_llamakey.commands import census, doctor, explain, init
+from pytest_llamakey.spec.nearest import hint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,5 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
         module.add(commands.add_parser(name, help=module.SUMMARY, description=f"{module.SUMMARY.capitalize()}."))
-    words = parser.parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and not given[0].startswith("-") and given[0] not in COMMANDS:
+        parser.error(f"no command is called {given[0]!r}; {hint(given[0], COMMANDS)}")
+    words = parser.parse_args(given)
     return COMMANDS[words.command].run(words)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.runtimes.base import RuntimeFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from pytest_llamakey.runtimes.overlay import Overlay
     from pytest_llamakey.runtimes.process_copy import World
@@ -81,9 +82,16 @@ class Launcher:
             raise RuntimeFault(f"{self._where()}: {name!r} is not found in the copy of {self.deployment.folder}.")
         raise RuntimeFault(
             f"{self._where()}: {name!r} is found neither beside the interpreter that runs pytest ({sys.executable}), "
-            f"nor in {self.deployment.folder}, nor on PATH. If it is a Python package's command, install that package "
-            f"where pytest runs: {sys.executable} -m pip install {name}"
+            f"nor in {self.deployment.folder}, nor on PATH. {self._meant(name)}If it is a Python package's command, "
+            f"install that package where pytest runs: {sys.executable} -m pip install {name}"
         )
+
+    def _meant(self, name: str) -> str:
+        """The program that ``name`` may be a slip for, as a question."""
+        folders = (self.overlay.bin, *map(Path, self.environment["PATH"].split(os.pathsep)))
+        there = (entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir())
+        near = difflib.get_close_matches(name, dict.fromkeys(there), n=1, cutoff=0.8)
+        return f"Did you mean {near[0]!r}, which is there? " if near else ""
 
     def _where(self) -> str:
         return str(self.deployment.origin("command") or self.deployment.id)

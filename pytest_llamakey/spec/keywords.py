@@ -81,7 +81,7 @@ def target(text_or_path: str | Path, root: Path, defaults: Defaults, **fields: A
     if path.is_file():
         return apply(_file(path, root, defaults, fields.get("service")), root, **fields)
     if isinstance(text_or_path, Path) or _meant_as_path(text, root) or not _IMAGE.fullmatch(text):
-        raise SpecError(f"there is neither a folder nor a deployment file at {text}{_sibling(path)}")
+        raise SpecError(f"there is neither a folder nor a deployment file at {text}{_sibling(path)}{_from(text, root)}")
     given = Given(root, root, None, {"image": text}, {}, None, f"{text}::{text}")
     return apply(dataclasses.replace(complete(given, defaults), name=text), root, **fields)
 
@@ -124,7 +124,10 @@ def _folder(path: Path, root: Path, defaults: Defaults, fields: dict[str, Any]) 
     if (path / "Dockerfile").is_file():
         return apply(dockerfile.deployment_of(path / "Dockerfile", root, defaults), root, **fields)
     values = _validated(fields)
-    made = complete(Given(root, path, None, values), defaults)
+    try:
+        made = complete(Given(root, path, None, values), defaults)
+    except SpecError as error:
+        raise SpecError(f"{error.message}{_from('', root)}", error.origin) from error
     origins = {name: Origin(f"llamakey_deploy({name}=...)", 0) for name in fields}
     return dataclasses.replace(made, origins=origins)
 
@@ -152,6 +155,11 @@ def _meant_as_path(text: str, root: Path) -> bool:
     """Whether ``text`` begins like a path: ``./x``, ``/x``, ``x/`` or a folder that is there."""
     first, slash, rest = text.partition("/")
     return text.startswith(".") or (bool(slash) and (not first or not rest or (root / first).is_dir()))
+
+
+def _from(text: str, root: Path) -> str:
+    """Where ``text`` was looked for: not beside the test, as one might think."""
+    return "" if Path(text).is_absolute() else f"; paths start at pytest's root folder, {root}"
 
 
 def _sibling(path: Path) -> str:

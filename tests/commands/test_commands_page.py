@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pytest
 
 from pytest_llamakey.cli import COMMANDS, main
-
-if TYPE_CHECKING:
-    import pytest
 
 PAGE = (Path(__file__).parents[2] / "docs/commands.md").read_text()
 WEB = """import os
@@ -44,3 +42,13 @@ def test_what_init_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.chdir(tmp_path)
     assert main(["init", "shop"]) == 0
     assert f"$ python -m pytest_llamakey init shop\n{capsys.readouterr().out}```" in PAGE
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"), [("inti", 'the nearest valid one is "init"'), ("zzz", "valid ones are init, doctor, explain")]
+)
+def test_a_command_that_is_none(typed: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([typed, "shop"])
+    assert ended.value.code == 2
+    assert f"no command is called {typed!r}; {told}" in capsys.readouterr().err

@@ -157,7 +157,7 @@ def test_a_command_that_is_not_there(bench: Bench) -> None:
     bench.app(text=table(command=["gunicorm", "app:app"], port=18766))
     result = bench.run("-k", "keyed", "--llamakey-report", "r.json")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines("shop/llamakey.toml:2: 'gunicorm' is found neither*")
+    result.stdout.fnmatch_lines("shop/llamakey.toml:2: 'gunicorm' is found neither*Did you mean 'gunicorn', *")
     assert report(bench)["verdict"] == "error"
 
 

@@ -126,6 +126,7 @@ class TestTarget:
         with pytest.raises(SpecError, match=r"^nothing says how to run this: bare holds no Dockerfile") as caught:
             target("bare", root, Defaults())
         assert caught.value.origin is None
+        assert str(caught.value).endswith(f"; paths start at pytest's root folder, {root}")
 
     @pytest.mark.parametrize(
         "image",
@@ -153,7 +154,10 @@ class TestTarget:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("./ap", "neither a folder nor a deployment file at ./ap; the nearest there is app"),
+            (
+                "./ap",
+                "neither a folder nor a deployment file at ./ap; the nearest there is app; paths start at",
+            ),
             (Path("ap"), "at ap; the nearest there is app"),
             ("app/Dockerfil", "the nearest there is Dockerfile"),
             ("/nowhere/at/all", "neither a folder"),
