@@ -160,8 +160,9 @@ class Workshop:
         def tell(line: str) -> None:
             progress(quoted(line, station.secrets))  # a build step is quoted as its Dockerfile has it
 
-        station.endpoint.listen_also(choice.reach.listen)
-        dial = choice.reach.dial
+        reach = self._reach(choice, after)
+        station.endpoint.listen_also(reach.listen)
+        dial = reach.dial
         port = self._port(choice.deployment)
         deployment = with_ports(replace(choice.deployment, port=port))
         beside = addresses(deployment)
@@ -185,6 +186,7 @@ class Workshop:
             secrets=delivery.secrets,
             ports=station.ports,
             listen=station.endpoint.listen_also,
+            network=reach.network,
         )
         read = sources(deployment, self.root, station.secrets, plan.build_args)
         try:
@@ -196,6 +198,22 @@ class Workshop:
         boot, references = self.options.timeout, self._references
         setting = Setting(deployment, station, delivery, dial, boot, references, tell, read, self._reaper)
         return LiveDeployment(running, setting)
+
+    def _reach(self, choice: Choice, after: LiveDeployment | None) -> Reach:
+        """How the deployment reaches the mock, which is all that it may reach with ``egress = "deny"``."""
+        deployment = choice.deployment
+        if deployment.egress == "allow":
+            return choice.reach
+        seclude: Any = getattr(choice.runtime, "seclude", None)
+        if seclude is None:
+            raise RuntimeFault(
+                f'{deployment.origin("egress") or deployment.id}: egress = "deny" needs the docker or systemd runtime; '
+                f"the {deployment.runtime} runtime cannot keep an app from the network. Leave it out there: the known "
+                "providers' hosts lead to the mocked endpoint all the same."
+            )
+        former = getattr(after.running, "network", None) if after else None
+        found: Reach = seclude(self.run_id, former, may_keep=self.options.keep)
+        return found
 
     def _port(self, deployment: Deployment) -> int | None:
         if deployment.runtime == "process" and uses_port_placeholder(deployment):

@@ -34,10 +34,14 @@ class Address:
 
 @dataclass(frozen=True)
 class Reach:
-    """How a deployment reaches this machine: the local IP address to listen on, and the host name or IP it dials."""
+    """How a deployment reaches this machine: the local IP address to listen on, and the host name or IP it dials.
+
+    ``network`` is the name of the network that it has to be in for that, where it is one of its own.
+    """
 
     listen: str
     dial: str
+    network: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,8 @@ class Plan:
     by. ``after`` is the halted deployment that this one takes the place of: what outlives a redeploy in its runtime is
     carried over. ``secrets`` are items of the platform's own Secrets by ``NAME/ITEM``; ``None`` for one that is not to
     be there. ``ports`` are the mock's on this machine, plain and TLS; ``listen`` has it serve on a further local
-    address. ``boot`` is how many seconds the start may take.
+    address. ``boot`` is how many seconds the start may take. ``network`` is the one that everything has to be in, which
+    has no way out.
     """
 
     run_id: str
@@ -121,6 +126,7 @@ class Plan:
     secrets: Mapping[str, str | None] = field(default_factory=dict)
     ports: tuple[int, ...] = ()
     listen: Callable[[str], None] = lambda _address: None
+    network: str = ""
 
 
 class RunningReplica(Protocol):

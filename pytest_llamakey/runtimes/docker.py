@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.runtimes.base import Plan, Reach, RuntimeFault
@@ -18,12 +18,13 @@ from pytest_llamakey.runtimes.docker_belongings import Belongings
 from pytest_llamakey.runtimes.docker_build import Images
 from pytest_llamakey.runtimes.docker_container import container_of
 from pytest_llamakey.runtimes.docker_contents import Contents
-from pytest_llamakey.runtimes.docker_engine import connect, engine_words
+from pytest_llamakey.runtimes.docker_engine import KEPT_LABEL, RUN_LABEL, connect, engine_words
 from pytest_llamakey.runtimes.docker_inject import Entry, delivered_entries, lay, probe_entries
 from pytest_llamakey.runtimes.docker_read_only import freeze
 from pytest_llamakey.runtimes.docker_relay import DockerRelay
 from pytest_llamakey.runtimes.docker_replica import DockerReplica
 from pytest_llamakey.runtimes.docker_scout import Findings, Scout
+from pytest_llamakey.runtimes.docker_seclusion import seclude
 from pytest_llamakey.runtimes.docker_services import Services, service_images
 from pytest_llamakey.runtimes.docker_warden import Warden, Ways
 from pytest_llamakey.runtimes.docker_way import Way, find_way
@@ -140,6 +141,10 @@ class DockerRuntime:
         """See :class:`~pytest_llamakey.runtimes.base.Runtime`."""
         return self._engine().way.reach
 
+    def seclude(self, run_id: str, former: str | None, *, may_keep: bool) -> Reach:
+        """A network with no way out but the mock, or ``former``, which a deployment before had; raises RuntimeFault."""
+        return seclude(self._engine().client, self._reaper, {KEPT_LABEL if may_keep else RUN_LABEL: run_id}, former)
+
     def engine_version(self) -> str:
         """The engine's version, for the report."""
         with engine_words("Asking for the engine's version"):
@@ -159,6 +164,8 @@ class DockerRuntime:
         world = self._world(plan, image)
         belongings = Belongings(engine.client, self._reaper)
         running = DockerRunning(plan, image, belongings, self._contents(world))
+        if plan.network:
+            engine = replace(engine, way=Way(engine.way.reach, network=plan.network))
         services = Services(engine.client, engine.way, plan, belongings)
         before = plan.after if isinstance(plan.after, DockerRunning) else None
         former = before.replicas if before else ()
@@ -167,6 +174,8 @@ class DockerRuntime:
             try:
                 running.relay = before.relay if before else self._relay(engine, world, belongings)
                 if before is None:
+                    if plan.network:
+                        belongings.network(plan.network)
                     services.start(beside, pool)
                 running.network = before.network if before else services.network
                 jobs = [

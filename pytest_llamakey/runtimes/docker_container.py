@@ -11,6 +11,7 @@ from testcontainers.core.container import DockerContainer
 
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.runtimes.docker_engine import ANSWER_SECONDS, KEPT_LABEL, RUN_LABEL, explain
+from pytest_llamakey.runtimes.docker_seclusion import OPTIONS
 from pytest_llamakey.runtimes.docker_way import host_entries
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def container_of(
         # Whatever the engine's own default is, this one can be read.
         log_config=LogConfig(type=LogConfig.types.JSON),
         use_config_proxy=False,
+        **(OPTIONS if plan.network else {}),
         **more,
     )
     return container

@@ -79,8 +79,8 @@ class Services:
         self._plan = plan
         self._belongings = belongings
         self._started: list[StartedService] = []
-        self.network: str | None = None
-        """The network's name, or ``None`` for a deployment without services."""
+        self.network: str | None = plan.network or None
+        """The network's name, or ``None`` for a deployment without services that may reach anything."""
 
     def start(self, images: Mapping[str, str], pool: Executor) -> None:
         """Start them side by side in ``pool``, and return once all have been running for a moment.
@@ -91,7 +91,7 @@ class Services:
         services = self._plan.deployment.services
         if not services:
             return
-        self.network = pool.submit(self._make_network).result()
+        self.network = self.network or pool.submit(self._make_network).result()
         jobs = [pool.submit(self._start, service, images[service.name], self.network) for service in services]
         self._started = [job.result() for job in jobs]
         end = time.monotonic() + SETTLE_SECONDS

@@ -218,6 +218,8 @@ class Deployment:
     services: tuple[Service, ...] = ()
     probe: bool = True
     endpoint: Literal["env", "intercept"] = "env"
+    egress: Literal["allow", "deny"] = "allow"
+    """``deny``: the app has no way out but the mocked endpoint and its services."""
     checks: tuple[CheckName, ...] = DEFAULT_CHECKS
     expect: tuple[str, ...] = ()
     build_args: Mapping[str, str] = field(default_factory=dict)

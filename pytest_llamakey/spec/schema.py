@@ -305,6 +305,7 @@ class DeploymentTable(Table):
     services: dict[Annotated[str, AfterValidator(_host)], ServiceTable] | None = None
     probe: bool | None = None
     endpoint: Literal["env", "intercept"] | None = None
+    egress: Literal["allow", "deny"] | None = None
     checks: list[Annotated[str, AfterValidator(words.check_word)]] | None = Field(default=None, min_length=1)
     expect: list[Annotated[str, AfterValidator(words.cause)]] | None = None
 

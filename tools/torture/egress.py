@@ -1,0 +1,182 @@
+"""Nothing gets out: known hosts lead to the mock, and with ``egress = "deny"`` there is no way to anywhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from functools import partial
+from typing import TYPE_CHECKING
+
+import psutil
+
+from tools.torture.apps import DOCKERFILE, server, table
+from tools.torture.cases import Case, Tally, hold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tools.torture.bench import Bench
+
+KNOWN = (
+    "api.openai.com",
+    "eu.api.openai.com",
+    "us.api.openai.com",
+    "api.anthropic.com",
+    "api.mistral.ai",
+    "api.groq.com",
+    "api.together.xyz",
+    "api.deepseek.com",
+    "openrouter.ai",
+)
+LOOKUP = f"""
+import socket
+for host in {KNOWN!r}:
+    for number in (80, 443):
+        with socket.create_connection((host, number), 10) as there:
+            print("LED", host, number, *there.getpeername()[:2], flush=True)
+"""
+ELSEWHERE = """
+import openai
+def asked():
+    client = openai.OpenAI(api_key=KEY, base_url="http://{address}:{port}/v1", max_retries=0)
+    client.chat.completions.create(model="gpt-4o", messages=[{{"role": "user", "content": "ping"}}])
+    return 200, b"ok"
+"""
+TRY = """
+import socket
+def tried(kind, there):
+    opened = socket.socket(socket.AF_INET, kind)
+    opened.settimeout(3)
+    try:
+        opened.connect(there)
+        opened.send(b"OUT")
+        return kind == socket.SOCK_STREAM
+    except OSError:
+        return False
+print("REACHED", [there for there in {there!r} if tried(socket.SOCK_STREAM, tuple(there))], flush=True)
+try:
+    print("RESOLVED", socket.getaddrinfo("example.com", 80), flush=True)
+except OSError:
+    print("RESOLVED nothing", flush=True)
+"""
+
+
+@contextlib.contextmanager
+def stranger(address: str) -> Iterator[tuple[int, list[bytes]]]:
+    """A server that is none of the deployment's, and what it was told."""
+    heard: list[bytes] = []
+    with socket.create_server((address, 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    there, _ = listening.accept()
+                    with there, contextlib.suppress(OSError):
+                        there.settimeout(2)
+                        heard.append(there.recv(65536))
+                        there.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listening.getsockname()[1], heard
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def own_address() -> str:
+    """An address of this machine by which others know it, or which only its containers do."""
+    found = {
+        one.address: name
+        for name, all_ in psutil.net_if_addrs().items()
+        for one in all_
+        if one.family == socket.AF_INET
+    }
+    usable = [address for address, name in found.items() if name != "lo" and not name.startswith("br-")]
+    return min(usable, key=lambda address: found[address].startswith("docker"))
+
+
+def _known(place: Bench, *, runtime: str) -> Tally:
+    """Every known host, plain and TLS, is an address of this machine."""
+    place.write(
+        {
+            "server.py": server(LOOKUP),
+            "llamakey.toml": table(),
+            "Dockerfile": DOCKERFILE,
+            "test_log.py": "def test_log(llamakey_deploy):\n    print(llamakey_deploy('llamakey.toml').logs())\n",
+        }
+    )
+    ran = place.run(runtime, "-s", "-k", "test_log")
+    led = [line.split() for line in ran.output.splitlines() if line.lstrip(".").startswith("LED")]
+    hold(len(led) == 2 * len(KNOWN), f"{len(led)} of {2 * len(KNOWN)} were led anywhere\n{ran.output[-1500:]}")
+    ours = {one.address for all_ in psutil.net_if_addrs().values() for one in all_}
+    strangers = [words for words in led if words[3] not in ours]
+    hold(not strangers, f"led to strangers: {strangers}")
+    place.nothing_left()
+    return Tally(len(led), len(led))
+
+
+def _elsewhere(place: Bench) -> Tally:
+    """A hard-coded address of a stranger is named, and the stranger never sees our key."""
+    address = own_address()
+    with stranger(address) as (port, heard):
+        place.write(
+            {
+                "server.py": server(ELSEWHERE.format(address=address, port=port)),
+                "llamakey.toml": table(),
+                "Dockerfile": DOCKERFILE,
+            }
+        )
+        ran = place.run("process", "-v")
+    hold("wrong-endpoint" in ran.causes, f"named {ran.causes} instead\n{ran.output[-2000:]}")
+    hold(not any(b"sk-llamakey-" in said for said in heard), "the stranger was told the key")
+    place.nothing_left()
+    return Tally(
+        1, 1, f"the stranger was told of {len(heard)} times, without the key" if heard else "the stranger heard nothing"
+    )
+
+
+def _denied(place: Bench) -> Tally:
+    """With ``egress = "deny"`` the app passes as ever, and nothing else is reached, by name or by address."""
+    gateway = own_address()
+    with stranger(gateway) as (port, _):
+        there = [["1.1.1.1", 80], ["8.8.8.8", 53], [gateway, port], ["169.254.169.254", 80]]
+        own = "def test_log(llamakey_deploy):\n    print(llamakey_deploy('llamakey.toml').logs())\n"
+        services = {"beside": {"build": ".", "command": ["python", "-m", "http.server", "8000"]}}
+        place.write(
+            {
+                "server.py": server(TRY.format(there=there)),
+                "llamakey.toml": table(egress="deny", services=services),
+                "Dockerfile": DOCKERFILE,
+                "test_log.py": own,
+            }
+        )
+        ran = place.run("docker", "-v", "-s")
+    hold(ran.verdicts == ["pass"], f"{ran.verdicts}: {ran.causes} {ran.errors}\n{ran.output[-2500:]}")
+    reached = next((line for line in ran.output.splitlines() if "REACHED" in line), "")
+    out = [one for one in there if str(tuple(one)) in reached or str(one) in reached]
+    # This machine's own addresses answer to its own containers, whatever the network: the mock is one of them.
+    hold(out in ([], [[gateway, port]]), f"reached: {out}")
+    hold("RESOLVED nothing" in ran.output, "a name was resolved outside")
+    place.nothing_left()
+    return Tally(len(there) + 1, len(there) + 1, "this machine's own addresses are reached still" if out else "")
+
+
+def _refused(place: Bench) -> Tally:
+    """Where it cannot be enforced, that is an error, and the app never starts."""
+    place.write({"server.py": server(), "llamakey.toml": table(egress="deny")})
+    ran = place.run("process")
+    hold(ran.verdicts == ["error"] and 'egress = "deny" needs' in ran.output, f"{ran.verdicts}\n{ran.output[-1500:]}")
+    place.nothing_left()
+    return Tally()
+
+
+CASES = (
+    Case("processes: known hosts lead to the mock", partial(_known, runtime="process"), short=True),
+    Case("containers: known hosts lead to the mock", partial(_known, runtime="docker"), engine=True),
+    Case(
+        "processes: a hard-coded stranger is wrong-endpoint, and is not told the key",
+        _elsewhere,
+        short=True,
+    ),
+    Case('containers: egress = "deny"', _denied, engine=True, short=True),
+    Case('processes: egress = "deny" is refused', _refused),
+)
