@@ -278,6 +278,9 @@ class Driver:
         own = sockets.pop(pid, set())
         if own and any(theirs - own for theirs in sockets.values()):
             return relay(self._replica, pid, address)
+        if sockets and not any(row.sockets for row in now.workers):
+            # The process that listens hands each connection on to one of them in turn, stopped or not.
+            return relay(self._replica, pid, address)
         return nullcontext(address)
 
     def _gone_before(self, now: Roster) -> Drive:

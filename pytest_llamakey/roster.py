@@ -97,7 +97,8 @@ def roster(rows: Iterable[ProcessRow], port: int | None, told: Told) -> Roster:
     fronts: frozenset[int] = frozenset()
     unsure = False
     if port is not None:
-        holders = {row.pid for row in living if port in row.listens} - pooled
+        listening = {row.pid for row in living if port in row.listens}
+        holders = listening - pooled or handed_to(living, listening)
         behind = behind_front(living, holders, pooled, told.reported, told.serving)
         if behind is not None:
             unsure = not behind
@@ -114,6 +115,20 @@ def roster(rows: Iterable[ProcessRow], port: int | None, told: Told) -> Roster:
     return Roster(workers, above, tuple(row for row in living if row.pid not in holders | mains), unsure)
 
 
+def handed_to(rows: Iterable[ProcessRow], listening: Collection[int]) -> set[int]:
+    """The children that those which listen may hand each connection on to, as the primary of a Node cluster does.
+
+    They have no socket of their own (nodejs.org/api/cluster.html, "How it works"); children of another program do not
+    count.
+    """
+    known = {row.pid: row for row in rows}
+    return {
+        row.pid
+        for row in known.values()
+        if row.ppid in listening and not row.listens and _base(row) == _base(known[row.ppid])
+    }
+
+
 SUPERVISORS = frozenset({"gunicorn", "uvicorn", "hypercorn", "granian", "uwsgi", "fastapi"})
 """Programs whose first process serves nothing itself when it has workers."""
 TELLING = frozenset({"gunicorn", "uvicorn", "fastapi"})
@@ -126,8 +141,11 @@ def in_doubt(found: Roster, port: int | None, told: Told) -> tuple[int, ...]:
     None where a server of the same kind as in the children would have said so in the parent, or is known never to
     serve there.
     """
-    parents = {row.pid: row.ppid for row in (*found.workers, *found.mains, *found.others)}
+    everyone = (*found.workers, *found.mains, *found.others)
+    parents = {row.pid: row.ppid for row in everyone}
     doubtful: set[int] = set()
+    if len(found.workers) == 1 and port in found.workers[0].listens and handed_to(everyone, found.serving):
+        doubtful |= found.serving - (told.reported or frozenset())
     for row in (*found.mains, *found.workers):
         below = {each.pid for each in found.workers if row.pid in ancestors(each.pid, parents)}
         if port not in row.listens or not below:
@@ -137,6 +155,10 @@ def in_doubt(found: Roster, port: int | None, told: Told) -> tuple[int, ...]:
         elif not (row.pid in (told.reported or ()) and below <= told.serving) and not _is_supervisor(row):
             doubtful.add(row.pid)
     return tuple(sorted(doubtful - set(told.accepting)))
+
+
+def _base(row: ProcessRow) -> str:
+    return row.command[0].rpartition("/")[2] if row.command else ""
 
 
 def _is_supervisor(row: ProcessRow, programs: Collection[str] = SUPERVISORS) -> bool:
@@ -198,7 +220,8 @@ def settled_roster(
         }
         growing = expected is None and time.time() - known.latest < GROWTH
         if found.workers and asleep >= found.serving and not growing:
-            short = found.unsure or (expected is not None and len(found.workers) < expected)
+            count = max(len(found.workers), len(handed_to(rows, found.serving)))
+            short = found.unsure or (expected is not None and count < expected)
             if not short or min(quiet.seconds(row, now) for row in rows) >= SHORT_OF_WORKERS:
                 return found
         if now - started > seconds:

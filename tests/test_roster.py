@@ -256,3 +256,20 @@ def test_a_replica_that_ends_meanwhile_is_told_with_its_last_words() -> None:
     replica = Replica(lambda age: (row(7, 1, 8000, cpu=age),), ends=0.2)
     with pytest.raises(NotReady, match=r"(?s)exit code 3.*while its workers were starting.*last words"):
         settle(replica, 1, 10)
+
+
+def test_a_primary_that_hands_its_connections_on() -> None:
+    """As Node's cluster does: the primary alone listens, and its workers have no socket of their own."""
+    primary = replace(row(1, 0, 3000), command=("node", "server.mjs"))
+    workers = [replace(row(pid, 1), command=("/usr/local/bin/node", "server.mjs")) for pid in (7, 8)]
+    everyone = (primary, *workers, replace(row(9, 1), command=("sh", "-c", "tail")))
+    outside = Told(reported=None)
+    assert in_doubt(roster(everyone, 3000, outside), 3000, outside) == (1,)
+    tried = Told(reported=None, accepting={1: False})
+    found = roster(everyone, 3000, tried)
+    assert (found.serving, [each.pid for each in found.mains]) == ({7, 8}, [1])
+    assert in_doubt(found, 3000, tried) == ()
+    # One that answers itself has helpers; and where a probe is in it, it would have said so.
+    assert roster(everyone, 3000, Told(reported=None, accepting={1: True})).serving == {1}
+    probed = Told(reported=frozenset({1, 7, 8}))
+    assert in_doubt(roster(everyone, 3000, probed), 3000, probed) == ()

@@ -33,7 +33,8 @@ from pytest_llamakey.runtimes.docker_inject import delivered_entries, lay, lay_i
 from pytest_llamakey.runtimes.docker_relay import DockerRelay
 from pytest_llamakey.runtimes.docker_replica import DockerReplica
 from pytest_llamakey.runtimes.docker_scout import Findings, Scout
-from pytest_llamakey.runtimes.docker_warden import Warden, Ways
+from pytest_llamakey.runtimes.docker_side_warden import warden_of
+from pytest_llamakey.runtimes.docker_warden import Ways
 from pytest_llamakey.runtimes.docker_way import Way, find_way, host_entries
 from pytest_llamakey.spec.complete import read_compose
 
@@ -250,7 +251,9 @@ class ComposeRuntime:
         ours = [one for one in stack.containers(client) if service_of(one) == project.service]
         if wrong and not any(one.status in {"running", "exited"} for one in ours):
             raise RuntimeFault(wrong)
-        return [self._replica(client, one, port, apps[project.service]) for one in ours]
+        python, way = apps[project.service].findings.python, self._parts().way
+        wardens = [warden_of(client, plan, str(one.id), python, self._ways, belongings) for one in ours]
+        return [DockerReplica(client, one, port, warden, way) for one, warden in zip(ours, wardens, strict=True)]
 
     def _fill(
         self, client: docker.DockerClient, plan: Plan, container: Container, app: _App, *, under_test: bool
@@ -264,10 +267,6 @@ class ComposeRuntime:
             lay_into_volumes(container, entries)
         else:
             lay(client, container, entries)
-
-    def _replica(self, client: docker.DockerClient, container: Container, port: int | None, app: _App) -> DockerReplica:
-        warden = Warden(client, str(container.id), app.findings.python, self._ways) if app.findings.python else None
-        return DockerReplica(client, container, port, warden, self._parts().way)
 
 
 def _changes(

@@ -26,7 +26,8 @@ from pytest_llamakey.runtimes.docker_replica import DockerReplica
 from pytest_llamakey.runtimes.docker_scout import Findings, Scout
 from pytest_llamakey.runtimes.docker_seclusion import seclude
 from pytest_llamakey.runtimes.docker_services import Services, service_images
-from pytest_llamakey.runtimes.docker_warden import Warden, Ways
+from pytest_llamakey.runtimes.docker_side_warden import warden_of
+from pytest_llamakey.runtimes.docker_warden import Ways
 from pytest_llamakey.runtimes.docker_way import Way, find_way
 
 if TYPE_CHECKING:
@@ -274,7 +275,7 @@ class DockerRuntime:
         if world.port is not None:
             container.with_exposed_ports(world.port)
         raw = container.begin(deployment.name, deployment.origin("command"))
-        warden = Warden(client, str(raw.id), findings.python, self._ways) if findings.python else None
+        warden = warden_of(client, plan, str(raw.id), findings.python, self._ways, belongings)
         replica = self.replica_class(client, raw, world.port, warden, way, more.get("name"))
         self.prepared(replica, plan)
         return replica

@@ -17,6 +17,7 @@ from docker.types import LogConfig
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.runtimes.docker_container import labels
 from pytest_llamakey.runtimes.docker_engine import engine_words
+from pytest_llamakey.runtimes.docker_own_python import OWN_PYTHON, own_python
 from pytest_llamakey.runtimes.docker_stream import Stream
 from pytest_llamakey.runtimes.relay import CLOSE, DATA, HEAD, OPEN
 from pytest_llamakey.runtimes.warden_client import relay_source
@@ -37,13 +38,14 @@ class DockerRelay:
     def __init__(
         self, client: docker.DockerClient, plan: Plan, image: str, python: str, belongings: Belongings
     ) -> None:
-        """Start it from ``image``, whose Python is ``python``.
+        """Start it from ``image``, whose Python is ``python``; where that is empty, from one of our own Python.
 
         Raises:
             RuntimeFault: it does not run.
         """
         plan.progress("the engine is on another machine: starting a relay there")
         word = secrets.token_hex(16)
+        image, python = (image, python) if python else (own_python(client), OWN_PYTHON)
         with engine_words("Starting the relay to the mocked endpoint"):
             container = client.containers.create(
                 image,

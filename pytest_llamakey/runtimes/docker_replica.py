@@ -12,10 +12,9 @@ from requests.exceptions import RequestException
 
 from pytest_llamakey.runtimes.base import Address, Exit, ProcessRow, RuntimeFault
 from pytest_llamakey.runtimes.docker_engine import engine_words
-from pytest_llamakey.runtimes.docker_warden import Warden, WardenGone
 from pytest_llamakey.runtimes.docker_way import LOOPBACK
 from pytest_llamakey.runtimes.forward import Forward
-from pytest_llamakey.runtimes.warden_client import process_rows
+from pytest_llamakey.runtimes.warden_client import WardenClient, WardenGone, process_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -60,9 +59,9 @@ class Output:
 class DockerReplica:
     """A :class:`~pytest_llamakey.runtimes.base.RunningReplica` in a container that has been started.
 
-    ``warden`` is ``None`` for an image without Python: then its processes are seen as the engine shows them (with the
-    pids of the machine that it runs on, without sockets), and nothing can be held. ``name`` is the container's name
-    where that is what the probe in it answers to, instead of its id.
+    ``warden`` is ``None`` where none can be had, the image having no Python: then its processes are seen as the engine
+    shows them (with the pids of the machine that it runs on, without sockets), and nothing can be held. ``name`` is the
+    container's name where that is what the probe in it answers to, instead of its id.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class DockerReplica:
         client: docker.DockerClient,
         container: Container,
         port: int | None,
-        warden: Warden | None,
+        warden: WardenClient | None,
         way: Way,
         name: str | None = None,
     ) -> None:
@@ -264,7 +263,7 @@ class DockerReplica:
         # The engine has been silent for long: nothing more is to be learnt of this container.
         self._exit = Exit(-9)
 
-    def _ask(self, warden: Warden, do: str, pids: Collection[int] = ()) -> Any:
+    def _ask(self, warden: WardenClient, do: str, pids: Collection[int] = ()) -> Any:
         try:
             return warden.ask(do, pids)
         except WardenGone as error:
