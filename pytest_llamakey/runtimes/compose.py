@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llamakey.runtimes.base import Address, Plan, Reach, RuntimeFault
 from pytest_llamakey.runtimes.compose_folder import deliver_again, in_container, make_folder
 from pytest_llamakey.runtimes.compose_images import ServiceImages
-from pytest_llamakey.runtimes.compose_outside import refuse_taken, stand_ins
+from pytest_llamakey.runtimes.compose_outside import refuse_taken, refuse_unseen, stand_ins
 from pytest_llamakey.runtimes.compose_project import Changes, Project, override
 from pytest_llamakey.runtimes.compose_running import ComposeRunning, discard
 from pytest_llamakey.runtimes.compose_stack import Stack, service_of
@@ -103,6 +103,7 @@ class ComposeRuntime:
         stack = self._stack(plan, before.stack if before else None)
         try:
             project = Project(stack.config(), plan.deployment.service or "")
+            refuse_unseen(plan, project, parts.way)
             plan.progress("building the images of the compose file")
             images = ServiceImages(parts.client, parts.images, plan, stack)
             apps = self._apps(plan, project, images)

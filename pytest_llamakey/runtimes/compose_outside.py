@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_llamakey.runtimes.base import Address, Plan
     from pytest_llamakey.runtimes.compose_folder import ProjectFolder
     from pytest_llamakey.runtimes.compose_project import Project
+    from pytest_llamakey.runtimes.docker_way import Way
 
 FOLDER = "outside"
 FILE_LIMIT = 50_000
@@ -88,6 +89,37 @@ def refuse_taken(plan: Plan, address: Address) -> None:
             f"{deployment.shown(deployment.compose[0])}: the service {deployment.service} has network_mode: host, and "
             f"port {address.port} of its machine is taken already. End what listens there, or leave network_mode out."
         )
+
+
+def refuse_unseen(plan: Plan, project: Project, way: Way) -> None:
+    """Say so where files of ours are to be mounted, and the engine does not see this machine's files.
+
+    Raises:
+        RuntimeFault: the engine would make empty folders on its own machine instead.
+    """
+    if way.sees_our_files:
+        return
+    for name, service in project.services.items():
+        binds = [mount["source"] for mount in service.get("volumes") or () if mount.get("type") == "bind"]
+        granted = [
+            file
+            for kind in ("secrets", "configs")
+            for use in service.get(kind) or ()
+            if (file := ((project.config.get(kind) or {}).get(use.get("source")) or {}).get("file"))
+        ]
+        volumes = [
+            _options(volume)["device"]
+            for mount in service.get("volumes") or ()
+            if binds_device(volume := (project.config.get("volumes") or {}).get(mount.get("source")))
+        ]
+        ours = [path for path in (*binds, *granted, *volumes) if not any(map(Path(path).is_relative_to, _KERNEL))]
+        if ours:
+            deployment = plan.deployment
+            raise RuntimeFault(
+                f"{deployment.shown(deployment.compose[0])}: the service {name} mounts {Path(ours[0]).name}, and the "
+                "container engine does not see this machine's files. COPY it in the Dockerfile or use a named volume, "
+                "or run pytest on the engine's machine."
+            )
 
 
 class _Copies:

@@ -56,6 +56,11 @@ class Way:
     network: str = ""
     relayed: bool = False
 
+    @property
+    def sees_our_files(self) -> bool:
+        """Whether a folder of ours that is mounted is the same one for the engine."""
+        return not self.relayed and not self.network
+
     def address(self, attrs: dict[str, Any], port: int) -> Address | None:
         """Where ``port`` of a container is found from here; ``attrs`` is what the engine says of it.
 

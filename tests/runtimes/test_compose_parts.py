@@ -15,11 +15,12 @@ import yaml
 
 from pytest_llamakey.keys import DECOY
 from pytest_llamakey.reaper import Reaper
-from pytest_llamakey.runtimes.base import DeliveredFile, Plan, RuntimeFault
+from pytest_llamakey.runtimes.base import DeliveredFile, Plan, Reach, RuntimeFault
 from pytest_llamakey.runtimes.compose_folder import ProjectFolder, deliver_again, in_container, make_folder
-from pytest_llamakey.runtimes.compose_outside import stand_ins
+from pytest_llamakey.runtimes.compose_outside import refuse_unseen, stand_ins
 from pytest_llamakey.runtimes.compose_project import Changes, Project, override
 from pytest_llamakey.runtimes.compose_tool import ComposeTimeout, ComposeTool, find_compose
+from pytest_llamakey.runtimes.docker_way import Way
 from pytest_llamakey.spec.model import Deployment, KeyDelivery
 
 if TYPE_CHECKING:
@@ -160,6 +161,29 @@ def test_what_is_mounted_from_elsewhere_is_a_copy(
     monkeypatch.setattr("pytest_llamakey.runtimes.compose_outside.FILE_LIMIT", 1)
     large = stand_ins(Project(config, "web"), folder, plan).binds["web"][0]
     assert (large["source"], large["read_only"]) == (str(data), True)
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        {"volumes": [{"type": "bind", "source": "/copy/data", "target": "/data"}]},
+        {"volumes": [{"type": "volume", "source": "bound", "target": "/data"}]},
+        {"secrets": [{"source": "key"}]},
+    ],
+)
+def test_files_that_the_engine_does_not_see(project: Path, tmp_path: Path, service: dict[str, Any]) -> None:
+    _, plan = copied(project, tmp_path / "copy", "env:OPENAI_API_KEY")
+    config = {
+        "services": {"db": {"volumes": [{"type": "volume", "source": "own"}]}, "web": service},
+        "volumes": {"own": None, "bound": {"driver_opts": {"o": "bind", "device": "/copy/data"}}},
+        "secrets": {"key": {"file": "/copy/data"}},
+    }
+    reach = Reach("127.0.0.1", "172.17.0.1")
+    refuse_unseen(plan, Project(config, "web"), Way(reach))
+    for way in (Way(reach, relayed=True), Way(reach, network="ci")):
+        with pytest.raises(RuntimeFault, match=r"compose.yaml: the service web mounts data, and the container engine"):
+            refuse_unseen(plan, Project(config, "web"), way)
+        refuse_unseen(plan, Project({**config, "services": {"db": config["services"]["db"]}}, "db"), way)
 
 
 def test_ports_of_the_service() -> None:
