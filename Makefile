@@ -9,7 +9,7 @@ SAMPLES := sample_images
 DEMO := $(wildcard $(SAMPLES)/*/llamakey.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test retest lint docs dist installs accuracy generations images torture clean
+.PHONY: help demo test retest lint docs dist installs accuracy generations images torture scale clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -62,6 +62,9 @@ images: $(VENV)/.ready-dev ## run a sample and pairs in containers with Python 3
 torture: $(VENV)/.ready-dev ## kills, planted keys, hostile input, faults (docs/torture.md): SUITE=leak ONLY=… RUNS=20 WRITE=1
 	@image="$$(tools/engine)" && export LLAMAKEY_TEST_PYTHON_IMAGE="$${image#PYTHON_IMAGE=}"; \
 	set -x; $(BIN)/python -m tools.torture $(SUITE) $(if $(ONLY),--only '$(ONLY)') $(if $(RUNS),--runs $(RUNS)) $(if $(WRITE),--write)
+
+scale: $(VENV)/.ready-dev ## 20 pods of 2 workers on the cluster of KUBECONFIG
+	LLAMAKEY_SCALE=1 $(PYTEST) -s tests/e2e/test_kubernetes_scale.py $(PYTEST_ARGS)
 
 clean: ## remove the virtual environment and all caches
 	rm -rf $(VENV) .venv-generations .pytest_cache .mypy_cache .ruff_cache dist build

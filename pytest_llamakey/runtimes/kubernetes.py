@@ -7,6 +7,7 @@ then looked into by an ``exec`` of the image's own Python, and asked over the AP
 from __future__ import annotations
 
 import json
+import os
 import posixpath
 import threading
 import time
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from pytest_llamakey.runtimes.base import DeliveredFile, Plan, Reach
 from pytest_llamakey.runtimes.kubernetes_api import Cluster
 from pytest_llamakey.runtimes.kubernetes_images import BuiltImages
+from pytest_llamakey.runtimes.kubernetes_lent import VARIABLE, LentNamespace
 from pytest_llamakey.runtimes.kubernetes_namespace import Namespaces
 from pytest_llamakey.runtimes.kubernetes_patch import RUN_LABEL, Inlay, left_out, replica_file
 from pytest_llamakey.runtimes.kubernetes_relay import Relay
@@ -49,7 +51,7 @@ class KubernetesRuntime:
         self._images = BuiltImages(reaper)
         self._lock = threading.Lock()
         self._cluster: Cluster | None = None
-        self._namespaces: Namespaces | None = None
+        self._namespaces: Namespaces | LentNamespace | None = None
         self._found: dict[str, Found] = {}
 
     def reach(self) -> Reach:
@@ -104,10 +106,11 @@ class KubernetesRuntime:
                 self._cluster = Cluster()
             return self._cluster
 
-    def _places(self, cluster: Cluster, run_id: str) -> Namespaces:
+    def _places(self, cluster: Cluster, run_id: str) -> Namespaces | LentNamespace:
         with self._lock:
             if self._namespaces is None:
-                self._namespaces = Namespaces(cluster, run_id)
+                lent = os.environ.get(VARIABLE)
+                self._namespaces = LentNamespace(cluster, run_id, lent) if lent else Namespaces(cluster, run_id)
                 self._namespaces.sweep()
             return self._namespaces
 

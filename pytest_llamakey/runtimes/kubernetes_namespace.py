@@ -73,7 +73,8 @@ class Namespaces:
                 raise
             raise RuntimeFault(
                 f"{fault}\nA throwaway namespace is made for each deployment: let the kubeconfig's user make and "
-                "delete namespaces (docs/kubernetes.md has the rules)."
+                "delete namespaces (docs/kubernetes.md has the rules), or lend the run one that is there and empty: "
+                "LLAMAKEY_NAMESPACE=NAME pytest --llamakey …"
             ) from fault
         if self._beat is None:
             self._beat = threading.Thread(target=self._live, name="llamakey-namespaces", daemon=True)
@@ -103,10 +104,11 @@ class Namespaces:
         while self._is_there(name) and time.monotonic() < until:
             time.sleep(_POLL)
 
-    def leave(self, name: str) -> None:
-        """The namespace is kept: nobody removes it from now on."""
+    def leave(self, name: str) -> str:
+        """The namespace is kept: nobody removes it from now on; how to do it."""
         self._open.pop(name, None)
         self._cluster.call("PATCH", f"{_PATH}/{name}", {"metadata": {"labels": {RUN_LABEL: None}}}, kind=_MERGE)
+        return f"kubectl delete namespace {name}"
 
     def sweep(self) -> None:
         """Remove what runs have left that are over. Never raises: a user who may not list namespaces has none."""

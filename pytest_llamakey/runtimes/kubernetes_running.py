@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_llamakey.runtimes.base import Plan
     from pytest_llamakey.runtimes.kubernetes_api import Cluster
     from pytest_llamakey.runtimes.kubernetes_images import BuiltImage
+    from pytest_llamakey.runtimes.kubernetes_lent import LentNamespace
     from pytest_llamakey.runtimes.kubernetes_namespace import Namespaces
     from pytest_llamakey.runtimes.kubernetes_pods import PodState
     from pytest_llamakey.runtimes.kubernetes_relay import Relay
@@ -49,7 +50,7 @@ class World:
 class KubernetesRunning:
     """A :class:`~pytest_llamakey.runtimes.base.Running` of pods in one namespace."""
 
-    def __init__(self, plan: Plan, cluster: Cluster, namespaces: Namespaces, namespace: str) -> None:
+    def __init__(self, plan: Plan, cluster: Cluster, namespaces: Namespaces | LentNamespace, namespace: str) -> None:
         self.image = ""
         self.timings: Mapping[str, float] = {}
         self.built: BuiltImage | None = None
@@ -108,12 +109,9 @@ class KubernetesRunning:
         """See :class:`~pytest_llamakey.runtimes.base.Running`."""
         self._stopped = True
         self._let_go()
-        self._namespaces.leave(self._namespace)
+        remove = self._namespaces.leave(self._namespace)
         enter = "; ".join(f"kubectl -n {self._namespace} exec -it {each.id} -- sh" for each in self._replicas)
-        return (
-            f"{self._plan.deployment.id} is kept: enter with {enter}; "
-            f"remove with kubectl delete namespace {self._namespace}"
-        )
+        return f"{self._plan.deployment.id} is kept: enter with {enter}; remove with {remove}"
 
     def apply(self, world: World) -> None:
         """Make all objects, and wait until the workload's pods are known.

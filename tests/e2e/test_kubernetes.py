@@ -76,6 +76,56 @@ def entitled(cluster, tmp_path_factory):
                 cluster.call("DELETE", f"{path}/{name}")
 
 
+@pytest.fixture
+def lent(cluster, entitled):
+    """A namespace, for whose inside alone the account of the documented rights has its rights, and its kubeconfig."""
+    name, rights = "llamakey-lent", "apis/rbac.authorization.k8s.io/v1"
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "kubernetes.md").read_text(), re.DOTALL)
+    rules = [rule for rule in yaml.safe_load(text)["rules"] if rule["resources"] != ["namespaces"]]
+    more = ["secrets", "configmaps", "serviceaccounts", "persistentvolumeclaims"]
+    rules += [{"apiGroups": [""], "resources": more, "verbs": ["deletecollection"]}]
+    rules += [{"apiGroups": [""], "resources": ["services"], "verbs": ["list", "delete"]}]
+    there = f"namespaces/{name}"
+    binding = {
+        "metadata": {"name": "tester"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "tester"},
+        "subjects": [{"kind": "ServiceAccount", "name": "tester", "namespace": name}],
+    }
+    try:
+        cluster.call("POST", "api/v1/namespaces", {"metadata": {"name": name}})
+        cluster.call("POST", f"api/v1/{there}/serviceaccounts", {"metadata": {"name": "tester"}})
+        cluster.call("POST", f"{rights}/{there}/roles", {"metadata": {"name": "tester"}, "rules": rules})
+        cluster.call("POST", f"{rights}/{there}/rolebindings", binding)
+        wanted = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        token = cluster.call("POST", f"api/v1/{there}/serviceaccounts/tester/token", wanted)["status"]["token"]
+        config = yaml.safe_load(entitled[0].read_text())
+        for user in config["users"]:
+            user["user"] = {"token": token}
+        path = entitled[0].with_name("lent")
+        path.write_text(yaml.safe_dump(config))
+        yield name, path
+    finally:
+        with contextlib.suppress(RuntimeFault):
+            cluster.call("DELETE", f"api/v1/{there}")
+
+
+def test_a_namespace_that_is_lent_is_empty_again_after_each_deployment(bench, cluster, lent, python_image):
+    name, config = lent
+    service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}\n"
+    bench.deployment("web", manifest("web", python_image) + service, "workers = 2\n")
+    bench.environment |= {"KUBECONFIG": str(config)}
+    output, _ = bench.run("--llamakey-report", str(bench.folder / "refused.json"))
+    assert "LLAMAKEY_NAMESPACE=NAME" in output, "it may not make one"
+    bench.environment |= {"LLAMAKEY_NAMESPACE": name}
+    output, found = bench.run()
+    assert (found["web"]["verdict"], found["web"]["seen_workers"]) == ("pass", 2), output
+    kinds = dict.fromkeys(("pods", "services", "secrets", "configmaps"), "api/v1") | {"deployments": "apis/apps/v1"}
+    listed = {kind: cluster.call("GET", f"{root}/namespaces/{name}/{kind}")["items"] for kind, root in kinds.items()}
+    left = {kind: [one["metadata"]["name"] for one in items] for kind, items in listed.items()}
+    assert left["pods"] == left["services"] == left["deployments"] == [], left
+    assert not {"llamakey", "openai", "code"} & {*left["secrets"], *left["configmaps"]}, left
+
+
 def check_samples(run, cluster):
     assert run.code == 0, run.output
     right, broken = sorted(run.report["deployments"], key=lambda one: one["name"] != "right")
