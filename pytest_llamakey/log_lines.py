@@ -53,7 +53,7 @@ def folded(lines: Iterable[str]) -> list[str]:
 
 
 def _folded(every: list[str], lengths: range) -> list[str]:
-    alike = [_NUMBERS.sub("0", line) for line in every]
+    alike = list(map(without_numbers, every))
     found: list[str] = []
     start = 0
     while start < len(every):
@@ -65,6 +65,11 @@ def _folded(every: list[str], lengths: range) -> list[str]:
             found.append(f"… ({what}repeated {times} times)")
         start = last + length
     return found
+
+
+def without_numbers(line: str) -> str:
+    """``line`` with all numbers alike: moments and pids do not make another line of it."""
+    return _NUMBERS.sub("0", line)
 
 
 def _repeated(alike: list[str], start: int, lengths: range) -> tuple[int, int]:

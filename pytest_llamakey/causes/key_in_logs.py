@@ -8,9 +8,10 @@ from pytest_llamakey.causes.base import Cause, Example, first_line
 from pytest_llamakey.causes.recorded import NEWLINE, app, client, roll, worker
 from pytest_llamakey.facts import Drive, Sighting
 from pytest_llamakey.findings import Finding
+from pytest_llamakey.log_lines import without_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from pytest_llamakey.facts import Facts
     from pytest_llamakey.symptoms import Kind
@@ -68,10 +69,20 @@ class KeyInLogs(Cause):
             seen = [sighting for sighting in sightings if sighting.where == where]
             if not seen:
                 continue
-            told = [f"{sighting.place}: {first_line(sighting.text)}" for sighting in seen[:_MOST_LINES]]
-            if len(seen) > _MOST_LINES:
-                told.append(f"and {len(seen) - _MOST_LINES} more")
-            yield Finding("exposure", self.name, evidence=tuple(told), fix=fix)
+            yield Finding("exposure", self.name, evidence=tuple(_told(seen)), fix=fix)
+
+
+def _told(seen: list[Sighting]) -> Iterator[str]:
+    """Each line once, however often it was written."""
+    alike: dict[str, list[Sighting]] = {}
+    for sighting in seen:
+        alike.setdefault(without_numbers(sighting.text), []).append(sighting)
+    groups = list(alike.values())
+    for first, *others in groups[:_MOST_LINES]:
+        times = f" (repeated {len(others) + 1} times)" if others else ""
+        yield f"{first.place}: {first_line(first.text)}{times}"
+    if len(groups) > _MOST_LINES:
+        yield f"and {sum(map(len, groups[_MOST_LINES:]))} more"
 
 
 def _altered(facts: Facts) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pytest_llamakey.causes.base import Cause, Example, first_line, innermost, last_error, raised
 from pytest_llamakey.causes.recorded import app, keyless, main_process, worker
 from pytest_llamakey.facts import Drive
+from pytest_llamakey.log_lines import folded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -80,7 +81,7 @@ def _story(troubles: list[Trouble]) -> Iterator[str]:
         yield f"{when}pid {process.pid} ended{f': {process.exit}' if process.exit else ''}"
     first = troubles[0].process
     yield from (raised(error) for error in last_error(first))
-    yield from (f"log: {first_line(line)}" for line in _lines(first.log_tail)[-_MOST_LINES:])
+    yield from (f"log: {first_line(line)}" for line in folded(_lines(first.log_tail))[-_MOST_LINES:])
 
 
 def _lines(text: str) -> list[str]:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_llamakey.report.safe_text import safe
+from pytest_llamakey.report.short_names import short_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +45,8 @@ def worker_table(report: DeploymentReport, width: int, verbosity: int) -> Render
     roles = any(worker.role != "worker" for _replica, worker in rows)
     counts = wide or not roles
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column("replica", no_wrap=True, overflow="ellipsis", max_width=20 if wide else NARROW)
+    names = short_names((safe(replica.id) for replica, _worker in rows), 20 if wide else NARROW)
+    table.add_column("replica", no_wrap=True)
     table.add_column("pid", justify="right", no_wrap=True)
     if roles:
         table.add_column("role", no_wrap=True)
@@ -55,21 +57,12 @@ def worker_table(report: DeploymentReport, width: int, verbosity: int) -> Render
         table.add_column("calls", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for replica, worker in rows:
-        name = replica.id if wide else _short(replica.id)
-        cells = [Text(safe(name)), Text(str(worker.pid))]
+        cells = [Text(names[safe(replica.id)]), Text(str(worker.pid))]
         cells += [Text(worker.role)] if roles else []
         cells += [_key(worker), Text(worker.key_source or "-"), _header(worker)]
         cells += [Text(str(len(_sent(worker))))] if counts else []
         table.add_row(*cells, _verdict(blamed.get((replica.id, worker.pid), ())))
     return Group(table, _left_out(every, rows, blamed)) if len(rows) < len(every) else table
-
-
-def _short(name: str) -> str:
-    """What tells a replica from the others: a container's id by its beginning, other names by their end."""
-    if len(name) <= NARROW or "-" not in name:
-        return name
-    last = name.rpartition("-")[2]
-    return last if len(last) <= NARROW else f"…{last[1 - NARROW :]}"
 
 
 def _shown(rows: list[Row], blamed: Mapping[WorkerId, tuple[str, ...]]) -> list[Row]:

@@ -142,7 +142,7 @@ def test_wrong_endpoint_names_line_and_host() -> None:
 
 
 def test_key_in_logs_is_one_finding_for_logs_and_one_for_responses() -> None:
-    lines = tuple(Sighting("log", f"web-1 line {n}", "key=<key>") for n in range(1, 6))
+    lines = tuple(Sighting("log", f"web-1 line {n}", f"{'x' * n} key=<key>") for n in range(1, 6))
     findings = diagnose(app(sightings=(*lines, Sighting("response", "GET /debug", "<key>"))))
     assert [finding.check for finding in findings] == ["exposure", "exposure"]
     assert findings[0].evidence[-1] == "and 2 more"
@@ -158,10 +158,10 @@ def test_worker_silent_carries_the_error_of_the_app() -> None:
 
 
 def test_worker_died_shows_its_last_log_lines() -> None:
-    log = "\n".join(f"line {n}" for n in range(20))
+    log = "\n".join(f"line {'x' * n}" for n in range(20))
     finding = only(app(worker(ended=2.0, exit="signal 9", calls=(), drive=Drive("died"), log_tail=log)))
     assert finding.evidence[0] == "2.00 s pid 7 ended: signal 9"
-    assert finding.evidence[-1] == "log: line 19"
+    assert finding.evidence[-1] == f"log: line {'x' * 19}"
     assert "memory" in finding.fix
 
 

@@ -20,7 +20,7 @@ from pytest_llamakey.causes.recorded import (
     worker,
 )
 from pytest_llamakey.checks import judge
-from pytest_llamakey.facts import CallError, Drive, Facts, Sighting
+from pytest_llamakey.facts import CallError, Drive, Facts, Replica, Sighting
 from pytest_llamakey.report.item import item_text
 from pytest_llamakey.report.model import DeploymentReport, deployment_report, error_report
 from pytest_llamakey.report.safe_text import safe, safe_lines
@@ -69,6 +69,25 @@ def test_a_failing_deployment_at_80_columns() -> None:
         "         the entry point, or build the client in a function.",
         "   more  python -m pytest_llamakey explain client-before-env",
     ]
+
+
+def test_pods_are_told_apart_where_their_names_are_long() -> None:
+    pods = tuple(Replica(f"shop-web-7c9d5b4f6-{end}", (main_process(), worker(7))) for end in ("x2x4z", "abcde"))
+    facts = replace(app(), replicas=pods, deployment=replace(app().deployment, replicas=2))
+    shown = [line.split()[0] for line in render(reported(facts)).splitlines() if " 7 " in line]
+    assert shown == ["x2x4z", "abcde"]
+
+
+def test_a_line_that_is_logged_again_and_again_is_told_once() -> None:
+    seen = tuple(Sighting("log", f"web-1 line {n}", f"12:{n:02} settings: key=<key>") for n in range(10, 47))
+    shown = render(reported(app(sightings=seen)), width=140)
+    assert "web-1 line 10: 12:10 settings: key=<key> (repeated 37 times)" in shown
+    assert "web-1 line 11" not in shown
+    tail = "\n".join([*(f"[{n}] retrying" for n in range(40)), "MemoryError"])
+    shown = render(reported(app(worker(ended=2.0, exit="signal 9", calls=(), log_tail=tail))), width=140)
+    assert "log: … (repeated 40 times)" in shown
+    assert shown.count("retrying") == 1
+    assert "log: MemoryError" in shown
 
 
 @pytest.mark.parametrize("width", [80, 140])
@@ -182,7 +201,7 @@ def test_safe_text() -> None:
         ("shop-7d9f8b6c5-xk2lp", "xk2lp"),
         ("web-1", "web-1"),
         ("f0e1d2c3b4a5", "f0e1d2c…"),
-        ("shop-longest-name-of-all", "all"),
+        ("shop-longest-name-of-all", "of-all"),
         ("shop-abcdefghijkl", "…fghijkl"),
     ],
 )
