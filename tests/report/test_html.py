@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import time
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -215,3 +216,12 @@ def test_the_page_is_written_where_there_is_no_folder_yet(tmp_path) -> None:
     path = tmp_path / "out" / "r.html"
     write(Report(1, "0.1.0", "2026-11-23T09:00:00Z", 12.3, None, ()), path)
     assert "No deployment was run" in path.read_text(encoding="utf-8")
+
+
+def test_a_thousand_pods_are_written_in_seconds() -> None:
+    replicas = tuple(ReplicaReport(f"web-{n}", tuple(process(pid, 0) for pid in range(8))) for n in range(1000))
+    started = time.monotonic()
+    text = page(replace(reported(app()), replicas=replicas, seen_workers=8000))
+    assert time.monotonic() - started < 20
+    assert text.count('<svg class="tree"') == 1000
+    assert "8,000 workers: 8,000 with the delivered key; 0 with a finding" in text
