@@ -48,9 +48,12 @@ class Browser:
         media, scheme, width = LOOKS[look]
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        self._size(width, 900)
         self.driver.get(path.as_uri())
+
+    def _size(self, width: int, height: int) -> None:
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def run(self, script: str, *arguments: Any) -> Any:
         """What ``script`` returns, run by the driver (the page's own policy does not hold for it)."""
@@ -58,8 +61,10 @@ class Browser:
 
     def shoot(self, name: str) -> Path:
         """Keep a picture of the whole page."""
-        width, height = self.run("const page = document.documentElement; return [page.clientWidth, page.scrollHeight]")
-        clip = {"x": 0, "y": 0, "width": width, "height": min(height, TALLEST), "scale": 1}
+        width = self.run("return document.documentElement.clientWidth")
+        self._size(width, TALLEST)  # what is far from the window is not drawn
+        height = min(self.run("return document.body.getBoundingClientRect().bottom"), TALLEST)
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
         SHOTS.mkdir(parents=True, exist_ok=True)
         path = SHOTS / f"{name}.png"
