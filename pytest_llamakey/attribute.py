@@ -13,7 +13,7 @@ from pytest_llamakey.tags import Tag
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pytest_llamakey.drive import Driven
+    from pytest_llamakey.course import Driven
     from pytest_llamakey.endpoint.server import ReceivedCall
     from pytest_llamakey.facts import KeySight
     from pytest_llamakey.keys import Secrets

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.asking import Asked, Asker
+from pytest_llamakey.asking import Asker
 from pytest_llamakey.beside import Beside
+from pytest_llamakey.course import Course, Driven, Standing, Try, Window
 from pytest_llamakey.facts import Drive
-from pytest_llamakey.patience import ACCEPTED, GATEWAY, Pulse, about_keys_since, hopeful, is_helper
+from pytest_llamakey.late_calls import LATE, POLL, LateCalls, no_call_within
+from pytest_llamakey.patience import GATEWAY, Pulse, about_keys_since, hopeful, is_helper
 from pytest_llamakey.reaching import accepts, relay
 from pytest_llamakey.ready import NotReady
 from pytest_llamakey.roster import Roster, Told, in_doubt, roster, settled_roster, still_supervised, told_by
@@ -27,22 +29,16 @@ from pytest_llamakey.send import USUAL_TIMEOUT, exchange
 from pytest_llamakey.tags import Tag
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import Collection, Iterable
 
     from pytest_llamakey.endpoint.server import Endpoint, ReceivedCall
-    from pytest_llamakey.facts import Via
     from pytest_llamakey.probe.listener import Listener, ProcessRecord
-    from pytest_llamakey.reaper import Reaper
     from pytest_llamakey.runtimes.base import Address, ProcessRow, Progress, RunningReplica
-    from pytest_llamakey.spec.model import Request
 
 GENERATIONS = 2
 """Workers that took the place of recycled ones are driven too, once."""
 TRIES = 3
 """Another worker may have taken the request; the one that was meant is asked again."""
-LATE = 10.0
-"""Seconds that a call may come after an answer that reports success, before the next worker is asked."""
 ALSO_LATE = 1.0
 """The same once one worker was found to call later than that: the others will hardly be quicker."""
 AFTER_FAILURE = 0.5
@@ -51,69 +47,6 @@ AGAIN = 1.0
 """Seconds between two rounds in which those that failed are asked again."""
 REPLACED = 2.0
 """Seconds within which a supervisor has started another worker in the place of one that ended."""
-POLL = 0.5
-
-
-@dataclass(frozen=True)
-class Window:
-    """The time (``time.time()``) in which one worker alone was asked."""
-
-    pid: int
-    start: float
-    end: float
-    via: Via = "request"
-
-
-@dataclass(frozen=True)
-class Driven:
-    """What driving one replica gave: an outcome per worker, the roster before and after, and the answers' bodies.
-
-    ``claims``: the worker that a call was made for, by the call's index. ``accepting``: whether a process accepts
-    connections, where that was tried out.
-    """
-
-    drives: Mapping[int, Drive]
-    windows: tuple[Window, ...]
-    first: Roster
-    last: Roster
-    bodies: tuple[tuple[int, bytes], ...] = field(repr=False, default=())
-    claims: Mapping[int, int] = field(default_factory=dict)
-    accepting: Mapping[int, bool] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Course:
-    """The settings of a drive: what is sent from where, how many workers are expected, and what surrounds them.
-
-    ``boot``: seconds that a wait may take at most. ``services``: containers stand beside the app that it may need.
-    ``probe``: every Python process of the app has one.
-    ``reaper`` ends the commands among the requests where this process cannot.
-    ``alone``: no other replica is driven meanwhile, so that a call that does not say whose it is is known by its time.
-    """
-
-    requests: tuple[Request, ...]
-    folder: Path
-    expected: int | None
-    boot: float
-    services: bool = False
-    probe: bool = True
-    reaper: Reaper | None = None
-    alone: bool = True
-
-    @property
-    def patience(self) -> float:
-        """Seconds that the last answer, and then the call that follows it, may take."""
-        return (self.requests[-1].timeout if self.requests else None) or USUAL_TIMEOUT
-
-
-@dataclass(frozen=True)
-class _Try:
-    """The latest attempt at a worker: when it began, from which call of the endpoint's on, and when it was answered."""
-
-    asked: Asked
-    at: float
-    mark: int
-    answered: float
 
 
 class Nameless(Exception):
@@ -136,10 +69,9 @@ class Driver:
             course.boot - USUAL_TIMEOUT,
         )
         self._first = Roster((), (), ())
-        self._drives: dict[int, Drive] = {}
-        self._tries: dict[int, _Try] = {}
+        self._standing = Standing()
+        self._late = LateCalls(replica, endpoint, course, self._standing, progress)
         self._accepting: dict[int, bool] = {}
-        self._claims: dict[int, int] = {}
         self._windows: list[Window] = []
         self._bodies: list[tuple[int, bytes]] = []
 
@@ -152,35 +84,37 @@ class Driver:
         """
         self._first = last = self._settled(self._course.expected)
         for _generation in range(GENERATIONS):
-            todo = [row.pid for row in last.workers if row.pid not in self._drives]
+            todo = [row.pid for row in last.workers if row.pid not in self._standing.drives]
             if not todo:
                 break
             self._drive_all(todo, last)
             try:
-                last = still_supervised(self._settled(None), self._first, self._drives)
+                last = still_supervised(self._settled(None), self._first, self._standing.drives)
             except NotReady:
-                if not any(drive.outcome == "died" for drive in self._drives.values()):
+                if not any(drive.outcome == "died" for drive in self._standing.drives.values()):
                     raise
                 last = Roster((), (), ())  # it died of what it was asked
                 break
             if self._first.unsure and not last.unsure:  # what had been taken for the app stands in front of it
-                self._drives, self._tries, self._claims, self._windows = {}, {}, {}, []
+                self._standing.forget()
+                self._windows = []
                 self._first = last
-            recycled = all(pid not in last.serving and self._outcome(pid) == "called" for pid in todo)
-            if recycled and len(self._drives) >= (self._course.expected or 0):
+            recycled = all(pid not in last.serving and self._standing.outcome(pid) == "called" for pid in todo)
+            if recycled and len(self._standing.drives) >= (self._course.expected or 0):
                 break  # a server that recycles a worker after each request has fresh ones for ever
         bodies, windows = tuple(self._bodies), tuple(self._windows)
-        return Driven(dict(self._drives), windows, self._first, last, bodies, dict(self._claims), dict(self._accepting))
+        drives, claims = dict(self._standing.drives), dict(self._standing.claims)
+        return Driven(drives, windows, self._first, last, bodies, claims, dict(self._accepting))
 
     def _drive_all(self, todo: list[int], now: Roster) -> None:
         if not self._course.requests:
-            self._drives.update(dict.fromkeys(todo, Drive("skipped")))
+            self._standing.drives.update(dict.fromkeys(todo, Drive("skipped")))
             return
         for number, pid in enumerate(todo, 1):
             self._progress(f"driving worker {number} of {len(todo)} (pid {pid})")
             now = self._drive(pid, self._replenished(now, todo))
         self._ask_again(now)
-        self._await_late_calls()
+        self._late.wait(lambda: self._now().serving)
         self._await_recycling(todo)
 
     def _await_recycling(self, todo: Collection[int]) -> None:
@@ -208,7 +142,7 @@ class Driver:
         return found
 
     def _now(self) -> Roster:
-        return still_supervised(self._roster(self._replica.census()), self._first, self._drives)
+        return still_supervised(self._roster(self._replica.census()), self._first, self._standing.drives)
 
     def _replenished(self, now: Roster, todo: Collection[int]) -> Roster:
         """``now``, once as many serve as at the start: one that comes up while another is asked takes its request."""
@@ -238,11 +172,11 @@ class Driver:
         address = self._replica.address()
         if address is None:
             detail = "the deployment names no port, so no request could be sent to it"
-            self._drives[pid] = Drive("silent", detail=detail)
+            self._standing.drives[pid] = Drive("silent", detail=detail)
             return now
         row = next((row for row in (*now.workers, *now.mains, *now.others) if row.pid == pid), None)
         if row is None:
-            self._drives[pid] = self._gone_before(now)
+            self._standing.drives[pid] = self._gone_before(now)
             return now
         begun, sent = time.time(), 0
         for _try in range(TRIES):
@@ -250,7 +184,7 @@ class Driver:
             mark, at = len(self._endpoint.calls), time.time()
             with self._way(pid, now, address) as way:
                 asked = self._asker.ask(row, others, way)
-            self._tries[pid] = _Try(asked, at, mark, time.time())
+            self._standing.tries[pid] = Try(asked, at, mark, time.time())
             self._bodies += [(pid, body) for body in asked.bodies]
             sent += asked.sent
             drive = self._judged(pid, others)
@@ -262,11 +196,11 @@ class Driver:
         if drive.outcome == "called":
             new = enumerate(self._endpoint.calls[mark:], mark)
             own = {index: pid for index, call in new if self._caller(call, serving, pid) is not None}
-            self._claims = {**own, **self._claims}
+            self._standing.claims = {**own, **self._standing.claims}
             drive = replace(drive, helpers=tuple(sorted(callers - {pid})))
-        before = self._drives.get(pid, Drive("silent"))
+        before = self._standing.drives.get(pid, Drive("silent"))
         self._windows.append(Window(pid, begun, time.time()))
-        self._drives[pid] = replace(
+        self._standing.drives[pid] = replace(
             drive, seconds=before.seconds + time.time() - begun, requests=before.requests + sent
         )
         return now
@@ -292,19 +226,11 @@ class Driver:
         """Whether another worker seems to have taken the request: it called, and has no call to make up for."""
         tags = [Tag.parse(call.tag) for call in self._endpoint.calls[mark:]]
         theirs = {tag.pid for tag in tags if tag and tag.replica == self._replica.id and tag.purpose == "app"}
-        return bool(theirs & set(serving) - {pid, *self._owing()})
-
-    def _owing(self) -> list[int]:
-        """The workers that answered with success and have made no call so far, by the moment they were asked."""
-        owing = [pid for pid, each in self._tries.items() if each.asked.answer.ok]
-        return sorted((p for p in owing if self._outcome(p) == "answered"), key=lambda pid: self._tries[pid].at)
-
-    def _outcome(self, pid: int) -> str:
-        return self._drives[pid].outcome if pid in self._drives else ""
+        return bool(theirs & set(serving) - {pid, *self._standing.owing()})
 
     def _judged(self, pid: int, others: Collection[int]) -> Drive:
         """How the latest try ended, as far as can be said soon."""
-        latest = self._tries[pid]
+        latest = self._standing.tries[pid]
         answer, patience = latest.asked.answer, self._patience(pid)
         call = self._endpoint.wait_for_call(
             lambda call: self._caller(call, others, pid) is not None or self._is_nameless(call),
@@ -323,91 +249,42 @@ class Driver:
         if not answer.ok:
             refused = self._course.requests[max(0, latest.asked.sent - 1)]
             return Drive("answered", answer.status, detail=exchange(refused, answer))
-        return Drive("answered", answer.status, detail=_no_call_within(answer.status, patience))
+        return Drive("answered", answer.status, detail=no_call_within(answer.status, patience))
 
     def _patience(self, pid: int) -> float:
-        latest = self._tries[pid]
+        latest = self._standing.tries[pid]
         if not latest.asked.answer.ok or about_keys_since(self._records(), latest.at - self._listener.origin):
             return AFTER_FAILURE
         tagged = any(record.pid == pid and record.alive for record in self._records())
-        return min(ALSO_LATE if tagged and self._owing() else LATE, self._course.patience)
+        return min(ALSO_LATE if tagged and self._standing.owing() else LATE, self._course.patience)
 
     def _ask_again(self, now: Roster) -> None:
         """Ask those once more that failed while something they need may still be starting, until that is over."""
         begun, pulse, waited = time.monotonic(), Pulse(), 0.0
-        while failed := [pid for pid in self._tries if self._may_recover(pid)]:
+        while failed := [pid for pid in self._standing.tries if self._may_recover(pid)]:
             pulse.beats(self._replica.census())
             time.sleep(AGAIN)
             busy = pulse.beats(self._replica.census()) and waited < self._course.boot
             if waited > self._chance(failed, now) and not busy:
                 return
             waited = time.monotonic() - begun
-            self._progress(f"asking {len(failed)} of {len(self._tries)} workers again that failed, {waited:.0f} s")
+            every = len(self._standing.tries)
+            self._progress(f"asking {len(failed)} of {every} workers again that failed, {waited:.0f} s")
             now = self._now()
             for pid in failed:
                 now = self._drive(pid, now)
 
     def _may_recover(self, pid: int) -> bool:
-        latest = self._tries[pid]
-        if self._drives[pid].outcome not in {"answered", "silent"} or not hopeful(latest.asked.answer):
+        latest = self._standing.tries[pid]
+        if self._standing.drives[pid].outcome not in {"answered", "silent"} or not hopeful(latest.asked.answer):
             return False
         return not about_keys_since(self._records(), latest.at - self._listener.origin)
 
     def _chance(self, failed: Collection[int], now: Roster) -> float:
         """Seconds for which those that failed are asked again."""
         behind = self._course.services or any(is_helper(row) for row in now.others)
-        gateway = any(self._tries[pid].asked.answer.status in GATEWAY for pid in failed)
+        gateway = any(self._standing.tries[pid].asked.answer.status in GATEWAY for pid in failed)
         return min(self._course.patience, self._course.boot) if behind or gateway else 0.0
-
-    def _await_late_calls(self) -> None:
-        """Wait for calls that come long after the answers, of all workers at once; longer while something is at work.
-
-        The calls of helpers, and those that name nobody, are put down to the workers in the order they were asked.
-        """
-        begun, pulse, beating = time.time(), Pulse(), True
-        while owing := self._owing():
-            mark = len(self._endpoint.calls)
-            self._claim(owing)
-            now = time.time()
-            alive = beating or any(self._tries[pid].asked.answer.status == ACCEPTED for pid in owing)
-            if alive and now - begun < self._course.boot:
-                due = owing
-            else:
-                due = [pid for pid in self._owing() if now - self._tries[pid].answered < self._course.patience]
-            if not due or not self._owing():
-                break
-            self._progress(f"waiting for the call of {len(due)} workers that have answered, {now - begun:.0f} s")
-            self._endpoint.wait_for_call(lambda _call: True, min(POLL, self._course.patience), since=mark)
-            beating = pulse.beats(self._replica.census())
-        for pid in self._owing():
-            drive, latest = self._drives[pid], self._tries[pid]
-            waited = time.time() - latest.answered
-            self._drives[pid] = replace(
-                drive, seconds=time.time() - latest.at, detail=_no_call_within(drive.answer, waited)
-            )
-
-    def _claim(self, owing: list[int]) -> None:
-        serving = self._now().serving
-        for index, call in enumerate(self._endpoint.calls):
-            waiting = [pid for pid in owing if self._outcome(pid) == "answered" and self._tries[pid].mark <= index]
-            if index in self._claims or not waiting:
-                continue
-            tag = Tag.parse(call.tag)
-            mine = tag.replica == self._replica.id and tag.purpose == "app" if tag else self._course.alone
-            if not mine:
-                continue
-            if tag is not None and tag.pid in serving:
-                if tag.pid not in waiting:
-                    continue
-                pid = tag.pid
-            else:
-                pid = waiting[0]
-            self._claims[index] = pid
-            helpers = (tag.pid,) if tag is not None and tag.pid != pid else ()
-            seconds = call.at - self._tries[pid].at
-            self._drives[pid] = replace(
-                self._drives[pid], outcome="called", helpers=helpers, seconds=seconds, detail=""
-            )
 
     def _callers(self, mark: int, serving: Collection[int], pid: int) -> set[int]:
         callers = {self._caller(call, serving, pid) for call in self._endpoint.calls[mark:]}
@@ -427,8 +304,3 @@ class Driver:
         if tag.replica != self._replica.id or tag.purpose != "app" or (tag.pid != pid and tag.pid in serving):
             return None
         return tag.pid
-
-
-def _no_call_within(status: int | None, seconds: float) -> str:
-    told = f"status {status}" if status is not None else "success"
-    return f"it answered with {told} and did not call the model within {seconds:.{0 if seconds >= LATE else 1}f} s"

@@ -6,12 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.drive import Course, Driven, Driver, Nameless
+from pytest_llamakey.drive import Driver, Nameless
 from pytest_llamakey.tags import Tag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pytest_llamakey.course import Course, Driven
     from pytest_llamakey.endpoint.server import Endpoint
     from pytest_llamakey.probe.listener import Listener
     from pytest_llamakey.runtimes.base import Progress, RunningReplica

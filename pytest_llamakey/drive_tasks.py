@@ -16,7 +16,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.drive import GENERATIONS, Driven, Window
+from pytest_llamakey.course import Driven, Window
+from pytest_llamakey.drive import GENERATIONS
 from pytest_llamakey.log_lines import log_tail
 from pytest_llamakey.ready import NotReady, how_it_ended
 from pytest_llamakey.task_roster import Node, Pools, merged, pools

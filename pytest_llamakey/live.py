@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_llamakey import observe, taken_ports
 from pytest_llamakey.attribute import Yardstick, attribute
-from pytest_llamakey.drive import Course, Driven
+from pytest_llamakey.course import Course, Driven
 from pytest_llamakey.drive_all import drive_all
 from pytest_llamakey.exposure import image_sightings, sightings
 from pytest_llamakey.facts import DeploymentFacts, Facts, Sighting, Via

@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.drive import AFTER_FAILURE, LATE
+from pytest_llamakey.drive import AFTER_FAILURE
 from pytest_llamakey.facts import Drive
+from pytest_llamakey.late_calls import LATE
 from pytest_llamakey.tags import Tag
 from pytest_llamakey.task_roster import is_client
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_llamakey.attribute import Yardstick, attribute, credential
-from pytest_llamakey.drive import Driven, Window
+from pytest_llamakey.course import Driven, Window
 from pytest_llamakey.endpoint.calls import ReceivedCall
 from pytest_llamakey.keys import Secrets
 from pytest_llamakey.probe.listener import Event, Hello, ProcessRecord

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llamakey.drive import Driven
+from pytest_llamakey.course import Driven
 from pytest_llamakey.facts import Call, Drive, KeySight, Process
 from pytest_llamakey.observe import Recorded, process_facts, replica_facts
 from pytest_llamakey.probe.listener import Event, Hello, ProcessRecord
