@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from pytest_llamakey.delivery import PROVIDER_HOSTS, deliver
 from pytest_llamakey.endpoint.tls import Authority
 from pytest_llamakey.keys import Secrets
-from pytest_llamakey.live import LiveDeployment, Setting
+from pytest_llamakey.live import LiveDeployment
 from pytest_llamakey.masked import quoted
 from pytest_llamakey.reaper import Reaper
 from pytest_llamakey.runtimes.base import Plan, Progress, RuntimeFault
 from pytest_llamakey.runtimes.process_port import free_port
 from pytest_llamakey.runtimes.service_ports import addresses, with_ports
+from pytest_llamakey.seen import Setting
 from pytest_llamakey.sources import sources
 from pytest_llamakey.spec import keywords
 from pytest_llamakey.spec.model import runs_elsewhere
@@ -78,8 +79,7 @@ class Workshop:
         """End and remove everything that is still there."""
         self._references.close()
         for runtime in self._runtimes.values():
-            # What a cluster removes takes its time; the other runtimes have nothing on its way out.
-            getattr(runtime, "close", lambda: None)()
+            runtime.close()
         self._reaper.close()
 
     def choose(self, deployment: Deployment) -> Choice:
@@ -228,10 +228,9 @@ class Workshop:
     def engine_version(self) -> str:
         """The container engine's version, or empty where none was used."""
         for runtime in self._runtimes.values():
-            asked: Any = getattr(runtime, "engine_version", None)
-            if asked is not None:
-                with contextlib.suppress(RuntimeFault):  # it does not answer (any more)
-                    return str(asked())
+            with contextlib.suppress(RuntimeFault):  # it does not answer (any more)
+                if version := runtime.engine_version():
+                    return version
         return ""
 
     def image(self, folder: str | Path, **fields: Any) -> str:

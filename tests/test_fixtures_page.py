@@ -11,7 +11,8 @@ import pytest
 from pytest_llamakey import plugin
 from pytest_llamakey.endpoint.calls import ReceivedCall
 from pytest_llamakey.endpoint.routes import ROUTES
-from pytest_llamakey.live import LiveDeployment, LiveWorker
+from pytest_llamakey.live import LiveDeployment
+from pytest_llamakey.seen import LiveWorker
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/fixtures.md").read_text()

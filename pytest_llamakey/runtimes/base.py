@@ -229,3 +229,13 @@ class Runtime(Protocol):
         Raises:
             RuntimeFault: it could not be started (no engine, build failed, …). Nothing is left behind.
         """
+
+    def engine_version(self) -> str:
+        """The container engine's version, for the report; empty where none is used.
+
+        Raises:
+            RuntimeFault: it does not answer.
+        """
+
+    def close(self) -> None:
+        """Wait until all that was stopped is gone, where that takes its time; safe to call twice."""

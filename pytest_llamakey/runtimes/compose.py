@@ -95,6 +95,9 @@ class ComposeRuntime:
         with engine_words("Asking for the engine's version"):
             return str(self._parts().client.version()["Version"])
 
+    def close(self) -> None:
+        """See :class:`~pytest_llamakey.runtimes.base.Runtime`: what was stopped is gone."""
+
     def start(self, plan: Plan) -> ComposeRunning:
         """See :class:`~pytest_llamakey.runtimes.base.Runtime`."""
         parts = self._parts()

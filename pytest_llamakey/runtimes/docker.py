@@ -151,6 +151,9 @@ class DockerRuntime:
         with engine_words("Asking for the engine's version"):
             return str(self._engine().client.version()["Version"])
 
+    def close(self) -> None:
+        """See :class:`~pytest_llamakey.runtimes.base.Runtime`: what was stopped is gone."""
+
     def build(self, plan: Plan) -> str:
         """Only build (or find) the image of ``plan``; its id. Raises :class:`RuntimeFault`."""
         return self._engine().images.image(plan)

@@ -91,6 +91,10 @@ class KubernetesRuntime:
         running.timings = {"build": ready - begun, "start": time.monotonic() - ready}
         return running
 
+    def engine_version(self) -> str:
+        """See :class:`~pytest_llamakey.runtimes.base.Runtime`: there is no engine."""
+        return ""
+
     def close(self) -> None:
         """Wait until all that was made in the cluster is gone."""
         with self._lock:

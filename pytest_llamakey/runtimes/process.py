@@ -50,6 +50,13 @@ class ProcessRuntime:
         """The loopback address, both ways."""
         return Reach(LOOPBACK, LOOPBACK)
 
+    def engine_version(self) -> str:
+        """See :class:`~pytest_llamakey.runtimes.base.Runtime`: there is no engine."""
+        return ""
+
+    def close(self) -> None:
+        """See :class:`~pytest_llamakey.runtimes.base.Runtime`: what was stopped is gone."""
+
     def start(self, plan: Plan) -> RunningProcesses:
         """Copy the app's folder, lay the overlay and start the command; see :meth:`Runtime.start`.
 

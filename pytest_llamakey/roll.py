@@ -1,0 +1,67 @@
+"""The roll call: every process says what it holds, and what a copy of each of its clients would send."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_llamakey.probe.listener import ProcessRecord
+    from pytest_llamakey.runtimes.base import RunningReplica
+    from pytest_llamakey.seen import Seen
+
+    _Awaited = tuple[str, int, str, int]
+
+ROLLCALL_WAIT = 5.0
+"""Seconds within which every process must have answered the roll call; more where the app took more to get ready."""
+REPEAT = 0.3
+"""Seconds after which those that have not answered are woken again."""
+
+
+def call_the_roll(seen: Seen, slowly: float) -> None:
+    """Ask every process that serves, calls or holds a client for its state and its clients' credentials.
+
+    ``slowly``: seconds that the app took to get ready.
+    """
+    listener = seen.setting.station.listener
+    awaited: set[_Awaited] = set()
+    asked: list[tuple[RunningReplica, set[int]]] = []
+    for replica in seen.running.replicas:
+        serving = seen.roster(replica).serving
+        pids = {
+            record.pid
+            for record in seen.records(replica)
+            if record.alive and (record.pid in serving or any(event.kind == "client" for event in record.events))
+        }
+        for pid in sorted(pids):
+            for command, answer in (("report", "snapshot"), ("rollcall", "rollcall")):
+                number = listener.send(replica.id, pid, command)
+                if number is not None:
+                    awaited.add((replica.id, pid, answer, number))
+        asked.append((replica, pids))
+    _wake(seen, slowly, asked, awaited)
+
+
+def _wake(seen: Seen, slowly: float, asked: Sequence[tuple[RunningReplica, set[int]]], awaited: set[_Awaited]) -> None:
+    """Wake the processes until all have answered: a signal may come before the command that it announces."""
+    # A machine on which the app boots slowly answers slowly, too.
+    until = time.monotonic() + max(ROLLCALL_WAIT * len(asked), slowly)
+    while any(pids for _, pids in asked) and time.monotonic() < until:
+        for replica, pids in asked:
+            replica.wake(pids)
+        if seen.setting.station.listener.wait_for(partial(_all_answered, awaited), REPEAT):
+            return
+
+
+def _all_answered(awaited: set[_Awaited], records: Sequence[ProcessRecord]) -> bool:
+    answered = {
+        (record.replica, record.pid, event.kind, event.data.get("n"))
+        for record in records
+        for event in record.events
+        if event.kind in ("snapshot", "rollcall")
+    }
+    gone = {(record.replica, record.pid) for record in records if not record.alive}
+    return all(each in answered or each[:2] in gone for each in awaited)
