@@ -395,13 +395,12 @@ def test_no_foreign_key_of_the_log_is_shown(live: Callable[..., LiveDeployment],
 def test_a_worker_that_answers_with_an_error_is_not_waited_for_long(live: Callable[..., LiveDeployment]) -> None:
     body = {"q": "ping", "key": "sk-proj-q8Zk3LmP0vT7wYb2Nd5RfX9c"}
     app = live("fail", request={"path": "/ask", "method": "GET", "json": body})
-    started = time.monotonic()
     app.request_each_worker()
     found = drives(app.facts())
     assert [(drive.outcome, drive.answer) for drive in found] == [("answered", 500)] * 2
     sent = re.compile(r'GET /ask {"q": "ping", "key": "sk-….*"} was answered with 500: nothing')
     assert all(sent.fullmatch(drive.detail) for drive in found), found
-    assert time.monotonic() - started < 6
+    assert all(drive.seconds < 5 for drive in found), found  # a call after success is waited for twice as long
 
 
 def test_a_worker_that_answers_and_does_not_call(live: Callable[..., LiveDeployment]) -> None:
