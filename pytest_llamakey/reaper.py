@@ -8,13 +8,14 @@ process groups, folders, containers, networks, volumes, images. When the pipe cl
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 Kind = Literal["container", "network", "volume", "image", "processes", "folder", "lock"]
 
@@ -50,12 +51,22 @@ class Reaper:
         self._child: subprocess.Popen[bytes] | None = None
         self._engine = False
         self._open: dict[tuple[str, str], None] = {}
+        cache = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+        self._marks = Path(cache) / "pytest-llamakey" / "runs"
+        self._mark: BinaryIO | None = None
 
     def engine(self) -> None:
-        """Containers, networks or images of this run are about to be made."""
+        """Containers, networks or images of this run are about to be made.
+
+        Its mark is locked here, too: a reaper that somebody killed must not make this run look dead.
+        """
         with self._lock:
             if not self._engine and self._pid == os.getpid():
                 self._engine = True
+                with contextlib.suppress(OSError):  # without a cache folder no later run can see to this one
+                    self._marks.mkdir(parents=True, exist_ok=True)
+                    self._mark = (self._marks / self._run_id).open("ab")
+                    fcntl.flock(self._mark, fcntl.LOCK_SH)
                 self._tell("engine", "", "")
 
     def container(self, container_id: str) -> None:
@@ -100,6 +111,9 @@ class Reaper:
         """End all that is not settled; waits until that is done, at most :data:`CLOSING` seconds."""
         with self._lock:
             child, self._child = self._child, None
+            mark, self._mark = self._mark, None
+            if mark is not None:  # the child has it locked as well, until it ends
+                mark.close()
             if child is None or child.stdin is None or self._pid != os.getpid():
                 return
             self._open.clear()
@@ -133,7 +147,7 @@ class Reaper:
     def _start(self) -> subprocess.Popen[bytes]:
         script = Path(__file__).with_name("reaper_child.py")
         child = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(script), str(self._pid), self._run_id],
+            [sys.executable, "-I", "-S", str(script), str(self._pid), self._run_id, str(self._marks)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

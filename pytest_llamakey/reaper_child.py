@@ -45,7 +45,9 @@ LISTINGS = {
 class Ledger:
     """What has been announced and not settled; for process groups with the start time of their first process."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_engine: Callable[[], None]) -> None:
+        """``on_engine`` is called when containers are about to be made."""
+        self._on_engine = on_engine
         self.open: dict[tuple[str, str], str] = {}
         self.engine = False
         self.quit = False
@@ -59,6 +61,7 @@ class Ledger:
             self.open.pop((kind, name), None)
         elif verb == "engine":
             self.engine = True
+            self._on_engine()
         elif verb == "quit":
             self.quit = True
 
@@ -183,6 +186,12 @@ class Engine:
         host = os.environ.get("DOCKER_HOST", "") or "unix:///var/run/docker.sock"
         self._path = host[len("unix://") :] if host.startswith("unix://") else ""
 
+    def answers(self) -> bool:
+        """Whether there is an engine."""
+        return bool(
+            self._request("GET", "/_ping") if self._path else self._client("version", "-f", "{{.Server.Version}}")
+        )
+
     def remove(self, kind: str, name: str) -> None:
         """Remove a container with its volumes, a network, a volume, or an image; nothing happens where it is gone."""
         command, options = REMOVALS[kind]
@@ -225,6 +234,65 @@ class Engine:
         return ""
 
 
+class Mark:
+    """A file that says of a run that it may have something in the engine; locked for as long as anybody sees to it.
+
+    What kills pytest and this process together (the machine went away) leaves the file unlocked: a later run of the
+    same user finds it, and removes what bears that run's label from the same engine.
+    """
+
+    def __init__(self, folder: str, run_id: str) -> None:
+        self._folder, self._run_id = folder, run_id
+        self._held: int | None = None
+
+    def set(self) -> None:
+        """Make the file, then end what the dead have left, in a thread: announcements do not wait for it."""
+        import threading
+
+        with contextlib.suppress(OSError):
+            self._held = self._locked(self._run_id, exclusive=False)
+            os.pwrite(self._held, self._engine, 0)
+            threading.Thread(target=self._sweep, daemon=True).start()
+
+    def lift(self, engine: Engine) -> None:
+        """Remove the file, if nothing is left of the run: an engine that does not answer may start again."""
+        if self._held is None or not engine.answers():
+            return
+        if not any(engine.labelled(kind, f"{LABEL}={self._run_id}") for kind in KINDS):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(self._folder, self._run_id))  # noqa: PTH108, PTH118
+
+    @property
+    def _engine(self) -> bytes:
+        return os.environ.get("DOCKER_HOST", "").encode()
+
+    def _locked(self, name: str, *, exclusive: bool) -> int:
+        import fcntl
+
+        path = os.path.join(self._folder, name)  # noqa: PTH118
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | (0 if exclusive else os.O_CREAT), 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if exclusive else fcntl.LOCK_SH)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _sweep(self) -> None:
+        engine = Engine()
+        for name in os.listdir(self._folder):  # noqa: PTH208
+            with contextlib.suppress(OSError):
+                descriptor = self._locked(name, exclusive=True)  # refused where its run, or its reaper, is alive
+                try:
+                    if os.read(descriptor, 4096) == self._engine and engine.answers():
+                        for kind in KINDS:
+                            for found in engine.labelled(kind, f"{LABEL}={name}"):
+                                engine.remove(kind, found)
+                        os.unlink(os.path.join(self._folder, name))  # noqa: PTH108, PTH118
+                finally:
+                    os.close(descriptor)
+
+
 def end(ledger: Ledger, run_id: str) -> None:
     """End everything that is still in the ledger."""
     groups = {int(name): age for (kind, name), age in ledger.open.items() if kind == "processes"}
@@ -246,12 +314,15 @@ def end(ledger: Ledger, run_id: str) -> None:
 
 
 def main() -> None:
-    """Wait for the end of the process that is the first argument; the second is the run's id."""
+    """Wait for the end of the process that is the first argument; then the run's id, and the folder of marks."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
-    ledger = Ledger()
+    mark = Mark(sys.argv[3], sys.argv[2])
+    ledger = Ledger(mark.set)
     listen(int(sys.argv[1]), ledger)
     end(ledger, sys.argv[2])
+    if ledger.engine:
+        mark.lift(Engine())
 
 
 if __name__ == "__main__":

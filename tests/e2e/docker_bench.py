@@ -175,5 +175,5 @@ def run_of(pid: int) -> str:
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()
             if any(word.endswith("reaper_child.py") for word in words):
-                return words[-1]
+                return words[-2]
     return ""

@@ -183,7 +183,7 @@ def runs_of(pid: int) -> list[str]:
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()
             if any(word.endswith("reaper_child.py") for word in words):
-                found.append(words[-1])
+                found.append(words[-2])
     return found
 
 

@@ -47,7 +47,7 @@ TRY = """
 import socket
 def tried(kind, there):
     opened = socket.socket(socket.AF_INET, kind)
-    opened.settimeout(3)
+    opened.settimeout(1)
     try:
         opened.connect(there)
         opened.send(b"OUT")
@@ -170,12 +170,11 @@ def _refused(place: Bench) -> Tally:
 
 
 CASES = (
-    Case("processes: known hosts lead to the mock", partial(_known, runtime="process"), short=True),
+    Case("processes: known hosts lead to the mock", partial(_known, runtime="process")),
     Case("containers: known hosts lead to the mock", partial(_known, runtime="docker"), engine=True),
     Case(
         "processes: a hard-coded stranger is wrong-endpoint, and is not told the key",
         _elsewhere,
-        short=True,
     ),
     Case('containers: egress = "deny"', _denied, engine=True, short=True),
     Case('processes: egress = "deny" is refused', _refused),

@@ -27,18 +27,20 @@ def show(rows: Sequence[Row]) -> None:
 
 
 def write(rows: Sequence[Row]) -> None:
-    """Put each suite's rows between its marks on the page; other suites' tables stay."""
+    """Put each suite's rows between its marks on the page; what was not tried this time stays."""
     text, today = PAGE.read_text(), datetime.now(timezone.utc).date().isoformat()
     for suite in dict.fromkeys(row.suite for row in rows):
-        own = [row for row in rows if row.suite == suite]
-        tried, survived = (sum(getattr(row.tally, name) for row in own) for name in ("tried", "survived"))
-        told = f"{survived} of {tried} survived ({today}, `make torture SUITE={suite}`)."
-        lines = [told, "", "| case | tried | survived | seconds | |", "| --- | --- | --- | --- | --- |"]
-        lines += [
-            f"| {row.name} | {row.tally.tried} | {row.tally.survived} | {row.seconds:.0f} | {row.tally.note} |"
-            for row in own
-        ]
         begin, end = f"<!-- {suite} -->", f"<!-- end of {suite} -->"
         before, _, rest = text.partition(begin)
-        text = "\n".join([before + begin, *lines, end + rest.partition(end)[2]])
+        former, _, after = rest.partition(end)
+        cells = {line.split(" | ")[0]: line.split(" | ") for line in former.splitlines() if line[:2] == "| "}
+        cells = {name: found for name, found in cells.items() if found[1].isdecimal()}
+        for row in rows:
+            if row.suite == suite:
+                tried, survived = str(row.tally.tried), str(row.tally.survived)
+                cells[f"| {row.name}"] = [f"| {row.name}", tried, survived, f"{row.seconds:.0f}", f"{row.tally.note} |"]
+        tried_all, survived_all = (sum(int(found[place]) for found in cells.values()) for place in (1, 2))
+        told = f"{survived_all} of {tried_all} survived ({today}, `make torture SUITE={suite}`)."
+        lines = [told, "", "| case | tried | survived | seconds | |", "| --- | --- | --- | --- | --- |"]
+        text = "\n".join([before + begin, *lines, *map(" | ".join, cells.values()), end + after])
     PAGE.write_text(text)

@@ -1,0 +1,169 @@
+"""Nothing lingers: runs are ended in every way and phase, and ten seconds later nothing of them is there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import psutil
+
+from tools.torture.apps import DOCKERFILE, server, table
+from tools.torture.bench import LEFT, family, labelled, runs_of, until
+from tools.torture.cases import Case, Tally, hold
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from tools.torture.bench import Bench
+
+REACHED = 60.0
+"""Seconds within which a phase must be reached."""
+SLOW = """
+def asked():
+    print("asked", flush=True)
+    time.sleep(600)
+"""
+PHASES = {
+    "boots": ("time.sleep(600)", "starting"),
+    "is driven": (SLOW, "asked"),
+}
+WAYS = {
+    "Ctrl-C": (signal.SIGINT,),
+    "Ctrl-C twice": (signal.SIGINT, signal.SIGINT),
+    "SIGTERM": (signal.SIGTERM,),
+    "kill -9": (signal.SIGKILL,),
+}
+
+
+def _said(place: Bench, runtime: str, process: subprocess.Popen[str], word: str) -> bool:
+    """Whether the app has come so far as to write this."""
+    if runtime == "process":
+        with contextlib.suppress(OSError):
+            return any(word in path.read_text(errors="replace") for path in place.temporary.glob("llamakey-*/log*"))
+        return False
+    import docker
+
+    client = docker.from_env()
+    with contextlib.closing(client):
+        for run in runs_of(process.pid):
+            for one in client.containers.list(filters={"label": f"org.pytest-llamakey.run={run}"}, ignore_removed=True):
+                with contextlib.suppress(docker.errors.APIError):
+                    if word.encode() in one.logs():
+                        return True
+    return False
+
+
+def _killed(place: Bench, *, runtime: str, phase: str, way: str, spread: bool = False) -> Tally:
+    setup, word = PHASES[phase]
+    services = {} if runtime == "process" else {"services": {"beside": {"build": ".", "command": ["sleep", "600"]}}}
+    place.write({"server.py": server(setup), "llamakey.toml": table(workers=3, **services), "Dockerfile": DOCKERFILE})
+    process = place.begin(runtime, *(("-p", "xdist.plugin", "-n", "1") if spread else ()))
+    hold(
+        until(lambda: _said(place, runtime, process, word), REACHED),
+        f"it never came to {phase}\n{place.output(process)[-1500:]}",
+    )
+    runs, relatives = runs_of(process.pid), family(process.pid)
+    hold(runs, "there is no reaper")
+    started = time.monotonic()
+    if spread:
+        (worker,) = [one for one in relatives if "sys.stdin.readline" in " ".join(one.cmdline())]
+        worker.kill()
+        hold(until(lambda: not place.processes(), LEFT), "the app outlives its xdist worker")
+        # xdist starts another worker in its place, which runs the deployment again, as it would any test.
+        process.terminate()
+        runs += runs_of(process.pid)
+    else:
+        for number, each in enumerate(WAYS[way]):
+            time.sleep(0.15 if number else 0)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, each)
+    until(lambda: process.poll() is not None, LEFT)
+    hold(process.poll() is not None, f"pytest goes on after {LEFT:.0f} s")
+    for run in runs:
+        place.nothing_left(run if runtime != "process" else "", LEFT - (time.monotonic() - started))
+    alive = partial(_alive, relatives)  # the reaper is among them
+    hold(until(lambda: not alive(), LEFT - (time.monotonic() - started)), f"still there: {alive()}")
+    return Tally(1, 1, f"gone after {time.monotonic() - started:.1f} s")
+
+
+def _alive(processes: list[psutil.Process]) -> list[str]:
+    """The command lines of those that are more than zombies."""
+    found = []
+    for one in processes:
+        with contextlib.suppress(psutil.Error):
+            if one.is_running() and one.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(one.cmdline()))
+    return found
+
+
+def _ended(place: Bench, *, runtime: str, failing: bool) -> Tally:
+    """A run that ends by itself, well or not, with another run's container beside it."""
+    wrong = 'def asked():\n    return call("sk-wrong", BASE)' if failing else ""
+    place.write({"server.py": server(wrong), "llamakey.toml": table(), "Dockerfile": DOCKERFILE})
+    process = place.begin(runtime)
+    runs: list[str] = []
+    until(lambda: runs.extend(runs_of(process.pid)) or process.poll() is not None, 120)
+    hold(process.returncode == int(failing), f"exit code {process.returncode}\n{place.output(process)[-1500:]}")
+    for run in set(runs):
+        place.nothing_left(run if runtime != "process" else "")
+    return Tally()
+
+
+def _machine_gone(place: Bench) -> Tally:
+    """Pytest and its reaper are both killed, as when the machine goes: the next run removes exactly these remains."""
+    place.write({"server.py": server("time.sleep(600)"), "llamakey.toml": table(), "Dockerfile": DOCKERFILE})
+    process = place.begin("docker")
+    hold(until(lambda: _said(place, "docker", process, "starting"), REACHED), "it never started")
+    (run,) = runs_of(process.pid)
+    for one in reversed(family(process.pid)):
+        one.kill()
+    process.wait()
+    hold(labelled(run), "nothing was left to begin with")
+    alive = place.begin("docker")
+    hold(until(lambda: _said(place, "docker", alive, "starting"), REACHED), "the next run never started")
+    (other,) = runs_of(alive.pid)
+    gone = until(lambda: not labelled(run), LEFT)
+    hold(gone, f"the next run has left {labelled(run)}")
+    place.write({"server.py": server()})
+    place.run("docker")
+    hold(labelled(other), "a run that lives was taken for remains")
+    alive.send_signal(signal.SIGINT)
+    alive.wait(20)
+    return Tally(2, 2)
+
+
+CASES = (
+    *(
+        Case(
+            f"{runtime}, {phase}: {way}", partial(_killed, runtime=kind, phase=phase, way=way), engine=kind == "docker"
+        )
+        for runtime, kind in (("processes", "process"), ("containers", "docker"))
+        for phase in PHASES
+        for way in WAYS
+    ),
+    *(
+        Case(f"{runtime}: {told}", partial(_ended, runtime=kind, failing=failing), engine=kind == "docker")
+        for runtime, kind in (("processes", "process"), ("containers", "docker"))
+        for told, failing in (("a run that passes", False), ("a run that fails", True))
+    ),
+    Case(
+        "processes, is driven: kill -9 of an xdist worker",
+        partial(_killed, runtime="process", phase="is driven", way="kill -9", spread=True),
+        short=True,
+    ),
+    Case(
+        "containers, is driven: kill -9 of an xdist worker",
+        partial(_killed, runtime="docker", phase="is driven", way="kill -9", spread=True),
+        engine=True,
+    ),
+    Case(
+        "containers: pytest and its reaper are killed; the next run finds the remains",
+        _machine_gone,
+        engine=True,
+        short=True,
+    ),
+)
