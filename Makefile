@@ -49,6 +49,9 @@ dist: $(VENV)/.ready-dev ## sdist and wheel for a release, in dist/: built twice
 installs: $(VENV)/.ready-dev ## the wheel in clean environments: oldest and newest dependencies, other Pythons (docs/compatibility.md)
 	$(BIN)/python tools/installs.py $(ONLY)
 
+bench: $(VENV)/.ready-dev ## measure how fast it is, beside its peers (docs/performance.md): QUICK=1 LINES="endpoint verdict"
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(LINES)
+
 accuracy: $(VENV)/.ready-accuracy ## measure the diagnosis on generated apps: SEED=… COUNT=400 ONLY=17,23 JOBS=2
 	nice -n 10 $(BIN)/python -m tools.accuracy $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) \
 	  $(if $(ONLY),--only $(ONLY)) $(if $(JOBS),--jobs $(JOBS))
@@ -67,7 +70,7 @@ scale: $(VENV)/.ready-dev ## 20 pods of 2 workers on the cluster of KUBECONFIG
 	LLAMAKEY_SCALE=1 $(PYTEST) -s tests/e2e/test_kubernetes_scale.py $(PYTEST_ARGS)
 
 clean: ## remove the virtual environment and all caches
-	rm -rf $(VENV) .venv-generations .pytest_cache .mypy_cache .ruff_cache dist build
+	rm -rf $(VENV) .venv-bench .venv-generations .pytest_cache .mypy_cache .ruff_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The samples' packages belong to it: the process runtime starts the samples with this environment's programs.

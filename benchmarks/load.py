@@ -12,6 +12,7 @@ import statistics
 import time
 from dataclasses import dataclass
 
+_PATIENCE = 5.0
 KEY = "sk-llamakey-" + "0a1b2c3d" * 5
 ANSWER = json.dumps(
     {
@@ -59,8 +60,7 @@ def drive(port: int, questions: list[bytes], seconds: float, connections: int = 
     clock = time.perf_counter
     number = 0
     for _ in range(connections):
-        one = socket.create_connection(("127.0.0.1", port))
-        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        one = _opened(port)
         opened[one.fileno()] = one
         poll.register(one, select.EPOLLIN)
     begin = clock()
@@ -71,17 +71,26 @@ def drive(port: int, questions: list[bytes], seconds: float, connections: int = 
     end = begin + seconds
     now = begin
     while now < end:
-        for file, _event in poll.poll(5):
+        there = poll.poll(_PATIENCE)
+        if not there:
+            raise TimeoutError(f"no answer came for {_PATIENCE:g} seconds")
+        for file, _event in there:
             one = opened[file]
             data = one.recv(65536)
             if file in waiting:
                 data = waiting.pop(file) + data
+            now = clock()
             if not complete(data):
                 waiting[file] = data
                 continue
-            now = clock()
-            took.append(now - sent[file])
-            sent[file] = now
+            took.append(now - sent.pop(file))
+            if data.startswith(b"HTTP/1.0"):  # closed after each answer
+                poll.unregister(one)
+                opened.pop(file).close()
+                one = _opened(port)
+                opened[one.fileno()] = one
+                poll.register(one, select.EPOLLIN)
+            sent[one.fileno()] = now
             one.send(questions[number % len(questions)])
             number += 1
     for one in opened.values():
@@ -89,6 +98,12 @@ def drive(port: int, questions: list[bytes], seconds: float, connections: int = 
     poll.close()
     took.sort()
     return Load(len(took) / (now - begin), statistics.median(took) * 1e3, took[int(len(took) * 0.99)] * 1e3)
+
+
+def _opened(port: int) -> socket.socket:
+    one = socket.create_connection(("127.0.0.1", port))
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return one
 
 
 def complete(data: bytes) -> bool:

@@ -1,27 +1,25 @@
 """How much longer a whole verdict takes than the app's own boot, in the process runtime.
 
-    python benchmarks/verdict.py [SAMPLE] [ROUNDS]
-
-In each round the sample is booted by a bare script (started, asked once when ready, stopped) and by the plugin (every
-worker driven, all default checks). The rounds alternate, so a machine that slows down slows both; medians are compared.
+The sample is booted by a bare script (started, asked once when ready, killed) and by the plugin (every worker driven,
+all default checks), in turns.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 
+from benchmarks.measure import Plan, Row, interleaved, medians, ratio
 from pytest_llamakey.options import Options
 from pytest_llamakey.run import run
 from pytest_llamakey.spec import keywords
@@ -30,8 +28,13 @@ from pytest_llamakey.spec.placeholders import fill
 from pytest_llamakey.station import Station
 from pytest_llamakey.workshop import Workshop
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROOT = Path(__file__).parents[1]
 BOOT_SECONDS = 120.0
+SAMPLE = "gunicorn_preload"
+GOAL = 1.05
 
 
 def bare(deployment: Deployment, station: Station) -> float:
@@ -74,29 +77,46 @@ def bare(deployment: Deployment, station: Station) -> float:
     return time.monotonic() - started
 
 
-def main() -> None:
-    """Print both medians and their ratio, and keep the raw numbers as JSON."""
-    sample = sys.argv[1] if len(sys.argv) > 1 else "gunicorn_preload"
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 7
+def measure(plan: Plan) -> Iterator[Row]:
+    """A row for 4 and one for 8 workers, as processes: the whole default verdict against the bare boot."""
+    for workers in (4,) if plan.quick else (4, 8):
+        yield _row(plan, workers)
+
+
+def _row(plan: Plan, workers: int) -> Row:
     workshop = Workshop(Options("process", (), "", "", {}, BOOT_SECONDS, keep=False), Defaults(), ROOT, "bench")
-    deployment = keywords.target(ROOT / "sample_images" / sample, ROOT, Defaults())
-    times: dict[str, list[float]] = {"bare": [], "verdict": []}
+    env = {"WEB_CONCURRENCY": str(workers)}
+    deployment = keywords.target(ROOT / "sample_images" / SAMPLE, ROOT, Defaults(), workers=workers, env=env)
+    calls: list[int] = []
+    parts: dict[str, list[float]] = {}
+
+    def booted() -> float:
+        with workshop.station() as station:
+            return bare(workshop.choose(deployment).deployment, station)
+
+    def judged() -> float:
+        started = time.monotonic()
+        report = run(workshop, deployment, DEFAULT_CHECKS, lambda _line: None).report
+        seconds = time.monotonic() - started
+        assert report.verdict == "pass", report
+        calls.append(sum(c.via == "request" for r in report.replicas for w in r.workers for c in w.calls))
+        for name, took in report.timings.items():
+            parts.setdefault(name, []).append(took)
+        return seconds
+
     try:
-        for _ in range(rounds):
-            with workshop.station() as station:
-                times["bare"].append(bare(workshop.choose(deployment).deployment, station))
-            started = time.monotonic()
-            report = run(workshop, deployment, DEFAULT_CHECKS, lambda _line: None).report
-            times["verdict"].append(time.monotonic() - started)
-            assert report.verdict == "pass", report
+        raw = interleaved(plan, {"bare": booted, "verdict": judged})
     finally:
         workshop.close()
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    kept = Path(tempfile.gettempdir()) / f"llamakey-bench-{sample}.json"
-    kept.write_text(json.dumps(times))
-    print(f"{sample}, {rounds} rounds, medians: bare boot {medians['bare']:.2f} s, verdict {medians['verdict']:.2f} s")
-    print(f"ratio {medians['verdict'] / medians['bare']:.2f}; raw numbers in {kept}")
-
-
-if __name__ == "__main__":
-    main()
+    share, took = ratio(raw, "verdict", "bare"), medians(raw)
+    told = ", ".join(f"{name} {statistics.median(values):.2f}" for name, values in parts.items())
+    odd = [count for count in calls if count != workers]
+    return Row(
+        f"whole default verdict, {workers} workers, process",
+        f"{share:.2f} x: {took['verdict']:.2f} s ({told})",
+        f"a bare boot with one answer, {took['bare']:.2f} s",
+        f"≤ {GOAL} x",
+        share <= GOAL,
+        f"{odd[0]} calls of the model for {workers} workers" if odd else "",
+        {**raw, "parts": parts, "calls": calls},
+    )
