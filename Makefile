@@ -9,7 +9,7 @@ SAMPLES := sample_images
 DEMO := $(wildcard $(SAMPLES)/*/llamakey.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test retest lint docs dist installs accuracy generations images torture scale clean
+.PHONY: help demo test retest lint docs bench dist installs accuracy generations images torture scale clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
