@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun, innermost, moment, program
+from pytest_llamakey.causes.carriers import carrier
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     MISSING,
@@ -101,7 +102,7 @@ class DotenvPartial(Cause):
         rows = [(str(use.place), (trouble, use)) for trouble, use in bereft(self, facts) if not trouble.process.dotenv]
         rows = [row for row in rows if asked_by_settings(facts, row[1][0].process) is None]
         loads = list(_loads(facts))
-        if facts.deployment.runtime == "systemd" and not loads:
+        if carrier(facts).keeps and not loads:
             return  # the file is one for the unit to read
         for group in grouped(rows):
             trouble, use = group[0]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, ancestors, program
+from pytest_llamakey.causes.carriers import carrier
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     MATCH,
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from pytest_llamakey.facts import Facts, Place, Process, Replica
     from pytest_llamakey.findings import Finding
 
-_SETS_VARIABLES = frozenset({"docker", "process", "kubernetes", "systemd"})
-"""Runtimes in which a variable that is delivered is set for the first process, whatever the app's files say."""
-_FIRST = {"process": "the command's environment", "systemd": "systemd (pid 1)"}
 _LAUNCHER = re.compile(r"\b(env -i|env --ignore|su|sudo|runuser|gosu|setpriv|cron|crond|supervisord|systemd|\S+\.sh)\b")
 
 
@@ -210,7 +208,7 @@ class EnvCleared(Cause):
 
 
 def _fix(facts: Facts, loss: _Loss) -> str:
-    if facts.deployment.runtime == "systemd" and loss.holder == _FIRST["systemd"]:
+    if carrier(facts).keeps and loss.holder == carrier(facts).holder:
         return (
             f"Write PassEnvironment={loss.variable} into the unit, or let EnvironmentFile= name a file that sets it: "
             "systemd hands nothing of its own environment to a unit."
@@ -259,8 +257,8 @@ def _loss(facts: Facts, replica: Replica, process: Process) -> _Loss | None:
     given = [way.partition(":")[2] for way in facts.deployment.delivered if way.startswith("env:")]
     if any(sight.state == "mangled" for name, sight in child.environment.items() if name in given):
         return None  # it came, altered
-    if parent is None and given and facts.deployment.runtime in _SETS_VARIABLES and child.reported:
-        first = _FIRST.get(facts.deployment.runtime, "the container")
+    first = carrier(facts).holder
+    if parent is None and given and first and child.reported:
         return _Loss.of(first, given[0], child)
     return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun, innermost, moment
+from pytest_llamakey.causes.carriers import carrier
 from pytest_llamakey.causes.recorded import (
     EMPTY,
     FOREIGN,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 _LINE = at("config.py:3", 'KEY = "sk-…0a1b2c3d"')[0]
 _LITERAL: dict[str, Any] = {"calls": (call(FOREIGN),), "rollcall": (roll(FOREIGN),)}
 _DEFAULT = 'OpenAI(api_key=os.getenv("OPENAI_API_KEY", "changeme"))'
-_SETS_VARIABLES = frozenset({"docker", "process", "kubernetes"})
 
 
 class HardcodedKey(Cause):
@@ -170,7 +170,7 @@ class HardcodedKey(Cause):
 
 def _exported(facts: Facts, trouble: Trouble, use: Use) -> str | None:
     """The delivered variable that came to the process with another value: a shell script wrote over it."""
-    if facts.deployment.runtime not in _SETS_VARIABLES:
+    if not carrier(facts).hands_on:
         return None
     names = [way.partition(":")[2] for way in facts.deployment.delivered if way.startswith("env:")]
     environment = trouble.process.environment

@@ -15,6 +15,7 @@ from pytest_llamakey.causes.base import (
     raised,
     unique,
 )
+from pytest_llamakey.causes.carriers import carrier
 from pytest_llamakey.causes.examples import key_missing as examples
 from pytest_llamakey.causes.trail import arrived, asked_program, given, is_key, key_like
 from pytest_llamakey.causes.uses import bereft, once
@@ -64,7 +65,6 @@ class KeyMissing(Cause):
         origins = facts.deployment.origins
         delivered = place_of(origins.get("key") or origins.get("env"))
         first, use = rows[0]
-        runtime = facts.deployment.runtime
         lost = next(files_missed(facts, first.process), None)
         services = [line for line in facts.deployment.source if line.kind == "service"]
         asking = _asking(facts)
@@ -89,10 +89,12 @@ class KeyMissing(Cause):
             fix = (
                 f'Deliver the key where the app is started, for instance as {variable} (key = "none" delivers nothing).'
             )
-        elif runtime == "systemd":
+        elif carrier(facts).keeps:
             fix = f"Let EnvironmentFile= of the unit name the file that sets {variable}."
         else:
-            fix = f"Pass {variable} on to the processes of the {runtime} deployment where it is started."
+            fix = (
+                f"Pass {variable} on to the processes of the {facts.deployment.runtime} deployment where it is started."
+            )
         yield self.finding(
             once(trouble for trouble, _use in rows),
             where=[
@@ -114,7 +116,7 @@ def _delivered_names(facts: Facts) -> set[str]:
 def _undelivered(facts: Facts, trouble: Trouble) -> bool:
     if facts.deployment.delivered == ("none",):
         return True
-    if facts.deployment.runtime == "compose":  # the compose file hands on whatever reaches the container
+    if not carrier(facts).holder:  # the compose file hands on whatever reaches the container
         return not _ancestor_had_it(trouble.replica, trouble.process)
     if given(facts, "secret") and not _delivered_names(facts) and not given(facts, "file"):
         return True  # nothing in the workload asks for it
@@ -123,7 +125,7 @@ def _undelivered(facts: Facts, trouble: Trouble) -> bool:
         process = trouble.process
         told = any(files_missed(facts, process)) or any(map(about_key, process.failures))
         return told or asked_program(process) is not None
-    if facts.deployment.runtime == "systemd" and not arrived(trouble.process):
+    if carrier(facts).keeps and not arrived(trouble.process):
         return not _ancestor_had_it(trouble.replica, trouble.process)
     return bool(_delivered_names(facts)) and not _ancestor_had_it(trouble.replica, trouble.process)
 
@@ -169,7 +171,7 @@ def _refused(facts: Facts) -> Iterator[Finding]:
 
 def _unit_lines(facts: Facts) -> list[Place]:
     """Where a systemd unit could have brought it: the files that it reads, else the line that starts the app."""
-    if facts.deployment.runtime != "systemd":
+    if not carrier(facts).keeps:
         return []
     reads = [line.place for line in facts.deployment.source if line.kind == "unit"]
     return reads or [line.place for line in facts.deployment.source if line.kind == "command"]
