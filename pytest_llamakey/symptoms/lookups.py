@@ -107,8 +107,9 @@ def undecided(facts: Facts, process: Process) -> bool:
     there = loaded or "readable" in process.files.values()
     if process.key.state != "missing" or not there or not ("file" in ways or by_dotenv):
         return False
-    # What it has forked works for it, and may have needed the key in its stead.
-    return not any(_tried(facts, each) for each in (process, *_forked(facts).get(id(process), ())))
+    # What it has forked works for it, and may have needed the key in its stead, and not found it.
+    lacking = [each for each in _forked(facts).get(id(process), ()) if each.key.state != "match"]
+    return not any(_tried(facts, each) for each in (process, *lacking))
 
 
 @remembered

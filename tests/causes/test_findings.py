@@ -359,3 +359,15 @@ def test_a_key_that_no_header_can_bear_hides_neither_its_own_line_nor_the_wrong_
         ("key-mangled", "llm.py:8"),
         ("wrong-endpoint", "llm.py:8"),
     ]
+
+
+def test_a_worker_whose_pool_reads_the_dotenv_and_calls_for_it_needs_no_key_of_its_own() -> None:
+    idle = worker(7, key=MISSING, environment={}, clients=(), calls=(), rollcall=(), files={".env": "readable"})
+    asked = replace(idle, drive=Drive("called", answer=200, requests=1, helpers=(9,)))
+    pool = worker(9, ppid=7, role="helper", environment={}, dotenv=(dotenv(1.0),), drive=None)
+    assert causes_of(app(main_process(environment={}), asked, pool, delivered=("dotenv:.env",))) == []
+    lost = keyless(9, ppid=7, role="helper", drive=None)
+    silent = replace(idle, drive=Drive("answered", answer=500, requests=1))
+    assert set(causes_of(app(main_process(environment={}), silent, lost, delivered=("dotenv:.env",)))) == {
+        "dotenv-partial"
+    }

@@ -238,6 +238,12 @@ def test_the_line_further_down_that_would_have_set_it_is_told(world: World) -> N
     assert [str(miss.later) for miss in missed] == ["main.py:5"]
 
 
+def test_the_line_that_would_have_passed_the_key_on_to_azures_class_is_told(world: World) -> None:
+    code = 'import os\nos.getenv("AZURE_OPENAI_API_KEY")\nos.environ["AZURE_OPENAI_API_KEY"] = os.environ["OPENAI_API_KEY"]\n'
+    (missed,) = (decode.environment_miss(event) for event in world.run(code).record.of_kind("miss"))
+    assert str(missed.later) == "app.py:3"
+
+
 def test_a_look_up_that_nothing_would_have_helped_has_no_such_line(world: World) -> None:
     done = world.run('import os\ndel os.environ["OPENAI_API_KEY"]\nos.getenv("OPENAI_API_KEY")\n# load_dotenv()\n')
     assert [decode.environment_miss(event).later for event in done.record.of_kind("miss")] == [None]

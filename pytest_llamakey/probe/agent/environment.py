@@ -9,6 +9,7 @@ from pytest_llamakey.probe.agent.sight import sight_of_variable, watched
 from pytest_llamakey.probe.agent.wire import put
 
 _missed = set()  # type: ignore[var-annotated]  # (name, innermost place) of each look-up that was told
+CLIENTS_READ = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY")
 _MOST_MISSES = 50
 _MOST_LINES = 200
 _KEY_WORDS = ("KEY", "TOKEN", "SECRET", "OPENAI")
@@ -83,7 +84,7 @@ def _frames():
 
 def line_to_come(name, frames):
     """The line of a module among ``frames`` that would have set the variable, and is reached only later."""
-    if name not in NAMES and name != "OPENAI_API_KEY":
+    if name not in (*NAMES, *CLIENTS_READ):
         return None
     words = ("load_dotenv(", "read_env(", 'environ["%s"] =' % name, "environ['%s'] =" % name)
     for code, line in frames:

@@ -5,7 +5,7 @@ import sys
 
 from pytest_llamakey.probe.agent.base import NAMES, kind_of, peek, quiet, wrap
 from pytest_llamakey.probe.agent.clients import told
-from pytest_llamakey.probe.agent.environment import line_to_come
+from pytest_llamakey.probe.agent.environment import CLIENTS_READ, line_to_come
 from pytest_llamakey.probe.agent.places import place, shown_name
 from pytest_llamakey.probe.agent.sight import clean, sight
 from pytest_llamakey.probe.agent.wire import put, wire
@@ -56,7 +56,7 @@ def failed(error):
         return
     _failed.add(once)
     message = _without_secrets(clean(error, 1000) + ("" if root is error else " (%s)" % told(root)))
-    names = (*NAMES, "OPENAI_API_KEY")
+    names = (*NAMES, *CLIENTS_READ)
     later = next(filter(None, (line_to_come(name, frames[::-1]) for name in names)), None)
     put("failure", type=kind_of(error), message=message, where=[place(*f) for f in frames[:-6:-1]], later=later)
 
