@@ -73,8 +73,9 @@ def _answer(live: LiveDeployment, request: object) -> float:
     assert isinstance(request, HttpRequest)
     (replica,) = live.running.replicas
     took: list[float] = []
-    assert replica.address
-    with httpx.Client(base_url=f"http://{replica.address.host}:{replica.address.port}", timeout=60) as client:
+    at = replica.address()
+    assert at
+    with httpx.Client(base_url=f"http://{at.host}:{at.port}", timeout=60) as client:
         for _ in range(_ASKED):
             begun = time.perf_counter()
             client.request(request.method, request.path, json=request.json).raise_for_status()
