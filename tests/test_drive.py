@@ -305,10 +305,10 @@ def test_an_answer_may_take_long_while_the_worker_has_the_request(
 
 
 def test_a_request_has_a_timeout_of_its_own(live: Callable[..., LiveDeployment]) -> None:
-    app = live("slowly", workers=1, request={"path": "/ask", "timeout": 0.5})
+    app = live("slowly", workers=1, request={"path": "/ask", "timeout": 0.2})
     app.request_each_worker()
     (drive,) = drives(app.facts())
-    assert (drive.outcome, drive.detail) == ("silent", "GET /ask had no answer within 0.5 s")
+    assert (drive.outcome, drive.detail) == ("silent", "GET /ask had no answer within 0.2 s")
 
 
 def test_several_calls_of_one_request_are_one_workers(live: Callable[..., LiveDeployment]) -> None:
@@ -404,7 +404,7 @@ def test_a_worker_that_answers_with_an_error_is_not_waited_for_long(live: Callab
 
 
 def test_a_worker_that_answers_and_does_not_call(live: Callable[..., LiveDeployment]) -> None:
-    app = live("idle", workers=2, request={"path": "/ask", "timeout": 0.5})
+    app = live("idle", workers=2, request={"path": "/ask", "timeout": 0.2})
     started = time.monotonic()
     app.request_each_worker()
     assert time.monotonic() - started < 5
