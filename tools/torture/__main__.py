@@ -19,7 +19,7 @@ from tools.torture.table import show, write
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SUITES = ("leak", "fuzz", "egress", "kill")
+SUITES = ("leak", "fuzz", "egress", "kill", "fault", "harmless")
 
 
 def cases(suite: str) -> tuple[Case, ...]:

@@ -1,0 +1,101 @@
+"""The probe is harmless: a library's own tests give the same results with it and without."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import xml.etree.ElementTree as ET
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.endpoint.tls import Authority
+from pytest_llamakey.keys import Secrets
+from pytest_llamakey.probe.render import AGENT_MODULE, PTH_LINE, AgentConfig, render_agent
+from pytest_llamakey.runtimes.overlay import make_overlay
+from pytest_llamakey.station import Station
+from tools.torture.cases import Case, Tally, hold
+
+if TYPE_CHECKING:
+    from tools.torture.bench import Bench
+
+SECONDS = 300
+
+
+def _results(root: Path, tests: str, environment: dict[str, str]) -> list[tuple[str, ...]]:
+    """Every test and how it ended."""
+    written = root.parent / "results.xml"
+    command = [
+        "python",
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:llamakey",
+        tests,
+        "--junit-xml",
+        str(written),
+    ]
+    done = subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    hold(written.exists(), f"its tests did not run:\n{done.stdout[-1500:]}{done.stderr[-1500:]}")
+    rows = ET.parse(written).iter("testcase")  # noqa: S314 - pytest has just written it
+    return sorted((str(row.get("classname")), str(row.get("name")), *(part.tag for part in row)) for row in rows)
+
+
+def _same(place: Bench, *, library: str, tests: str) -> Tally:
+    outer = place.folder.parent
+    fetch = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--no-binary",
+        ":all:",
+        "--dest",
+        str(outer),
+        library,
+    ]
+    subprocess.run(fetch, check=True, timeout=SECONDS)
+    (archive,) = outer.glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        packed.extractall(outer / "source", filter="data")
+    (root,) = (outer / "source").iterdir()
+    with Station(Secrets.fresh(), Authority(), ("127.0.0.1",)) as station:
+        secrets, endpoint = station.secrets, station.endpoint
+        agent = render_agent(
+            AgentConfig(
+                host="127.0.0.1",
+                port=endpoint.port,
+                tls_port=endpoint.tls_port or 0,
+                secret=secrets.signing.hex(),
+                salt=secrets.salt.hex(),
+                replica="r1",
+                canary=secrets.canary,
+                ca_pem=endpoint.ca_pem.decode(),
+            )
+        )
+        overlay = make_overlay(
+            outer / "overlay", {f"{AGENT_MODULE}.py": agent, f"{AGENT_MODULE}.pth": f"{PTH_LINE.rstrip()}\n"}
+        )
+        plain = {
+            **os.environ,
+            "PYTHONPATH": str(root),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+        without = _results(root, tests, plain)
+        hold(not station.listener.processes(), "the probe was active in a process that is no part of a run")
+        probed = _results(root, tests, {**plain, "PATH": f"{overlay.bin}{os.pathsep}{plain['PATH']}"})
+        hold(station.listener.processes(), "the probe was not active")
+    hold(without == probed, f"other results: {sorted(set(without) ^ set(probed))[:10]}")
+    return Tally(len(probed), len(probed), archive.name.removesuffix(".tar.gz"))
+
+
+CASES = (Case("the tests of h11", partial(_same, library="h11", tests="h11/tests")),)
