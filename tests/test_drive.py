@@ -404,7 +404,7 @@ def test_a_worker_that_answers_with_an_error_is_not_waited_for_long(live: Callab
 
 
 def test_a_worker_that_answers_and_does_not_call(live: Callable[..., LiveDeployment]) -> None:
-    app = live("idle", workers=2, request={"path": "/ask", "timeout": 0.2})
+    app = live("idle", workers=2, request={"path": "/ask", "timeout": 0.5})
     started = time.monotonic()
     app.request_each_worker()
     assert time.monotonic() - started < 5
