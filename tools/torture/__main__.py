@@ -19,7 +19,7 @@ from tools.torture.table import show, write
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SUITES = ("leak", "fuzz", "egress", "kill", "fault", "harmless")
+SUITES = ("leak", "fuzz", "egress", "kill", "fault", "harmless", "flake")
 
 
 def cases(suite: str) -> tuple[Case, ...]:
