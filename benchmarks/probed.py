@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.endpoint.tls import Authority
-from pytest_llamakey.keys import Secrets
 from pytest_llamakey.probe.render import AGENT_MODULE, AgentConfig, render_agent
+from pytest_llamakey.secrecy.keys import Secrets
 from pytest_llamakey.station import Station
 
 if TYPE_CHECKING:

@@ -7,21 +7,22 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pytest_llamakey import observe, taken_ports
-from pytest_llamakey.attribute import Yardstick, attribute
-from pytest_llamakey.course import Course
-from pytest_llamakey.drive_all import drive_all
+from pytest_llamakey import observe
+from pytest_llamakey.driving.attribute import Yardstick, attribute
+from pytest_llamakey.driving.course import Course
+from pytest_llamakey.driving.drive_all import drive_all
+from pytest_llamakey.driving.roll import call_the_roll
 from pytest_llamakey.exposure import image_sightings, sightings
 from pytest_llamakey.facts import DeploymentFacts, Facts, Sighting, Via
-from pytest_llamakey.first_start import outlook
-from pytest_llamakey.hard_paths import advice
-from pytest_llamakey.keys import fresh_canary
-from pytest_llamakey.log_lines import log_tail
-from pytest_llamakey.masked import for_a_test
-from pytest_llamakey.ready import NotReady, Outlook, wait_until_ready
-from pytest_llamakey.roll import call_the_roll
+from pytest_llamakey.lines.hard_paths import advice
 from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.secrecy.keys import fresh_canary
+from pytest_llamakey.secrecy.masked import for_a_test
 from pytest_llamakey.seen import Seen, undriven
+from pytest_llamakey.starting import taken_ports
+from pytest_llamakey.starting.first_start import outlook
+from pytest_llamakey.starting.log_lines import log_tail
+from pytest_llamakey.starting.ready import NotReady, Outlook, wait_until_ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -130,7 +131,7 @@ class LiveDeployment:
 
     def _send_tasks(self, task: CeleryTask) -> None:
         """Make every worker of a Celery pool run the deployment's task once."""
-        from pytest_llamakey.drive_tasks import TaskCourse, TaskDriver
+        from pytest_llamakey.driving.drive_tasks import TaskCourse, TaskDriver
 
         deployment, station = self._setting.deployment, self._setting.station
         where = str(deployment.origin("task") or deployment.id)

@@ -30,7 +30,7 @@ from pytest_llamakey.probe import decode
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from pytest_llamakey.course import Driven
+    from pytest_llamakey.driving.course import Driven
     from pytest_llamakey.probe.listener import Event, ProcessRecord
     from pytest_llamakey.runtimes.base import ProcessRow
 

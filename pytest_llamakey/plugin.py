@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_llamakey.live import LiveDeployment
-    from pytest_llamakey.shown_endpoint import ShownEndpoint
+    from pytest_llamakey.secrecy.shown_endpoint import ShownEndpoint
     from pytest_llamakey.station import Station
     from pytest_llamakey.workshop import Workshop
 
@@ -66,7 +66,7 @@ def _llamakey_workshop(pytestconfig: pytest.Config) -> Workshop:
 @pytest.fixture
 def llamakey_key(_llamakey_workshop: Workshop) -> str:
     """A fresh canary key for this test: a fake that is recognisable as one (``sk-llamakey-…``)."""
-    from pytest_llamakey.keys import fresh_canary
+    from pytest_llamakey.secrecy.keys import fresh_canary
 
     return fresh_canary()
 
@@ -85,7 +85,7 @@ def llamakey_openai(_llamakey_station: Station) -> ShownEndpoint:
     ``.url`` is its base URL without ``/v1``, ``.router`` a ``respx.MockRouter`` (add or change routes with respx's own
     API), ``.calls`` what arrived.
     """
-    from pytest_llamakey.shown_endpoint import ShownEndpoint
+    from pytest_llamakey.secrecy.shown_endpoint import ShownEndpoint
 
     return ShownEndpoint(_llamakey_station)
 

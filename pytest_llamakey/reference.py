@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_llamakey.inherited import inherited
-from pytest_llamakey.tags import HEADER
+from pytest_llamakey.driving.tags import HEADER
+from pytest_llamakey.secrecy.inherited import inherited
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

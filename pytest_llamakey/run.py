@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from pytest_llamakey.causes import diagnose
 from pytest_llamakey.checks import judge
-from pytest_llamakey.ready import NotReady
 from pytest_llamakey.report.model import DeploymentReport, deployment_report, error_report
 from pytest_llamakey.runtimes.base import Progress, RuntimeFault
 from pytest_llamakey.spec.model import SpecError
+from pytest_llamakey.starting.ready import NotReady
 from pytest_llamakey.trials import FURTHER, Trials
 
 if TYPE_CHECKING:

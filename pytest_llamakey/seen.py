@@ -6,23 +6,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_llamakey import observe
-from pytest_llamakey.course import Driven
-from pytest_llamakey.masked import quoted
+from pytest_llamakey.driving.course import Driven
+from pytest_llamakey.driving.roster import Roster, roster, told_by
+from pytest_llamakey.driving.tags import Tag
+from pytest_llamakey.driving.task_roster import is_client, merged, pools
+from pytest_llamakey.lines.sources import Sources
 from pytest_llamakey.probe.rotated import rotated
-from pytest_llamakey.roster import Roster, roster, told_by
-from pytest_llamakey.shown_endpoint import shown_call
-from pytest_llamakey.sources import Sources
-from pytest_llamakey.tags import Tag
-from pytest_llamakey.task_roster import is_client, merged, pools
+from pytest_llamakey.secrecy.masked import quoted
+from pytest_llamakey.secrecy.shown_endpoint import shown_call
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from pytest_llamakey.delivery import Delivery
     from pytest_llamakey.endpoint.server import ReceivedCall
     from pytest_llamakey.probe.listener import ProcessRecord
     from pytest_llamakey.reaper import Reaper
     from pytest_llamakey.runtimes.base import Progress, Running, RunningReplica
+    from pytest_llamakey.secrecy.delivery import Delivery
     from pytest_llamakey.spec.model import Deployment
     from pytest_llamakey.station import Station
     from pytest_llamakey.yardstick import References

@@ -7,19 +7,19 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.delivery import INTERCEPTED, PROVIDER_HOSTS, PROVIDER_PATTERNS
 from pytest_llamakey.endpoint.routes import openai_router
 from pytest_llamakey.endpoint.server import Endpoint
 from pytest_llamakey.probe.listener import Listener
 from pytest_llamakey.probe.render import AgentConfig, render_agent
+from pytest_llamakey.secrecy.delivery import INTERCEPTED, PROVIDER_HOSTS, PROVIDER_PATTERNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from pytest_llamakey.delivery import Delivery
     from pytest_llamakey.endpoint.tls import Authority
-    from pytest_llamakey.keys import Secrets
+    from pytest_llamakey.secrecy.delivery import Delivery
+    from pytest_llamakey.secrecy.keys import Secrets
     from pytest_llamakey.spec.model import Deployment
 
 UPGRADE = "llamakey-probe"
@@ -104,7 +104,7 @@ def _places(deployment: Deployment, delivery: Delivery, workdir: str) -> dict[st
     """Where the delivered files lie for processes of the app in ``workdir``, by the path that the user wrote."""
     root, mounts = "", dict[str, str]()
     if deployment.runtime == "compose":
-        from pytest_llamakey.compose_sources import mounted
+        from pytest_llamakey.lines.compose_sources import mounted
 
         mounts = mounted(deployment)
     if deployment.runtime == "process":  # a folder stands for ``/`` there

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from pytest_llamakey.facts import GateFacts, GateTrial, RotationFacts
-from pytest_llamakey.ready import NotReady
-from pytest_llamakey.restarts import restarted_in_vain
 from pytest_llamakey.runtimes.base import Refused, RuntimeFault
+from pytest_llamakey.starting.ready import NotReady
+from pytest_llamakey.starting.restarts import restarted_in_vain
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pytest_llamakey.delivery import PROVIDER_HOSTS, deliver
 from pytest_llamakey.endpoint.tls import Authority
-from pytest_llamakey.keys import Secrets
+from pytest_llamakey.lines.sources import sources
 from pytest_llamakey.live import LiveDeployment
-from pytest_llamakey.masked import quoted
 from pytest_llamakey.reaper import Reaper
 from pytest_llamakey.runtimes.base import Plan, Progress, RuntimeFault
 from pytest_llamakey.runtimes.process_port import free_port
 from pytest_llamakey.runtimes.service_ports import addresses, with_ports
+from pytest_llamakey.secrecy.delivery import PROVIDER_HOSTS, deliver
+from pytest_llamakey.secrecy.keys import Secrets
+from pytest_llamakey.secrecy.masked import quoted
 from pytest_llamakey.seen import Setting
-from pytest_llamakey.sources import sources
 from pytest_llamakey.spec import keywords
 from pytest_llamakey.spec.model import runs_elsewhere
 from pytest_llamakey.spec.placeholders import fill, uses_port_placeholder

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_llamakey import __version__, reference
-from pytest_llamakey.attribute import credential
+from pytest_llamakey.driving.attribute import credential
+from pytest_llamakey.driving.tags import Tag
 from pytest_llamakey.facts import KeySight, Reference
-from pytest_llamakey.keys import Secrets
+from pytest_llamakey.secrecy.keys import Secrets
 from pytest_llamakey.station import Station
-from pytest_llamakey.tags import Tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

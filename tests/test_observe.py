@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from pytest_llamakey.course import Driven
+from pytest_llamakey.driving.course import Driven
+from pytest_llamakey.driving.roster import Roster
 from pytest_llamakey.facts import Call, Drive, KeySight, Process
 from pytest_llamakey.observe import Recorded, process_facts, replica_facts
 from pytest_llamakey.probe.listener import Event, Hello, ProcessRecord
-from pytest_llamakey.roster import Roster
 from pytest_llamakey.runtimes.base import ProcessRow
 
 MATCH = {"state": "match", "shown": "<key>"}

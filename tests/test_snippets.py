@@ -186,7 +186,7 @@ def test_a_toml_file_is_understood(snippet: Snippet, tmp_path: Path) -> None:
     text = snippet.text
     data = tomllib.loads(text)
     named = {f"llamakey_{name}" for name, *_rest in INI}
-    assert set(data.get("tool", {}).get("pytest", {}).get("ini_options", {})) <= named
+    assert set(data.get("tool", {}).get("pytest", {}).get("ini_options", {})) <= named | {"addopts"}
     if not {"deployment", "tool"} & set(data):  # some keys of a deployment
         text = f"[[deployment]]\n{text}"
     elif "tool" in data and "deployment" not in data["tool"].get("llamakey", {}):

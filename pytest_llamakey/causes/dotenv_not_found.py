@@ -24,8 +24,8 @@ from pytest_llamakey.causes.recorded import (
 )
 from pytest_llamakey.causes.trail import dotenv_files, given
 from pytest_llamakey.causes.uses import bereft, grouped, once
-from pytest_llamakey.dotenv_guard import is_dotenv
 from pytest_llamakey.facts import Failure
+from pytest_llamakey.secrecy.dotenv_guard import is_dotenv
 from pytest_llamakey.symptoms.lookups import delivered_names, files_missed, lookups, read_by_settings
 
 if TYPE_CHECKING:

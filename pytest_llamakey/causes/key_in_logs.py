@@ -8,7 +8,7 @@ from pytest_llamakey.causes.base import Cause, Example, first_line
 from pytest_llamakey.causes.recorded import NEWLINE, app, client, roll, worker
 from pytest_llamakey.facts import Drive, Sighting
 from pytest_llamakey.findings import Finding
-from pytest_llamakey.log_lines import without_numbers
+from pytest_llamakey.starting.log_lines import without_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

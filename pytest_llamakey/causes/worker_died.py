@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pytest_llamakey.causes.base import Cause, Example, first_line, innermost, last_error, raised
 from pytest_llamakey.causes.recorded import app, keyless, main_process, worker
 from pytest_llamakey.facts import Drive
-from pytest_llamakey.log_lines import folded
+from pytest_llamakey.starting.log_lines import folded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

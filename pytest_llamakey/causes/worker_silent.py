@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pytest_llamakey.causes.base import Cause, Example, first_line, innermost, last_error, place_of, raised
 from pytest_llamakey.causes.recorded import MISSING, app, keyless, main_process, worker
 from pytest_llamakey.facts import CallError, Drive, Failure, Place
-from pytest_llamakey.hard_paths import advice
+from pytest_llamakey.lines.hard_paths import advice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_llamakey.keys import Secrets
     from pytest_llamakey.probe.listener import ProcessRecord
+    from pytest_llamakey.secrecy.keys import Secrets
 
 _Sight = Mapping[str, Any]
 EARLIER = {"state": "different", "shown": "<earlier key>"}

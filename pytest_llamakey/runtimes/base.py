@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pytest_llamakey.facts import ImageFacts
-    from pytest_llamakey.keys import Secrets
+    from pytest_llamakey.secrecy.keys import Secrets
     from pytest_llamakey.spec.model import Deployment
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.dotenv_guard import is_dotenv
 from pytest_llamakey.runtimes.base import DeliveredFile, RuntimeFault
 from pytest_llamakey.runtimes.process_copy import SKIPPED, World, copy_beside, lay, make_world
+from pytest_llamakey.secrecy.dotenv_guard import is_dotenv
 from pytest_llamakey.spec.compose_choice import PROJECT_ENV
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_llamakey.facts import ImageFacts
-    from pytest_llamakey.keys import Secrets
     from pytest_llamakey.reaper import Reaper
     from pytest_llamakey.runtimes.compose_stack import Stack
     from pytest_llamakey.runtimes.docker_belongings import Belongings
     from pytest_llamakey.runtimes.docker_contents import Contents
     from pytest_llamakey.runtimes.docker_relay import DockerRelay
     from pytest_llamakey.runtimes.docker_replica import DockerReplica
+    from pytest_llamakey.secrecy.keys import Secrets
 
 _AT_ONCE = 8
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import psutil
 from testcontainers.core.docker_client import get_docker_host
 
-from pytest_llamakey.inherited import inherited
 from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.secrecy.inherited import inherited
 
 if TYPE_CHECKING:
     import threading

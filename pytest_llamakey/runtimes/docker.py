@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
     from pytest_llamakey.facts import ImageFacts
-    from pytest_llamakey.keys import Secrets
     from pytest_llamakey.reaper import Reaper
+    from pytest_llamakey.secrecy.keys import Secrets
     from pytest_llamakey.spec.model import Deployment
 
 _AT_ONCE = 8

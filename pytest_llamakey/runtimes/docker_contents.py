@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from docker.errors import NotFound
 from dotenv.parser import parse_stream
 
-from pytest_llamakey.dotenv_guard import is_dotenv
 from pytest_llamakey.facts import ImageFacts, Place
-from pytest_llamakey.keylike import is_key, names_key, tokens
-from pytest_llamakey.masked import masked
 from pytest_llamakey.runtimes.docker_engine import RUN_LABEL, engine_words
+from pytest_llamakey.secrecy.dotenv_guard import is_dotenv
+from pytest_llamakey.secrecy.keylike import is_key, names_key, tokens
+from pytest_llamakey.secrecy.masked import masked
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
     from pytest_llamakey.facts import KeySight
-    from pytest_llamakey.keys import Secrets
     from pytest_llamakey.reaper import Reaper
+    from pytest_llamakey.secrecy.keys import Secrets
 
 SUSPECTS = r"""
 def suspects(workdir, budget=256 << 20):

@@ -14,9 +14,9 @@ from typing import IO, TYPE_CHECKING
 from docker.utils.build import exclude_paths
 from dockerfile_parse import DockerfileParser
 
-from pytest_llamakey.dotenv_guard import defuse_bytes, is_dotenv
-from pytest_llamakey.keys import DECOY
 from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.secrecy.dotenv_guard import defuse_bytes, is_dotenv
+from pytest_llamakey.secrecy.keys import DECOY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

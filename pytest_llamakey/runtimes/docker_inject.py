@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from docker.errors import NotFound
 
-from pytest_llamakey.dotenv_guard import merge
 from pytest_llamakey.probe.render import AGENT_MODULE, PTH_LINE
 from pytest_llamakey.runtimes.docker_engine import engine_words
+from pytest_llamakey.secrecy.dotenv_guard import merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

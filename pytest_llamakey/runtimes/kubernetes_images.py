@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import docker
 
     from pytest_llamakey.facts import ImageFacts
-    from pytest_llamakey.keys import Secrets
     from pytest_llamakey.reaper import Reaper
     from pytest_llamakey.runtimes.base import Plan
+    from pytest_llamakey.secrecy.keys import Secrets
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_llamakey.keylike import is_key
-from pytest_llamakey.keys import DECOY
 from pytest_llamakey.probe.render import AGENT_MODULE, PTH_LINE
+from pytest_llamakey.secrecy.keylike import is_key
+from pytest_llamakey.secrecy.keys import DECOY
 from pytest_llamakey.spec.manifests import WORKLOADS
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.facts import Place, Refusal
-from pytest_llamakey.keylike import names_key
-from pytest_llamakey.log_lines import log_tail
-from pytest_llamakey.ready import NotReady, describe_exit
 from pytest_llamakey.runtimes.base import Exit, ProcessRow, RuntimeFault
 from pytest_llamakey.runtimes.kubernetes_exec import Exec, PodWarden
 from pytest_llamakey.runtimes.kubernetes_forward import Forward
 from pytest_llamakey.runtimes.warden_client import WardenGone, process_rows
+from pytest_llamakey.secrecy.keylike import names_key
+from pytest_llamakey.starting.log_lines import log_tail
+from pytest_llamakey.starting.ready import NotReady, describe_exit
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_llamakey.facts import ImageFacts
-    from pytest_llamakey.keys import Secrets
     from pytest_llamakey.runtimes.base import Plan
     from pytest_llamakey.runtimes.kubernetes_api import Cluster
     from pytest_llamakey.runtimes.kubernetes_images import BuiltImage
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_llamakey.runtimes.kubernetes_pods import PodState
     from pytest_llamakey.runtimes.kubernetes_relay import Relay
     from pytest_llamakey.runtimes.kubernetes_scout import Found
+    from pytest_llamakey.secrecy.keys import Secrets
     from pytest_llamakey.spec.manifests import Manifests
 
 PODS_SECONDS = 30.0

@@ -18,7 +18,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.inherited import inherited
 from pytest_llamakey.runtimes.base import Reach, RuntimeFault
 from pytest_llamakey.runtimes.overlay import make_overlay
 from pytest_llamakey.runtimes.process_command import Launcher
@@ -27,14 +26,15 @@ from pytest_llamakey.runtimes.process_port import PortLock, check_free
 from pytest_llamakey.runtimes.process_replica import LOOPBACK, ProcessReplica
 from pytest_llamakey.runtimes.process_services import ProcessServices
 from pytest_llamakey.runtimes.process_tree import ProcessTree
+from pytest_llamakey.secrecy.inherited import inherited
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_llamakey.keys import Secrets
     from pytest_llamakey.reaper import Reaper
     from pytest_llamakey.runtimes.base import Plan
     from pytest_llamakey.runtimes.process_copy import World
+    from pytest_llamakey.secrecy.keys import Secrets
     from pytest_llamakey.spec.model import Deployment
 
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.dotenv_guard import defuse_bytes, is_dotenv, merge
-from pytest_llamakey.keys import DECOY
 from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.secrecy.dotenv_guard import defuse_bytes, is_dotenv, merge
+from pytest_llamakey.secrecy.keys import DECOY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.inherited import inherited
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.runtimes.process_port import PortLock, check_free
 from pytest_llamakey.runtimes.process_tree import ProcessTree
+from pytest_llamakey.secrecy.inherited import inherited
 
 if TYPE_CHECKING:
     from pytest_llamakey.reaper import Reaper

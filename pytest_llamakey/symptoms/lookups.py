@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.dotenv_guard import is_dotenv
 from pytest_llamakey.facts import EnvironmentMiss
 from pytest_llamakey.remembered import remembered
+from pytest_llamakey.secrecy.dotenv_guard import is_dotenv
 from pytest_llamakey.spec.model import OPENAI_KEY
 
 if TYPE_CHECKING:

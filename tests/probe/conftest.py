@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_llamakey.driving.roll import REPEAT
 from pytest_llamakey.probe import decode
 from pytest_llamakey.probe.listener import Listener, ProcessRecord
 from pytest_llamakey.probe.render import AGENT_MODULE, PTH_LINE, AgentConfig, render_agent
-from pytest_llamakey.roll import REPEAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

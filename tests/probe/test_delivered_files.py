@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llamakey.delivery import Delivery
 from pytest_llamakey.endpoint.tls import Authority
-from pytest_llamakey.keys import Secrets
 from pytest_llamakey.runtimes.base import DeliveredFile
+from pytest_llamakey.secrecy.delivery import Delivery
+from pytest_llamakey.secrecy.keys import Secrets
 from pytest_llamakey.spec.model import Deployment
 from pytest_llamakey.station import Station
 

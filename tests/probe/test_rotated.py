@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pytest_llamakey.keys import Secrets, fresh_canary
 from pytest_llamakey.probe.listener import Event, Hello, ProcessRecord
 from pytest_llamakey.probe.rotated import EARLIER, MATCH, rotated
+from pytest_llamakey.secrecy.keys import Secrets, fresh_canary
 
 
 def test_the_delivered_key_becomes_the_earlier_one_and_the_new_one_is_known_by_its_fingerprint():

@@ -13,7 +13,6 @@ import psutil
 import pytest
 import yaml
 
-from pytest_llamakey.keys import DECOY
 from pytest_llamakey.reaper import Reaper
 from pytest_llamakey.runtimes.base import DeliveredFile, Plan, Reach, RuntimeFault
 from pytest_llamakey.runtimes.compose_folder import ProjectFolder, deliver_again, in_container, make_folder
@@ -21,6 +20,7 @@ from pytest_llamakey.runtimes.compose_outside import refuse_unseen, stand_ins
 from pytest_llamakey.runtimes.compose_project import Changes, Project, override
 from pytest_llamakey.runtimes.compose_tool import ComposeTimeout, ComposeTool, find_compose
 from pytest_llamakey.runtimes.docker_way import Way
+from pytest_llamakey.secrecy.keys import DECOY
 from pytest_llamakey.spec.model import Deployment, KeyDelivery
 
 if TYPE_CHECKING:

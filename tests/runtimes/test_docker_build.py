@@ -14,10 +14,10 @@ import psutil
 import pytest
 from docker_apps import DOCKERFILE, PYTHON_IMAGE, until
 
-from pytest_llamakey.keys import DECOY
 from pytest_llamakey.runtimes.base import Plan, RuntimeFault
 from pytest_llamakey.runtimes.docker_build import shared_folder
 from pytest_llamakey.runtimes.docker_context import declared_args, pack
+from pytest_llamakey.secrecy.keys import DECOY
 from pytest_llamakey.spec.model import Deployment, Origin
 
 REAL = "sk-proj-thisIsTheTestersOwnKey123"

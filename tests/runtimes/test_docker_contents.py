@@ -7,8 +7,8 @@ import json
 import pytest
 
 from pytest_llamakey.facts import Place
-from pytest_llamakey.keys import DECOY, Secrets
 from pytest_llamakey.runtimes.docker_contents import SUSPECTS, KeyedLine, keyed_lines
+from pytest_llamakey.secrecy.keys import DECOY, Secrets
 
 REAL = "sk-proj-q8Zk3LmP0vT7wYb2Nd5RfX9c"
 OTHER = "sk-svcacct-Lw93kd8DkL20skdjaGk29dkLq03j"

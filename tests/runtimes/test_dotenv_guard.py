@@ -7,7 +7,7 @@ import io
 import pytest
 from dotenv import dotenv_values
 
-from pytest_llamakey.dotenv_guard import defuse, defuse_bytes, is_dotenv, merge
+from pytest_llamakey.secrecy.dotenv_guard import defuse, defuse_bytes, is_dotenv, merge
 
 KEY = "sk-proj-Ab_1234567890"
 

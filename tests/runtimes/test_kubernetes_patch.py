@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_llamakey.keys import DECOY
 from pytest_llamakey.runtimes.kubernetes_patch import ROLE_LABEL, Inlay, bodies, left_out, path_of
+from pytest_llamakey.secrecy.keys import DECOY
 from pytest_llamakey.spec.manifests import Manifests, Resource, Workload
 
 INLAY = Inlay(

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_llamakey.delivery import deliver
-from pytest_llamakey.keys import Secrets
-from pytest_llamakey.masked import for_a_test, quoted
+from pytest_llamakey.lines.sources import sources
 from pytest_llamakey.report.safe_text import safe
 from pytest_llamakey.runtimes.base import RuntimeFault
-from pytest_llamakey.sources import sources
+from pytest_llamakey.secrecy.delivery import deliver
+from pytest_llamakey.secrecy.keys import Secrets
+from pytest_llamakey.secrecy.masked import for_a_test, quoted
 from pytest_llamakey.spec import dockerfile, manifests, other
 from pytest_llamakey.spec.model import Defaults, SpecError
 from pytest_llamakey.spec.toml import read_deployments

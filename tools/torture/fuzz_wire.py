@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_llamakey.endpoint.tls import Authority
-from pytest_llamakey.keys import Secrets
+from pytest_llamakey.secrecy.keys import Secrets
 from pytest_llamakey.station import Station
 from tools.torture.cases import Case, Tally, hold
 

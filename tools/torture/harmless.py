@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.endpoint.tls import Authority
-from pytest_llamakey.keys import Secrets
 from pytest_llamakey.probe.render import AGENT_MODULE, PTH_LINE, AgentConfig, render_agent
 from pytest_llamakey.runtimes.overlay import make_overlay
+from pytest_llamakey.secrecy.keys import Secrets
 from pytest_llamakey.station import Station
 from tools.torture.cases import Case, Tally, hold
 

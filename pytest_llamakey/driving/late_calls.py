@@ -1,0 +1,87 @@
+"""Calls that come long after the answers: they are waited for, of all workers of a replica at once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.driving.patience import ACCEPTED, Pulse
+from pytest_llamakey.driving.tags import Tag
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_llamakey.driving.course import Course, Standing
+    from pytest_llamakey.endpoint.server import Endpoint
+    from pytest_llamakey.runtimes.base import Progress, RunningReplica
+
+LATE = 10.0
+"""Seconds that a call may come after an answer that reports success, before the next worker is asked."""
+POLL = 0.5
+
+
+class LateCalls:
+    """Waits for the calls that the workers of one replica owe."""
+
+    def __init__(
+        self, replica: RunningReplica, endpoint: Endpoint, course: Course, standing: Standing, progress: Progress
+    ) -> None:
+        self._replica, self._endpoint, self._course = replica, endpoint, course
+        self._standing, self._progress = standing, progress
+
+    def wait(self, serving: Callable[[], frozenset[int]]) -> None:
+        """Wait for calls that come long after the answers, of all workers at once; longer while something is at work.
+
+        The calls of helpers, and those that name nobody, are put down to the workers in the order they were asked.
+        """
+        begun, pulse, beating, tries = time.time(), Pulse(), True, self._standing.tries
+        while owing := self._standing.owing():
+            mark = len(self._endpoint.calls)
+            self._claim(owing, serving())
+            now = time.time()
+            alive = beating or any(self._standing.tries[pid].asked.answer.status == ACCEPTED for pid in owing)
+            if alive and now - begun < self._course.boot:
+                due = owing
+            else:
+                due = [pid for pid in self._standing.owing() if now - tries[pid].answered < self._course.patience]
+            if not due or not self._standing.owing():
+                break
+            self._progress(f"waiting for the call of {len(due)} workers that have answered, {now - begun:.0f} s")
+            self._endpoint.wait_for_call(lambda _call: True, min(POLL, self._course.patience), since=mark)
+            beating = pulse.beats(self._replica.census())
+        for pid in self._standing.owing():
+            drive, latest = self._standing.drives[pid], self._standing.tries[pid]
+            waited = time.time() - latest.answered
+            self._standing.drives[pid] = replace(
+                drive, seconds=time.time() - latest.at, detail=no_call_within(drive.answer, waited)
+            )
+
+    def _claim(self, owing: list[int], serving: frozenset[int]) -> None:
+        tries = self._standing.tries
+        for index, call in enumerate(self._endpoint.calls):
+            waiting = [pid for pid in owing if self._standing.outcome(pid) == "answered" and tries[pid].mark <= index]
+            if index in self._standing.claims or not waiting:
+                continue
+            tag = Tag.parse(call.tag)
+            mine = tag.replica == self._replica.id and tag.purpose == "app" if tag else self._course.alone
+            if not mine:
+                continue
+            if tag is not None and tag.pid in serving:
+                if tag.pid not in waiting:
+                    continue
+                pid = tag.pid
+            else:
+                pid = waiting[0]
+            self._standing.claims[index] = pid
+            helpers = (tag.pid,) if tag is not None and tag.pid != pid else ()
+            seconds = call.at - self._standing.tries[pid].at
+            self._standing.drives[pid] = replace(
+                self._standing.drives[pid], outcome="called", helpers=helpers, seconds=seconds, detail=""
+            )
+
+
+def no_call_within(status: int | None, seconds: float) -> str:
+    """That a worker has answered and made no call."""
+    told = f"status {status}" if status is not None else "success"
+    return f"it answered with {told} and did not call the model within {seconds:.{0 if seconds >= LATE else 1}f} s"

@@ -1,0 +1,1 @@
+"""The lines of a user's files that have to do with the key."""

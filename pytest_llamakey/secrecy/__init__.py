@@ -1,0 +1,1 @@
+"""Keys: how they are made, delivered, recognised, and kept from being shown."""
