@@ -48,7 +48,7 @@ class CheckResult:
 
 
 class Check:
-    """A check of the contract's section 3.
+    """One of the documented checks.
 
     Attributes:
         name: as in ``--llamakey-checks``.
@@ -216,7 +216,7 @@ CHECKS: Mapping[CheckName, Check] = {
 
 
 def judge(facts: Facts, findings: Sequence[Finding], wanted: Iterable[CheckName]) -> tuple[CheckResult, ...]:
-    """The result of each wanted check, in the contract's order; ``findings`` are those of ``diagnose(facts)``."""
+    """The result of each wanted check, in their documented order; ``findings`` are those of ``diagnose(facts)``."""
     asked = set(wanted)
     symptoms = all_symptoms(facts)
     return tuple(

@@ -18,7 +18,7 @@ WorkerId = tuple[str, int]
 class Finding:
     """What was found out about one fault.
 
-    ``check`` is the first check, in the contract's order, that the fault breaks. ``evidence`` is a short timeline, a
+    ``check`` is the first check, in their documented order, that the fault breaks. ``evidence`` is a short timeline, a
     line each, ``fix`` one sentence. ``hints`` never decide a verdict.
     """
 

@@ -56,7 +56,7 @@ class Cause(ABC):
     The docstring of a subclass is its documentation page: what people see, the failing pattern, the mended one.
 
     Attributes:
-        name: the name in the contract's vocabulary.
+        name: the name in the documented vocabulary.
         title: what happened, in a few words.
         explains: the kinds of symptoms that this cause may be the reason of; it is asked about no others.
         EXAMPLES: recorded facts that must match and that must not; tests and documentation are made of them.

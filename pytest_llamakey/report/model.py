@@ -1,4 +1,4 @@
-"""The report as data: the JSON of the contract's section 5, field by field, and what people's reports add to it.
+"""The report as data: the JSON of docs/reports.md, field by field, and what people's reports add to it.
 
 A :class:`DeploymentReport` is all that the reports know of a deployment. It travels from a pytest-xdist worker to the
 controller as the plain dict that :func:`to_dict` makes of it.

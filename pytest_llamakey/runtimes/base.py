@@ -98,7 +98,7 @@ class Plan:
 
     ``run_id`` is ``<run>-<process>``: the processes of one run (pytest-xdist's workers) share the first part.
     ``environment`` is complete: the runtime adds nothing of its own that the app could see (the process runtime adds
-    the few variables of the tester that the contract allows). ``agent`` renders the probe's file for one replica id
+    the few documented variables of the tester). ``agent`` renders the probe's file for one replica id
     (or ``@`` and the path of a file that holds it) and the app's folder as its processes know it; ``None`` where
     nothing is to be injected. ``hosts`` are provider host names that must not resolve to the provider. ``may_keep``: it
     may be left running at the end. ``ca_pem`` is the throwaway authority that the mock's TLS certificates are signed

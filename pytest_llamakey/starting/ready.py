@@ -213,7 +213,7 @@ class _PathProbe(_Probe):
         if status != self.status or not self.times:
             self.status, self.times, self._since = status, 0, time.monotonic()
         self.times += 1
-        return "" if status < 400 else f"status {status}"  # noqa: PLR2004 - the contract's bound
+        return "" if status < 400 else f"status {status}"  # noqa: PLR2004 - as `ready` is documented
 
     def refusing(self, *, serves: Callable[[], bool]) -> bool:
         """Whether the path is a wrong one, by what an app that ``serves`` has answered for some time."""
