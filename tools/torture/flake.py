@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
 from tools.torture.apps import DOCKERFILE, server, table
+from tools.torture.bench import ROOT
 from tools.torture.cases import Case, Tally
 
 if TYPE_CHECKING:
@@ -32,8 +34,13 @@ def busy() -> Iterator[None]:
             loop.wait()
 
 
+def runs() -> int:
+    """How often each sample is run."""
+    return int(os.environ.get("LLAMAKEY_TORTURE_RUNS", "20"))
+
+
 def _again(place: Bench, *, runtime: str, setup: str, wanted: tuple[str, list[str]]) -> Tally:
-    count = int(os.environ.get("LLAMAKEY_TORTURE_RUNS", "20"))
+    count = runs()
     place.write({"server.py": server(setup), "llamakey.toml": table(workers=4), "Dockerfile": DOCKERFILE})
     with busy():
         seen = [(ran.verdicts[0], ran.causes) for ran in (place.run(runtime) for _ in range(count))]
@@ -41,7 +48,26 @@ def _again(place: Bench, *, runtime: str, setup: str, wanted: tuple[str, list[st
     return Tally(count, count - len(others), f"{others[:3]}" if others else f"{wanted[0]} each time")
 
 
-CASES = tuple(
+def _gunicorn(place: Bench, *, runtime: str) -> Tally:
+    """The sample `gunicorn` with eight workers: all of them seen, each with one call and the exact header."""
+    shutil.copytree(ROOT / "sample_images/gunicorn", place.folder, dirs_exist_ok=True)
+    written = (place.folder / "llamakey.toml").read_text()
+    place.write({"llamakey.toml": written.replace("workers = 4", "workers = 8").replace('"4"', '"8"')})
+    count, others = runs(), []
+    for _ in range(count):
+        (report,) = place.run(runtime).report["deployments"]
+        workers = [one for replica in report["replicas"] for one in replica["workers"] if one["role"] == "worker"]
+        calls = [[call["credential"] for call in one["calls"] if call["via"] == "request"] for one in workers]
+        if (report["outcome"], report["seen_workers"], calls) != ("passed", 8, [["match"]] * 8):
+            others.append((report["outcome"], report["seen_workers"], calls))
+    return Tally(count, count - len(others), f"{others[:3]}" if others else "8 of 8 workers, one call each, each time")
+
+
+GUNICORN = tuple(
+    Case(f"{told}: the sample gunicorn, eight workers", partial(_gunicorn, runtime=runtime), engine=runtime == "docker")
+    for told, runtime in (("processes", "process"), ("containers", "docker"))
+)
+CASES = GUNICORN + tuple(
     Case(f"{told}: {what}", partial(_again, runtime=runtime, setup=setup, wanted=wanted), engine=runtime == "docker")
     for told, runtime in (("processes", "process"), ("containers", "docker"))
     for what, setup, wanted in (
