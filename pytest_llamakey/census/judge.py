@@ -34,8 +34,11 @@ def suspicions(places: Sequence[Place], variables: Sequence[str] = ()) -> list[S
     names = names_in(places, variables)
     found = []
     for place in places:
+        kin = [other for other in places if other.kin == place.kin]
+        # What another part of the deployment holds this one need not; a part that holds nothing may need none.
+        wanted = names if variables or len(kin) == len(places) else _held_in(kin)
         for name in names:
-            found += list(_lacking(place, name))
+            found += list(_lacking(place, name)) if name in wanted else []
             found += list(_odd(place, name))
         found += list(_older_than_source(place, names))
     for name in names:
@@ -48,9 +51,12 @@ def names_in(places: Sequence[Place], variables: Sequence[str] = ()) -> list[str
 
     ``OPENAI_API_KEY`` where there is none at all.
     """
+    return list(variables) or sorted(_held_in(places)) or [DEFAULT_VARIABLE]
+
+
+def _held_in(places: Sequence[Place]) -> set[str]:
     held = {name for place in places for process in place.processes for name in process.held or ()}
-    held |= {name for place in places for name in place.declared or ()}
-    return list(variables) or sorted(held) or [DEFAULT_VARIABLE]
+    return held | {name for place in places for name in place.declared or ()}
 
 
 def _judged(place: Place) -> list[Process]:

@@ -24,13 +24,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-TOKEN = re.compile(r"sk-[A-Za-z0-9_-]{8,}")
+TOKEN = re.compile(r"sk-[A-Za-z0-9_-]{8,}|(?<![A-Za-z0-9])[A-Za-z0-9_-]{20,}")
+"""Whatever may be a key: no command is known by a long run of letters and digits."""
+SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
 LONGEST_WORD, MOST_WORDS = 80, 12
+LONGEST_PART = 12
 MARK = "llamakey-census:"
 STARTTIME = 20
 """Of the fields after the pid in ``stat``."""
 REFERENCE = re.compile(r"\$\w+|\$\{\w+\}|%\w+%|\{\{.*\}\}")
-NAMES_KEY = re.compile(r"(?:OPENAI|LLM|GPT)\w*(?:KEY|TOKEN)$")
+NAMES_KEY = re.compile(r"(?:OPENAI|LLM|GPT)\w*(?:KEY|(?<!MAX_)TOKEN)$")
 INTERPRETER = re.compile(r"(?:python|pypy|uwsgi)[0-9.]*$")
 
 
@@ -99,15 +102,32 @@ def held(variables: "dict[str, str]", request: "dict[str, Any]") -> "dict[str, l
     return found
 
 
-def masked(words: "list[str]", variables: "dict[str, str]", request: "dict[str, Any]") -> "list[str]":
+def masked(words: "list[str]", variables: "dict[str, str]") -> "list[str]":
     """A command without the keys that stand in it, and no longer than people read."""
-    found = []
+    secret = {name: variables[name] for name in variables if SECRET_NAME.search(name) and variables[name].strip()}
+    found = []  # type: list[str]
+    hides_next = False
     for word in words[:MOST_WORDS]:
+        option, equals, value = word.partition("=")
+        named = bool(SECRET_NAME.search(option)) and (word.startswith("-") or bool(equals))
         bare = word
-        for name in held(variables, request):
-            bare = bare.replace(variables[name], "<%s>" % name) if variables[name].strip() else bare  # noqa: UP031
-        found.append(TOKEN.sub("sk-…", bare)[:LONGEST_WORD])
+        for name, secret_value in secret.items():
+            bare = bare.replace(secret_value, "<%s>" % name)  # noqa: UP031
+        if hides_next and bare == word:
+            bare = "…"
+        elif named and value and bare == word:
+            bare = option + "=…"
+        hides_next = named and not equals
+        found.append(TOKEN.sub(lambda match: match[0] if is_plain(match[0]) else "…", bare)[:LONGEST_WORD])
     return found
+
+
+def is_plain(text: str) -> bool:
+    """Whether ``text`` is made of words or paths alone: nothing in which letters and digits are mixed within a part."""
+    if text.startswith("sk-"):
+        return False
+    parts = re.split(r"[^A-Za-z0-9]+", text)
+    return not any(len(part) >= LONGEST_PART and re.search(r"\d", part) for part in parts)
 
 
 def files(pid: int, variables: "dict[str, str]") -> "list[list[Any]]":
@@ -147,7 +167,7 @@ def look(pid: int, request: "dict[str, Any]") -> "dict[str, Any] | None":
     return {
         "held": held(variables, request),
         "files": files(pid, variables),
-        "command": masked(words, variables, request),
+        "command": masked(words, variables),
     }
 
 
@@ -193,7 +213,8 @@ def visit(request: "dict[str, Any]") -> "dict[str, Any]":
             {
                 "pid": pid,
                 "ppid": ppid,
-                "command": (seen[pid] or {}).get("command") or masked(command, {}, request),
+                # Of those above nobody asked for more than what they are.
+                "command": ((seen[pid] or {}).get("command") or masked(command, {}))[: None if pid in wanted else 1],
                 "python": pid in wanted and is_python(pid, command),
                 "user": owner(pid)[0],
                 "unit": unit(pid),

@@ -92,13 +92,17 @@ def _places(target: str, wish: Wish, namespace: str) -> Sequence[Place]:
 
 
 def _kind(target: str) -> str:
-    if target.isdigit():
+    if _is_pid(target):
         return "pid"
     return "unit" if target.endswith(".service") else ""
 
 
+def _is_pid(name: str) -> bool:
+    return name.isascii() and name.isdecimal()
+
+
 def _tree(name: str, wish: Wish) -> Place:
-    if not name.isdigit():
+    if not _is_pid(name):
         raise RuntimeFault(f"{name!r} is no process id.")
     place = visited(Here(), wish, top=int(name))
     if not any(each.pid == int(name) for each in place.processes):

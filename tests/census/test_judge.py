@@ -94,6 +94,15 @@ def test_variables_that_are_asked_for() -> None:
     assert told(place, variables=("MY_KEY",)) == [("key-missing", "a", (7,))]
 
 
+def test_parts_that_hold_other_variables_are_not_held_to_each_others() -> None:
+    azure = process(7, held={"AZURE_OPENAI_API_KEY": Held(KEY)})
+    web, other = Place("web-1", (process(7),), kin="web"), Place("azure-1", (azure,), kin="azure")
+    metrics = Place("metrics-1", (process(7, None),), kin="metrics")
+    assert told(web, other, metrics) == []
+    assert ("key-missing", "metrics-1", (7,)) in told(web, metrics, variables=("OPENAI_API_KEY",))
+    assert told(web, Place("web-2", (process(7, None),), kin="web"), metrics) == [("key-missing", "web-2", (7,))]
+
+
 def test_roles() -> None:
     def row(pid: int, ppid: int, *command: str) -> dict:
         return {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_llamakey.census.grounds import program
-from pytest_llamakey.census.visitor import held, shape, visit
+from pytest_llamakey.census.visitor import held, masked, shape, visit
 from pytest_llamakey.cli import main
 
 if TYPE_CHECKING:
@@ -79,6 +79,29 @@ def test_the_program_that_is_sent_gives_the_same(cleared) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["python3", "a.py", "--api-key", "9f3c0a7b9f3c0a7b"], ["python3", "a.py", "--api-key", "…"]),
+        (["python3", "--openai-key=gsk_abc", "x"], ["python3", "--openai-key=…", "x"]),
+        (["env", "OPENAI_API_KEY=abc", "python3"], ["env", "OPENAI_API_KEY=…", "python3"]),
+        (["run", f"--header={KEY}"], ["run", "--header=…"]),
+        (["run", "9f3c0a7b1d2e4f5a6b7c8d9e0f1a2b3c"], ["run", "…"]),
+        (["run", "--url", "https://x/?k=" + "aB3dE6gH9" * 9], ["run", "--url", "https://x/?k=…"]),
+        (["gunicorn", "app:app", "--worker-class", "uvicorn_worker.UvicornWorker", "--bind", "0.0.0.0:8000"],) * 2,
+        (["/usr/local/lib/python3.11/site-packages/celery/__main__.py", "--concurrency=4"],) * 2,
+        (["run", "--db", "hunter2hunter2"], ["run", "--db", "<DB_PASSWORD>"]),
+    ],
+)
+def test_no_key_is_shown_of_a_command(words, told) -> None:
+    assert masked(words, {"DB_PASSWORD": "hunter2hunter2"}) == told
+
+
+def test_of_those_above_only_the_program_is_told(cleared) -> None:
+    above = [row for row in visit({**REQUEST, "top": cleared.pid})["rows"] if row["pid"] == os.getppid()]
+    assert all(len(row["command"]) == 1 for row in above)
+
+
+@pytest.mark.parametrize(
     ("value", "odd"),
     [
         (KEY, []),
@@ -96,7 +119,7 @@ def test_what_is_odd_about_a_key(value, odd) -> None:
 
 def test_which_variables_name_a_key() -> None:
     names = ["OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "MY_KEY", "LLM_TOKEN"]
-    others = ["OPENAI_API_KEY_FILE", "STRIPE_API_KEY", "PATH"]
+    others = ["OPENAI_API_KEY_FILE", "STRIPE_API_KEY", "LLM_MAX_TOKEN", "PATH"]
     found = held(dict.fromkeys([*names, *others], KEY), REQUEST)
     assert list(found) == names
     assert held({"MY_KEY": " "}, REQUEST) == {"MY_KEY": ["", []]}
@@ -134,6 +157,7 @@ def test_a_source_that_was_changed_since(cleared, capsys, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (["pid:²"], "is no process id"),
         (["pid:x"], "'x' is no process id"),
         (["4194305"], "No process 4194305 runs here"),
         (["nowhere.service"], "No process of nowhere.service runs here"),
