@@ -184,7 +184,8 @@ class Drive:
     before its turn came.
 
     ``answer`` is the app's HTTP status where it has one, ``helpers`` the processes that called in this worker's stead,
-    ``detail`` a sentence for people where the outcome is not ``called``.
+    ``detail`` a sentence for people where the outcome is not ``called``. ``began`` is when it was asked what
+    it answered so, zero where nobody noted it.
     """
 
     outcome: DriveOutcome
@@ -194,6 +195,7 @@ class Drive:
     helpers: tuple[int, ...] = ()
     detail: str = ""
     via: Literal["request", "task"] = "request"
+    began: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -201,7 +201,10 @@ class Driver:
         before = self._standing.drives.get(pid, Drive("silent"))
         self._windows.append(Window(pid, begun, time.time()))
         self._standing.drives[pid] = replace(
-            drive, seconds=before.seconds + time.time() - begun, requests=before.requests + sent
+            drive,
+            seconds=before.seconds + time.time() - begun,
+            requests=before.requests + sent,
+            began=begun - self._listener.origin,
         )
         return now
 

@@ -109,14 +109,16 @@ def refused(worker: Process) -> KeySight | None:
     An app that gets over it, by asking another model, answers with success.
     """
     drive = worker.drive
-    failed = drive is not None and drive.answer is not None and drive.answer >= ERRORS
+    if drive is None or drive.answer is None or drive.answer < ERRORS:
+        return None
     well = all(call.key.state == "match" for call in worker.calls if call.via != "rollcall")
-    # What failed in a module's own line, while that was imported, is not why a request was answered so.
-    asking = [error for error in worker.errors if not any(place.function == "<module>" for place in error.where[:1])]
+    # What failed before it was asked, or in a module's own line while that was imported, is not why it answered so.
+    after = [error for error in worker.errors if error.at >= drive.began]
+    asking = [error for error in after if not any(place.function == "<module>" for place in error.where[:1])]
     altered = [client.key for client in worker.clients if client.key.state == "mangled"]
     # A key that no header can bear is refused before it is sent.
     spoken = [e for e in asking if about_keys(e) or (altered and e.type.endswith("UnicodeEncodeError"))]
-    return next(iter(altered), KeySight("missing")) if failed and well and spoken else None
+    return next(iter(altered), KeySight("missing")) if well and spoken else None
 
 
 def ended_well(process: Process) -> bool:

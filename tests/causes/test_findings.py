@@ -350,6 +350,17 @@ def test_a_client_without_its_key_is_told_though_the_workers_other_call_was_righ
     assert causes_of(app(replace(failing, client_changes=(), errors=(optional,)))) == []
 
 
+def test_a_client_that_was_tried_at_start_is_not_why_a_request_was_answered_with_an_error() -> None:
+    optional = CallError(
+        0.3, "openai.OpenAIError", "Missing credentials: pass an `api_key`", at("llm.py:4", "OpenAI()", "plan_b")
+    )
+    answered = Drive("called", answer=422, seconds=0.2, requests=1, began=1.1)
+    well = worker(errors=(optional,), drive=answered)
+    assert causes_of(app(well)) == []
+    while_asked = replace(well, errors=(replace(optional, at=1.15),))
+    assert [each.check for each in diagnose(app(while_asked))] == ["wire"]
+
+
 def test_a_key_that_no_header_can_bear_hides_neither_its_own_line_nor_the_wrong_host() -> None:
     marked = KeySight("mangled", "'\\ufeff<key>'")
     failed = CallError(1.5, "builtins.UnicodeEncodeError", "'ascii' codec can't encode", at("llm.py:10", "", "ask"))

@@ -345,6 +345,9 @@ def test_calls_at_start_up_are_told_apart(live: Callable[..., LiveDeployment]) -
     facts = app.facts()
     assert calls(facts) == [["request"]]
     assert [call.via for call in facts.strays] == ["startup"]  # urllib's calls bear no tag
+    (worker,) = facts.replicas[0].workers
+    assert worker.drive is not None
+    assert facts.strays[0].at < worker.drive.began <= worker.calls[0].at
 
 
 def test_a_worker_that_dies_of_the_request(live: Callable[..., LiveDeployment]) -> None:
