@@ -21,6 +21,7 @@ _DOCKERFILE = re.compile(r"(?i)(?:.+\.)?(?:docker|container)file(?:\..+)?")
 _ONE_ENV = re.compile(r"""(?i)ENV\s+\w+(?:=(?:"[^"]*"|'[^']*'|[^\s"']*)|\s+\S+)""")
 _OWN_VARIABLE = {"OpenAI": "OPENAI_API_KEY", "OpenAIEmbedding": "OPENAI_API_KEY", "AzureOpenAI": "AZURE_OPENAI_API_KEY"}
 """The variable that a class reads by itself when it is given no key."""
+_BASES = frozenset({"api_base", "base_url"})
 
 
 def diff(finding: Finding, delivered: Collection[str]) -> str:
@@ -63,10 +64,14 @@ def _overriding(place: Place, _finding: Finding, _variables: list[str]) -> str |
 
 
 def _without_literal(place: Place, _finding: Finding, variables: list[str]) -> str | None:
-    """A client without its ``api_key="…"``, where its class reads the delivered variable by itself."""
+    """A client without its ``api_key="…"``, where its class reads the delivered variable by itself.
+
+    One with a base of its own is left alone: the delivered key is not to go where it may not be meant for.
+    """
     for call in _calls(place.text):
         literal = [one for one in call.keywords if one.arg == "api_key" and _text(one.value) is not None]
-        if literal and _OWN_VARIABLE.get(_name(call.func)) in variables:
+        based = any(one.arg in _BASES for one in call.keywords)
+        if literal and not based and _OWN_VARIABLE.get(_name(call.func)) in variables:
             return _with_arguments(place.text, call, [*call.args, *(k for k in call.keywords if k not in literal)])
     return None
 

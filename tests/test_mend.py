@@ -72,6 +72,8 @@ def test_the_rest_of_the_line_stays(cause: str, before: str, after: str) -> None
         ("hardcoded-key", 'KEY = "sk-…"'),
         ("hardcoded-key", 'AzureOpenAI(api_key="sk-…")'),
         ("hardcoded-key", "OpenAI(api_key=key)"),
+        ("hardcoded-key", 'OpenAI(api_key="sk-…", api_base="https://openrouter.ai/api/v1")'),
+        ("hardcoded-key", 'OpenAI(base_url=URL, api_key="sk-…")'),
         ("key-overwritten", 'llm.api_key = ""'),
         ("key-overwritten", "os.environ.update(DEFAULTS)"),
         ("key-overwritten", 'os.environ["OTHER"] = ""'),

@@ -25,6 +25,7 @@ from pytest_llamakey.causes.recorded import (
 )
 from pytest_llamakey.causes.trail import launched_by
 from pytest_llamakey.causes.uses import asked, grouped, once
+from pytest_llamakey.hosts import AZURE_HOSTS, OPENAI_HOSTS, among
 from pytest_llamakey.symptoms.rotation import EARLIER_KEY
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from pytest_llamakey.causes.base import Trouble
     from pytest_llamakey.causes.uses import Use
-    from pytest_llamakey.facts import Facts, Place
+    from pytest_llamakey.facts import Call, Client, Facts, Place, Rollcall
     from pytest_llamakey.findings import Finding
 
 _LINE = at("config.py:3", 'KEY = "sk-…0a1b2c3d"')[0]
@@ -56,7 +57,7 @@ class HardcodedKey(Cause):
 
     name = "hardcoded-key"
     title = "the code holds a literal key and uses it"
-    explains = KEY_SYMPTOMS | {"call-host"}  # whatever host it is for: a call shows its key
+    explains = KEY_SYMPTOMS
 
     EXAMPLES = (
         Example("passed to a client", app(worker(clients=(client(key=FOREIGN, literal=_LINE),), **_LITERAL)), True),
@@ -114,6 +115,16 @@ class HardcodedKey(Cause):
             ),
             False,
         ),
+        Example(
+            "another provider's client, with a literal key of its own",
+            app(
+                worker(
+                    clients=(client(), client(0.6, FOREIGN, "router.py:4", host="openrouter.ai", literal=_LINE)),
+                    calls=(call(), call(FOREIGN, host="openrouter.ai", intended=False)),
+                )
+            ),
+            False,
+        ),
         Example("no literal", app(), False),
         Example(
             "a default for a variable that nothing delivers",
@@ -153,7 +164,8 @@ class HardcodedKey(Cause):
         """A finding for each literal, with the processes that use it."""
         rows: list[tuple[str, tuple[Place | None, Trouble, Use]]] = []
         for trouble, use in asked(self, facts):
-            if use.key.state == "different" and use.key.shown != EARLIER_KEY and use.defaulted is None:
+            foreign = use.key.state == "different" and use.key.shown != EARLIER_KEY
+            if foreign and use.defaulted is None and not _for_another_provider(trouble, use):
                 if use.literal is not None:
                     rows.append((str(use.literal), (use.literal, trouble, use)))
                 elif (name := _exported(facts, trouble, use)) is not None:
@@ -164,8 +176,25 @@ class HardcodedKey(Cause):
                 once(trouble for _literal, trouble, _use in group),
                 where=[literal, use.place],
                 evidence=_story(literal, trouble, use),
-                fix=f"Take the literal key out{f' of {literal}' if literal else ''}; the delivered one is used then.",
+                fix=f"Take the literal key out{f' of {literal}' if literal else ''}"
+                f"{_with_its_base(facts, trouble, use)}; the delivered one is used then.",
             )
+
+
+def _for_another_provider(trouble: Trouble, use: Use) -> bool:
+    """Whether this key is known only from calls of a host that neither the deployment means nor ours is a key for."""
+    told = any(symptom.sight == use.key for symptom in trouble.symptoms)
+    calls = [call for call in trouble.process.calls if call.via != "rollcall" and call.key == use.key]
+    away = [call for call in calls if not call.intended and not among(call.host, (*OPENAI_HOSTS, *AZURE_HOSTS))]
+    return bool(calls) and away == calls and not told
+
+
+def _with_its_base(facts: Facts, trouble: Trouble, use: Use) -> str:
+    """What else has to go, lest the delivered key be sent to another provider."""
+    process, meant = trouble.process, (*facts.deployment.hosts, *OPENAI_HOSTS, *AZURE_HOSTS)
+    told: list[Client | Rollcall | Call] = [*process.clients, *process.rollcall, *process.calls]
+    hosts = [each.host for each in told if each.key == use.key]
+    return next((f", and the base {host} with it" for host in hosts if host and not among(host, meant)), "")
 
 
 def _exported(facts: Facts, trouble: Trouble, use: Use) -> str | None:

@@ -285,6 +285,19 @@ def test_a_literal_key_in_a_client_for_a_wrong_host_is_a_second_fault() -> None:
     assert [str(place) for place in hardcoded.where] == ["model.py:10"]
 
 
+def test_another_providers_literal_key_is_none_of_ours_beside_a_client_without_its_key() -> None:
+    literal = at("router.py:4", 'OpenAI(api_key="sk-…0a1b2c3d", api_base="https://openrouter.ai/api/v1")')
+    elsewhere = client(0.6, FOREIGN, "router.py:4", host="openrouter.ai", literal=literal[0])
+    sent = call(FOREIGN, host=elsewhere.host, intended=False)
+    keyless_too = replace(rekeyed(0.7, EMPTY, "llm.py:9"))
+    facts = app(worker(clients=(client(), elsewhere), client_changes=(keyless_too,), calls=(sent, call(EMPTY))))
+    assert causes_of(facts) == ["key-overwritten", "wrong-endpoint"]
+    alive = app(worker(clients=(client(), elsewhere), rollcall=(roll(), roll(FOREIGN, "", host=elsewhere.host))))
+    assert only(alive).fix == (
+        "Take the literal key out of router.py:4, and the base openrouter.ai with it; the delivered one is used then."
+    )
+
+
 def test_a_worker_nobody_came_to_ask_may_have_its_key_from_a_file() -> None:
     config = miss(0.4, "OPENAI_API_KEY", "main.py:8", 'KEY = config("OPENAI_API_KEY")')
     serving = keyless(8, clients=(), errors=(), rollcall=(), environment_misses=(config,), files={".env": "readable"})
