@@ -29,7 +29,16 @@ if TYPE_CHECKING:
 AZURE_KEY = "AZURE_OPENAI_API_KEY"
 ABSENT = frozenset({"missing", "empty"})
 _NOTHING = KeySight("missing")
-_OF_A_KEY = re.compile(r"key|token|secret|credential", re.IGNORECASE)
+_OF_A_KEY = re.compile(
+    r"(?<![A-Za-z])(?:(?:get|read|fetch|load|print|open_?ai|api)[_-]?)*(?:key|token|secret|credential)s?(?![A-Za-z])",
+    re.IGNORECASE,
+)
+"""Whole words: a ``tokenizer`` is none."""
+_TAKES_OUTPUT = re.compile(
+    r"check_output|capture_output|stdout\s*=\s*(?:\w+\.)?PIPE|\bpopen\(|get(?:status)?output|\.stdout\b|\.communicate\("
+    r"|os\.system\(.*>|[(\[,]\s*$"
+)
+"""A program whose output the line takes, or whose arguments go on in lines that nobody has seen."""
 
 
 def is_key(sight: KeySight) -> bool:
@@ -122,13 +131,17 @@ def asked_by_settings(facts: Facts, process: Process) -> EnvironmentMiss | None:
 
 
 def asked_program(process: Process, at: float = math.inf) -> Spawn | None:
-    """The last program that the app asked for its key before that moment, by the words of the lines that start it."""
+    """The last program that the app asked for its key before that moment, by the words of the lines that start it.
+
+    What is asked gives an answer: a program whose output nobody takes is none.
+    """
     spoke = [each for each in process.spawns if each.at <= at and each.where and _speaks(each.where)]
     return spoke[-1] if spoke else None
 
 
 def _speaks(where: Iterable[Place]) -> bool:
-    return any(_OF_A_KEY.search(f"{place.text} {place.function}") for place in where)
+    of_a_key = any(_OF_A_KEY.search(f"{place.text} {place.function}") for place in where)
+    return of_a_key and any(_TAKES_OUTPUT.search(place.text) for place in where)
 
 
 def arrived(process: Process) -> bool:

@@ -27,7 +27,18 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.facts import CallError, Drive, Facts, Failure, KeySight, Process, Reference, Replica, Sighting
+from pytest_llamakey.facts import (
+    CallError,
+    Drive,
+    Facts,
+    Failure,
+    KeySight,
+    Process,
+    Reference,
+    Replica,
+    Sighting,
+    Spawn,
+)
 from tests.causes.conftest import causes_of, only
 
 EARLY = client(0.41, MISSING, "app.py:5")
@@ -346,6 +357,28 @@ def test_one_program_without_the_key_is_one_finding_whichever_worker_starts_it()
     starts = [main_process(), *(replace(main_process(**ended), pid=pid, ppid=1) for pid in (7, 8))]
     helpers = [replace(helper(pid, pid - 10), ended=0.8, log_tail=ended["log_tail"]) for pid in (17, 18)]
     assert causes_of(app(*starts, *helpers)) == ["env-cleared"]
+
+
+@pytest.mark.parametrize(
+    ("text", "function", "asked"),
+    [
+        ("KEY = check_output(['vault', 'read'], env={})", "<module>", True),
+        ("OPENAI_API_KEY = subprocess.run(command, env={}, capture_output=True).stdout", "<module>", True),
+        ("return subprocess.run(", "read_secret", True),
+        ("return os.popen(command).read()", "openai_key", True),
+        ("run(['./getkey.sh'], env={}, stdout=subprocess.PIPE)", "<module>", True),
+        ('TOKENIZER = subprocess.Popen(["node", "tok.js"], env={"PATH": p})', "<module>", False),
+        ('TOKENIZER = subprocess.Popen(["node", "tok.js"], env={"PATH": p}, stdout=PIPE)', "<module>", False),
+        ('check_output(["keyboard-layout"], env={})', "monkeys", False),
+        ('subprocess.Popen(["node", "api.js", token], env={"PATH": p})', "<module>", False),
+        ("subprocess.run(['rotate-keys'], env={})", "<module>", False),
+    ],
+)
+def test_a_program_is_asked_for_a_key_by_whole_words_and_for_its_output(text: str, function: str, asked: bool) -> None:
+    started = Spawn(0.2, 40, at("conf.py:3", text, function), ("OPENAI_API_KEY",))
+    facts = app(worker(clients=(client(key=EMPTY),), calls=(), rollcall=(roll(EMPTY),), spawns=(started,)))
+    assert (causes_of(facts) == ["env-cleared"]) is asked
+    assert ("conf.py:3" in [str(place) for finding in diagnose(facts) for place in finding.where]) is asked
 
 
 def test_a_client_without_its_key_is_told_though_the_workers_other_call_was_right() -> None:
