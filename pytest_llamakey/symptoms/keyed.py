@@ -85,7 +85,8 @@ def _in_vain(facts: Facts, replica: Replica, process: Process) -> str:
 
 
 def _says(process: Process, name: str) -> bool:
-    return name in last_words(process).upper()
+    words = last_words(process).upper()
+    return name in words or name.replace("__", ".") in words  # settings within settings
 
 
 def unreadable(process: Process) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ _LACKING_SETTINGS = re.compile(
     r"^((?:\w*_)?(?:open_?ai|llm|gpt)(?:\.\w+)*)\n\s+Field required", re.IGNORECASE | re.MULTILINE
 )
 """Settings within settings, of which pydantic lacks all, or one: ``openai``, ``openai.api_key``."""
+_MAYBE_A_MODEL = frozenset({"LLM", "GPT"})
+"""What may be settings within settings, with a key among them, or the name of a model."""
 _NO_FILE = re.compile(r"FileNotFoundError: .*: '([^']+)'")
 _KEY_FILE = re.compile(r"key|secret|token|openai|credential", re.IGNORECASE)
 _LAST_LINES = 3
@@ -69,6 +71,8 @@ def lookups(process: Process) -> tuple[EnvironmentMiss, ...]:
     lacks (``'Settings' object has no attribute 'OPENAI_KEY'``, ``openai_key  Field required``).
     """
     seen = {miss.name for miss in process.environment_misses if miss.where}
+    if any(sight.state == "match" and sight.shown == "<key>" for sight in process.environment.values()):
+        seen |= _MAYBE_A_MODEL
     told = [
         EnvironmentMiss(failure.at, name, failure.where, failure.later)
         for failure in process.failures

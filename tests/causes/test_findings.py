@@ -345,6 +345,18 @@ def test_settings_within_settings_ask_for_another_name() -> None:
     finding = only(app(ended))
     assert finding.cause == "wrong-variable"
     assert [str(place) for place in finding.where] == ["c.py:9", "llamakey.toml:7"]
+    inner = replace(lacks, message=lacks.message.replace("openai", "llm.api_key"))
+    assert causes_of(app(replace(ended, failures=(inner,)))) == ["wrong-variable"]
+
+
+def test_a_models_name_that_settings_lack_is_no_key() -> None:
+    words = "1 validation error for Settings\nllm\n  Field required [type=missing]"
+    lacks = Failure(0.5, "pydantic_core._pydantic_core.ValidationError", words, at("c.py:9", "settings = Settings()"))
+    ended = worker(ended=0.9, exit="exit code 3", clients=(), calls=(), rollcall=(), drive=None, failures=(lacks,))
+    assert causes_of(app(ended)) == ["worker-died"]
+    assert causes_of(app(replace(ended, role="helper"))) == []
+    lost = replace(ended, environment={}, key=MISSING)
+    assert "c.py:9" in [str(place) for place in only(app(lost, delivered=("none",))).where]
 
 
 def test_one_program_without_the_key_is_one_finding_whichever_worker_starts_it() -> None:
