@@ -38,7 +38,8 @@ _NOT_FOUND = dotenv(0.2, MISSING, path="config/.env", found=False)
 _OPENED = Failure(1.0, "builtins.FileNotFoundError", "[Errno 2] No such file or directory: '.env'", at("env.py:4"))
 _LINE = at("conf.py:10", "settings = AppSettings()")
 _SETTINGS = replace(dotenv(0.4, MISSING, path=".env", found=False), where=_LINE)
-_CALLED = re.compile(r"(?<!\.)\b((?!if|not|and|super)[A-Za-z_][\w.]*)\(")
+_LOADER = re.compile(r"(?<![\w.])((?:\w+\.)*(?:load_dotenv|dotenv_values|read_env|\w*Settings))\(")
+_CLASS = re.compile(r"(?<![\w.])((?:[a-z_]\w*\.)*(?!Path\()[A-Z]\w*)\(")
 _IGNORED = source("ignored", ".env", ".dockerignore:2", ".env")
 
 
@@ -214,8 +215,12 @@ def _in_vain(facts: Facts, process: Process, delivered: tuple[str, ...]) -> _Sea
 
 
 def _loader(place: Place | None) -> str:
-    """What loads the file, in the line's own words: ``load_dotenv()``, ``Settings()`` of pydantic-settings."""
-    called = _CALLED.search(place.text) if place is not None else None
+    """What loads the file, in the line's own words: ``load_dotenv()``, ``Settings()`` of pydantic-settings.
+
+    Where none of the usual names is called it may be settings whose class has another.
+    """
+    text = place.text if place is not None else ""
+    called = _LOADER.search(text) or _CLASS.search(text)
     return f"{called[1]}()" if called else "load_dotenv()"
 
 

@@ -359,6 +359,26 @@ def test_a_models_name_that_settings_lack_is_no_key() -> None:
     assert "c.py:9" in [str(place) for place in only(app(lost, delivered=("none",))).where]
 
 
+@pytest.mark.parametrize(
+    ("text", "loader"),
+    [
+        ("load_dotenv()", "load_dotenv()"),
+        ('os.environ.update(dotenv_values(".env"))', "dotenv_values()"),
+        ('print("x", load_dotenv())', "load_dotenv()"),
+        ('if not dotenv.load_dotenv(Path(__file__).parent / ".env"):', "dotenv.load_dotenv()"),
+        ('env.read_env(os.path.join(BASE, ".env"))', "env.read_env()"),
+        ("settings = lru_cache(AppSettings())", "AppSettings()"),
+        ("cfg = get(conf.Config())", "conf.Config()"),
+        ('load(Path("x"))', "load_dotenv()"),
+        ("os.environ.update(", "load_dotenv()"),
+    ],
+)
+def test_what_loads_the_dotenv_is_named_by_its_own_call(text: str, loader: str) -> None:
+    lost = replace(dotenv(0.2, MISSING, path="x/.env", found=False), where=at("env.py:3", text))
+    finding = only(app(keyless(dotenv=(lost,)), delivered=("dotenv:.env",)))
+    assert finding.fix.startswith(f"Give {loader} in env.py:3 ")
+
+
 def test_one_program_without_the_key_is_one_finding_whichever_worker_starts_it() -> None:
     def helper(pid: int, ppid: int) -> Process:
         line = at("conf.py:4", "KEY = check_output([sys.executable, 'get_key.py'], env={})")
