@@ -211,10 +211,11 @@ class _Reader:
         if "=" not in words[0]:
             pairs = [(words[0], "", value[len(words[0]) :].strip())]
         else:
-            bad = next((word for word in words if "=" not in word), None)
-            if bad is not None:
-                raise SpecError(f"ENV takes NAME=value pairs, found {bad}", Origin(self.facts.file, line))
             pairs = [word.partition("=") for word in words]
+            bad = next((number for number, (_, equals, _) in enumerate(pairs) if not equals), None)
+            if bad is not None:  # it may be the end of a secret: it is told by what stands before it
+                told = f"ENV takes NAME=value pairs, and what follows {pairs[bad - 1][0]} is none"
+                raise SpecError(f"{told}; put quotes around a value with blanks", Origin(self.facts.file, line))
         found = [
             Variable(str(WordSplitter(key).dequote()), self._filled(text), text, self.lines.line(key, equals + text))
             for key, equals, text in pairs

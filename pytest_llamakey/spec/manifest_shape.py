@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 from pydantic.alias_generators import to_camel
 
+from pytest_llamakey.spec import quotable
+
 Texts = dict[Any, Any] | None
 Parts = list[dict[Any, Any]] | None
 
@@ -158,7 +160,6 @@ _WANTED = {
     "model_type": "a map",
     "missing": "a value",
 }
-_WIDTH = 60
 
 
 def mistakes(value: Any) -> list[tuple[tuple[str | int, ...], str]]:
@@ -180,14 +181,5 @@ def _sentence(place: tuple[str | int, ...], kind: str, found: Any, message: str)
     label = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
     if kind == "missing":
         return f"this is no Kubernetes object that a cluster takes: it has no `{label}`"
-    return f"{label}: expected {_WANTED.get(kind, message)}, found {_shown(found)}"
-
-
-def _shown(found: Any) -> str:
-    """A value in few words; what is in a map or a list may be a Secret's."""
-    if isinstance(found, Mapping):
-        return "a map"
-    if isinstance(found, list):
-        return "a list"
-    text = "null" if found is None else str(found)
-    return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}…"
+    told = quotable.found(found, place, "a map", lambda value: "null" if value is None else str(value))
+    return f"{label}: expected {_WANTED.get(kind, message)}, found {told}"

@@ -15,6 +15,7 @@ from pytest_llamakey.spec.manifest_shape import mistakes
 from pytest_llamakey.spec.mistakes import gather
 from pytest_llamakey.spec.model import Origin, SpecError
 from pytest_llamakey.spec.nearest import hint
+from pytest_llamakey.spec.quotable import without_keys
 from pytest_llamakey.spec.yaml_lines import YamlDocument, read_yaml
 
 if TYPE_CHECKING:
@@ -225,7 +226,8 @@ def _kustomized(path: Path, name: str, kustomization: str) -> Iterator[Resource]
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SpecError(f"`{' '.join(command)}` failed: {error}", Origin(kustomization, 0)) from error
     if done.returncode:
-        raise SpecError(f"`{' '.join(command)}` failed: {done.stderr.strip()}", Origin(kustomization, 0))
+        told = without_keys(done.stderr.strip())
+        raise SpecError(f"`{' '.join(command)}` failed: {told}", Origin(kustomization, 0))
     written = list(_written(path, name))
     for made in _parsed(done.stdout, kustomization):
         # Names may have got a prefix, or a suffix made of the content: the longest that it bears is meant.

@@ -7,7 +7,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from pytest_llamakey.spec import schema
+from pytest_llamakey.spec import quotable, schema
 from pytest_llamakey.spec.model import Origin, SpecError
 from pytest_llamakey.spec.nearest import hint, nearest
 
@@ -40,7 +40,6 @@ _TABLES: Mapping[str, tuple[str, type[BaseModel]]] = {
     "task": ("task", schema.TaskTable),
     "services": ("a service", schema.ServiceTable),
 }
-_WIDTH = 60
 
 
 def spec_error(error: ValidationError, table: Any, origin: Callable[[TomlPath], Origin | None]) -> SpecError:
@@ -69,8 +68,12 @@ def gather(found: Sequence[tuple[Origin | None, str]]) -> SpecError:
 
 def label(path: TomlPath) -> str:
     """``path`` as people write it: ``request[1].path``; list places count from 0."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_name(part)}" for part in path)
     return text.removeprefix(".")
+
+
+def _name(part: str) -> str:
+    return "<key>" if quotable.may_be_secret(part) else part
 
 
 def _inside(table: Any, loc: Sequence[str | int]) -> TomlPath:
@@ -85,30 +88,31 @@ def _inside(table: Any, loc: Sequence[str | int]) -> TomlPath:
 
 
 def _sentence(details: ErrorDetails, path: TomlPath) -> str:
-    kind, found, context = details["type"], details["input"], details.get("ctx", {})
-    where = label(path)
+    kind, context = details["type"], details.get("ctx", {})
+    where, found = label(path), quotable.found(details["input"], path, "a table", _written)
     if kind == "extra_forbidden":
         what, model = _table_of(details["loc"])
         place = f" in {what}" if what else ""
-        return f'unknown key "{path[-1]}"{place}; {hint(str(path[-1]), _keys(model))}'
+        return f'unknown key "{quotable.without_keys(str(path[-1]))}"{place}; {hint(str(path[-1]), _keys(model))}'
     if kind == "missing":
         what, model = _table_of(details["loc"])
         return f'{where}: {what} needs the key "{details["loc"][-1]}"; {_example(str(details["loc"][-1]), model)}'
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", str(context.get("expected", "")))
         known = f"one of {', '.join(choices)}"
-        best = nearest(found, choices) if isinstance(found, str) else None
+        best = nearest(details["input"], choices) if isinstance(details["input"], str) else None
         near = f'; the nearest valid one is "{best}"' if best else ""
-        return f"{where}: expected {known}, found {_shown(found)}{near}"
+        return f"{where}: expected {known}, found {found}{near}"
     if kind == "value_error":
-        return f"{where}: {context['error']}"
+        return f"{where}: {quotable.without_keys(str(context['error']))}"
     if kind in {"greater_than_equal", "less_than_equal"}:
         bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
-        return f"{where}: expected a number that is {bound}, found {_shown(found)}"
+        return f"{where}: expected a number that is {bound}, found {found}"
     if kind in {"union_tag_not_found", "union_tag_invalid"}:
         wanted = 'a path or { log = "regex" }' if path[:1] == ("ready",) else 'a table such as { path = "/ask" }'
-        return f"{where}: expected {wanted}, found {_shown(found)}"
-    return f"{where}: expected {_EXPECTED.get(kind, details['msg'])}, found {_shown(found)}{_advice(kind, found)}"
+        return f"{where}: expected {wanted}, found {found}"
+    advice = _advice(kind, details["input"])
+    return f"{where}: expected {_EXPECTED.get(kind, details['msg'])}, found {found}{advice}"
 
 
 def _table_of(loc: Sequence[str | int]) -> tuple[str, type[BaseModel]]:
@@ -134,17 +138,16 @@ def _example(key: str, model: type[BaseModel]) -> str:
     return f"add {examples.get(key, f'{key} = …')} (it takes {', '.join(_keys(model))})"
 
 
-def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}…"
+def _written(value: Any) -> str:
+    return json.dumps(value, default=str, ensure_ascii=False)
 
 
 def _advice(kind: str, found: Any) -> str:
     if kind == "string_type" and isinstance(found, bool | int | float):
-        return f'; write "{_shown(found)}"'
+        return f'; write "{_written(found)}"'
     if kind == "int_type" and isinstance(found, str) and found.isdigit():
         return f"; write {found} without quotes"
-    if kind == "list_type" and isinstance(found, str):
+    if kind == "list_type" and isinstance(found, str) and not quotable.may_be_secret(found):
         try:
             return f"; write {json.dumps(shlex.split(found), ensure_ascii=False)}"
         except ValueError:

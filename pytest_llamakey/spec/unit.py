@@ -104,9 +104,9 @@ def _assignments(text: str, shown: str) -> Iterator[Assignment]:
             continue
         name, equals, value = line.partition("=")
         if not equals or not name.strip():
-            raise SpecError(
-                f"{first!r} is neither a [Section] nor Name=value; systemd would pass over it", Origin(shown, number)
-            )
+            # What stands there may be the second half of a secret.
+            told = "this line is neither a [Section] nor Name=value; systemd would pass over it"
+            raise SpecError(told, Origin(shown, number))
         yield Assignment(section, name.strip(), value.strip(), Origin(shown, number), first)
 
 

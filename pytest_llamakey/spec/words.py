@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_llamakey.spec.model import ALL_CHECKS, CAUSES, DEFAULT_CHECKS, OPENAI_KEY, CheckName, KeyDelivery
 from pytest_llamakey.spec.nearest import hint, nearest
+from pytest_llamakey.spec.quotable import may_be_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,12 +31,23 @@ _FORMS = '"env:NAME", "dotenv:PATH", "dotenv:PATH:NAME", "file:PATH", "secret:NA
 def variable(name: str) -> str:
     """``name``, which must be a name that an environment variable can bear in every shell."""
     if not _VARIABLE.fullmatch(name):
-        raise ValueError(f'"{name}" is no name of an environment variable (letters, digits and _, not first a digit)')
+        shown = "this" if may_be_secret(name) else f'"{name}"'
+        raise ValueError(f"{shown} is no name of an environment variable (letters, digits and _, not first a digit)")
     return name
 
 
 def key_delivery(text: str) -> KeyDelivery:
     """The way of delivery that ``text`` names, as in ``env:OPENAI_API_KEY``."""
+    try:
+        return _key_delivery(text)
+    except ValueError:
+        if text.startswith("sk-") or may_be_secret(text):  # never repeat what may be a real key
+            told = f"a key itself stands here, not a way to deliver one; it takes {_FORMS}"
+            raise ValueError(told) from None
+        raise
+
+
+def _key_delivery(text: str) -> KeyDelivery:
     scheme, colon, target = text.partition(":")
     if scheme == "none" and not colon:
         return KeyDelivery("none")
@@ -60,9 +72,6 @@ def key_delivery(text: str) -> KeyDelivery:
 
 
 def _no_scheme(text: str, scheme: str | None) -> str:
-    if text.startswith("sk-"):
-        # Never repeat what may be a real key.
-        return f"a key itself stands here, not a way to deliver one; it takes {_FORMS}"
     if scheme is not None:
         return f'"{scheme}:" is no way to deliver a key; {hint(scheme, _SCHEMES)} (it takes {_FORMS})'
     if text in _EXAMPLES:

@@ -12,6 +12,7 @@ import yaml
 from pytest_llamakey.spec.locate import TomlPath as YamlPath
 from pytest_llamakey.spec.locate import line_of
 from pytest_llamakey.spec.model import Origin, SpecError
+from pytest_llamakey.spec.quotable import without_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -85,7 +86,7 @@ def read_yaml(text: str, shown: str) -> tuple[YamlDocument, ...]:
         raise SpecError("nested too deeply to be read", Origin(shown, 0)) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        what = " ".join(filter(None, (error.context, error.problem)))
+        what = without_keys(" ".join(filter(None, (error.context, error.problem))))
         raise SpecError(f"not valid YAML: {what}", Origin(shown, mark.line + 1 if mark else 0)) from error
     except yaml.YAMLError as error:
         raise SpecError(f"not valid YAML: {error}", Origin(shown, 0)) from error

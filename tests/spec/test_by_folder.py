@@ -142,5 +142,8 @@ def test_workdir(tmp_path: Path, fields: str, dockerfile: str, workdir: str | No
 
 
 def test_dockerfile_that_cannot_be_understood(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"^Dockerfile:2: ENV takes NAME=value pairs, found B"):
+    with pytest.raises(SpecError, match=r"^Dockerfile:2: ENV takes NAME=value pairs, and what follows A is none"):
         read(tmp_path, "", {"Dockerfile": "FROM x\nENV A=1 B\n"})
+    with pytest.raises(SpecError, match=r"^Dockerfile:2: .* what follows OPENAI_API_KEY is none") as raised:
+        read(tmp_path, "", {"Dockerfile": "FROM x\nENV OPENAI_API_KEY= sk-proj-of-the-tester\n"})
+    assert "tester" not in str(raised.value)

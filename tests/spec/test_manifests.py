@@ -142,6 +142,27 @@ def test_what_no_cluster_would_take_is_told_with_its_line(read, text, told):
         read({"app.yaml": text})
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (APP.replace("- name: OPENAI_API_KEY", "- OPENAI_API_KEY=sk-proj-0te5ter0\n            - name: X"), "a map"),
+        (APP.replace("image: web:1", "image: web:1\n          command: OPENAI_API_KEY=sk-proj-0te5ter0 x"), "a list"),
+        ("apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringData: sk-proj-0te5ter0\n", "a map"),
+        ("apiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: c2st0te5ter0\n", "a map"),
+    ],
+)
+def test_a_mistake_is_told_without_the_key_in_it(read, text, told):
+    with pytest.raises(SpecError, match=f": expected {told}, found a string$") as raised:
+        read({"app.yaml": text}, port=8000)
+    assert "0te5ter0" not in str(raised.value)
+
+
+def test_a_key_in_another_place_is_not_told_either(read):
+    text = f"apiVersion: v1\nkind: Service\nmetadata: {'a ' * 25}sk-proj-0te5ter0te5ter0\n"
+    with pytest.raises(SpecError, match=r"metadata: expected a map, found a string$"):
+        read({"app.yaml": text})
+
+
 @pytest.mark.skipif(not (shutil.which("kubectl") or shutil.which("kustomize")), reason="kubectl or kustomize")
 def test_kustomize_keeps_the_lines_of_what_it_is_made_of(read):
     kustomization = "namePrefix: staging-\nresources: [app.yaml]\nsecretGenerator: [{name: x, literals: [a=b]}]\n"

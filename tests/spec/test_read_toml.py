@@ -216,7 +216,7 @@ MISTAKES = {
     "number for string": ("env = { A = 4 }", 3, ['env.A: expected a string, found 4; write "4"']),
     "string for list": ("checks = 'all'", 3, ['checks: expected a list, found "all"; write ["all"]']),
     "string for command": ("request = { command = 'a \"b c\"' }", 3, ["request.command", 'write ["a", "b c"]']),
-    "list for table": ("env = ['a']", 3, ['env: expected a table, found ["a"]']),
+    "list for table": ("env = ['a']", 3, ["env: expected a table, found a list"]),
     "number in command": ("task = { app = 'a', name = 3 }", 3, ['task.name: expected a string, found 3; write "3"']),
     "string for bool": ("probe = 'no'", 3, ['probe: expected true or false, found "no"']),
     "port too high": ("port = 70000", 3, ["port", "at most 65535, found 70000"]),
@@ -307,6 +307,37 @@ def test_a_key_written_into_the_file_is_not_repeated(tmp_path: Path) -> None:
     error = fails(tmp_path, f'{PROCESS}key = "sk-proj-secretsecret"')
     assert "a key itself" in error.message
     assert "secretsecret" not in str(error)
+
+
+AZURE = "9f86d081884c7d659a2feaa0c55ad015"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (f'env = ["AZURE_OPENAI_API_KEY={AZURE}"]', "env: expected a table, found a list"),
+        (f'env = "{AZURE}"', "env: expected a table, found a string"),
+        (
+            f'services = {{ db = {{ image = "a", env = "{AZURE}" }} }}',
+            "services.db.env: expected a table, found a string",
+        ),
+        (f'port = "{AZURE}"', "port: expected a whole number, found a string"),
+        (f'runtime = "OPENAI_API_KEY={AZURE}"', "found a string"),
+        (f'command = "env OPENAI_API_KEY={AZURE} gunicorn app:app"', "command: expected a list, found a string"),
+        (f'command = "serve --api-key {AZURE[:9]}"', "command: expected a list, found a string"),
+        (f'request = "{"a" * 50} sk-proj-{AZURE}"', "request: expected a table such as"),
+        (f'key = "OPENAI_API_KEY={AZURE}"', "a key itself stands here"),
+        (f'key = "env:OPENAI_API_KEY={AZURE}"', "a key itself stands here"),
+        (f'key = "{AZURE}"', "a key itself stands here"),
+        (f"env = {{ 'OPENAI_API_KEY={AZURE}' = '' }}", "this is no name of an environment variable"),
+        (f'ready = "sk-proj-{AZURE}"', 'begins with "/", found "<key>"'),
+        (f'"sk-proj-{AZURE}" = 1', 'unknown key "<key>"'),
+    ],
+)
+def test_a_mistake_is_told_without_the_key_in_it(tmp_path: Path, line: str, told: str) -> None:
+    error = fails(tmp_path, f"[[deployment]]\n{line}\n")
+    assert told in error.message
+    assert AZURE[:9] not in str(error)
 
 
 def test_every_mistake_is_told_the_first_line_leading(tmp_path: Path) -> None:

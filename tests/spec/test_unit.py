@@ -73,8 +73,9 @@ def test_an_empty_value_resets(app):
 def test_a_line_that_is_nothing_is_told(tmp_path, text, line):
     path = tmp_path / "app.service"
     path.write_text(text)
-    with pytest.raises(SpecError, match=rf"app\.service:{line}: .*Name=value"):
+    with pytest.raises(SpecError, match=rf"app\.service:{line}: .*Name=value") as raised:
         unit.read(path, "app.service")
+    assert "nonsense" not in str(raised.value), "it may be the end of a secret"
 
 
 def test_a_missing_unit_is_told(tmp_path):
