@@ -32,12 +32,13 @@ _KERNEL = tuple(map(Path, ("/proc", "/sys", "/dev")))
 class Outside:
     """What takes the place of what lies outside.
 
-    ``binds``: by service, the mounts as they are to be. ``devices``: by volume, the folder that it is bound to.
-    ``files``: by kind (``secrets``, ``configs``) and name, the file that is handed on.
+    ``binds``: by service, the mounts as they are to be. ``devices``: by volume, those options of its driver that are to
+    be others: the folder that it is bound to and, where that is the user's own, that nobody writes to it. ``files``: by
+    kind (``secrets``, ``configs``) and name, the file that is handed on.
     """
 
     binds: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
-    devices: Mapping[str, str] = field(default_factory=dict)
+    devices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
@@ -52,7 +53,7 @@ def stand_ins(project: Project, folder: ProjectFolder, plan: Plan) -> Outside:
     copies = _Copies(folder, plan)
     binds = {name: tuple(copies.binds(service.get("volumes") or ())) for name, service in project.services.items()}
     devices = {
-        name: copies.place(_options(one)["device"])[0]
+        name: copies.device(_options(one))
         for name, one in (project.config.get("volumes") or {}).items()
         if binds_device(one)
     }
@@ -143,6 +144,11 @@ class _Copies:
                 source, frozen = self.place(mount["source"])
                 changed.append({**mount, "source": source, "read_only": frozen or bool(mount.get("read_only"))})
         return changed
+
+    def device(self, options: Mapping[str, Any]) -> Mapping[str, str]:
+        """The ``options`` of a volume that is bound to a folder, as far as they are to be others."""
+        source, frozen = self.place(options["device"])
+        return {"device": source, "o": f"{options['o']},ro"} if frozen else {"device": source}
 
     def place(self, path: str) -> tuple[str, bool]:
         """What takes the place of ``path``, and whether it is the user's own and must not be written to."""

@@ -171,7 +171,7 @@ def _shared(name: str, given: Mapping[str, Any], changes: Changes) -> dict[str, 
 def _of_volume(name: str, given: Mapping[str, Any], changes: Changes) -> dict[str, Any]:
     """An empty volume of the engine's own in the place of one that leads to data elsewhere (nfs, a plugin's driver)."""
     if binds_device(given):
-        return {"driver_opts": {"device": _literal(changes.outside.devices[name])}}
+        return {"driver_opts": {what: _literal(told) for what, told in changes.outside.devices[name].items()}}
     options = given.get("driver_opts") or {}
     made: dict[str, Any] = {}
     if given.get("driver", "local") != "local":

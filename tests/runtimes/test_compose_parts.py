@@ -146,7 +146,7 @@ def test_what_is_mounted_from_elsewhere_is_a_copy(
     made = stand_ins(Project(config, "web"), folder, plan)
     copy, empty, kernel, unnamed = made.binds["web"]
     assert (Path(copy["source"]) / ".env").read_text() == f"OPENAI_API_KEY={DECOY}\n"
-    assert made.devices == {"v": copy["source"]}
+    assert made.devices == {"v": {"device": copy["source"]}}
     assert list(Path(empty["source"]).iterdir()) == []
     assert not (tmp_path / "none").exists()
     assert kernel["source"] == "/proc/self"
@@ -156,11 +156,14 @@ def test_what_is_mounted_from_elsewhere_is_a_copy(
     # Again, as for a redeploy: what the app has written there stays, and the new key comes in.
     (Path(copy["source"]) / "written").touch()
     again = stand_ins(Project(config, "web"), folder, replace(plan, files=(DeliveredFile(str(key), b"newer"),)))
-    assert (Path(again.devices["v"]) / "written").exists()
+    assert (Path(again.devices["v"]["device"]) / "written").exists()
     assert Path(again.files["secrets"]["openai_key"]).read_bytes() == b"newer"
     monkeypatch.setattr("pytest_llamakey.runtimes.compose_outside.FILE_LIMIT", 1)
-    large = stand_ins(Project(config, "web"), folder, plan).binds["web"][0]
-    assert (large["source"], large["read_only"]) == (str(data), True)
+    large = stand_ins(Project(config, "web"), folder, plan)
+    assert (large.binds["web"][0]["source"], large.binds["web"][0]["read_only"]) == (str(data), True)
+    changes = Changes("p", {}, {}, {}, {}, None, None, ("web",), {}, outside=large)
+    written = yaml.load(override(Project(config, "web"), changes), _Loader)["volumes"]["v"]  # noqa: S506 - as above
+    assert written["driver_opts"] == {"device": str(data), "o": "bind,ro"}
 
 
 @pytest.mark.parametrize(
