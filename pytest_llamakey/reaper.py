@@ -49,7 +49,7 @@ class Reaper:
         self._lock = threading.RLock()
         self._pid = os.getpid()
         self._child: subprocess.Popen[bytes] | None = None
-        self._engine = False
+        self._engine: str | None = None
         self._open: dict[tuple[str, str], None] = {}
         cache = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
         self._marks = Path(cache) / "pytest-llamakey" / "runs"
@@ -58,16 +58,19 @@ class Reaper:
     def engine(self) -> None:
         """Containers, networks or images of this run are about to be made.
 
-        Its mark is locked here, too: a reaper that somebody killed must not make this run look dead.
+        Its mark is locked here, too: a reaper that somebody killed must not make this run look dead. The child is told
+        which engine that is: it knows neither the docker context nor testcontainers' own settings.
         """
         with self._lock:
-            if not self._engine and self._pid == os.getpid():
-                self._engine = True
+            if self._engine is None and self._pid == os.getpid():
+                from testcontainers.core.docker_client import get_docker_host  # heavy, and loaded by now
+
+                self._engine = get_docker_host() or ""
                 with contextlib.suppress(OSError):  # without a cache folder no later run can see to this one
                     self._marks.mkdir(parents=True, exist_ok=True)
                     self._mark = (self._marks / self._run_id).open("ab")
                     fcntl.flock(self._mark, fcntl.LOCK_SH)
-                self._tell("engine", "", "")
+                self._tell("engine", "", self._engine)
 
     def container(self, container_id: str) -> None:
         """Remove this container and its volumes at the end."""
@@ -156,7 +159,7 @@ class Reaper:
             start_new_session=True,
         )
         assert child.stdin is not None  # noqa: S101 - it was asked for
-        lines = [_line("engine", "", "")] if self._engine else []
+        lines = [] if self._engine is None else [_line("engine", "", self._engine)]
         lines += [_line("add", kind, name) for kind, name in self._open]
         child.stdin.write(b"".join(lines))
         child.stdin.flush()

@@ -2,7 +2,8 @@
 
 Run as a script of its own by ``python -I -S``: only the standard library, and as little of it as will do, so that it is
 there within milliseconds. It reads one JSON list a line: ``["add", KIND, NAME]``, ``["done", KIND, NAME]``,
-``["engine", "", ""]`` (containers are about to be made) and ``["quit", "", ""]`` (the pipe closes in good order).
+``["engine", "", HOST]`` (containers are about to be made; by what ``DOCKER_HOST`` their engine is found, empty for the
+usual one) and ``["quit", "", ""]`` (the pipe closes in good order).
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ class Ledger:
             self.open.pop((kind, name), None)
         elif verb == "engine":
             self.engine = True
+            if name:  # for the engine's client, too
+                os.environ["DOCKER_HOST"] = name
             self._on_engine()
         elif verb == "quit":
             self.quit = True

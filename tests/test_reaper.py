@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import UnixStreamServer
 
 import psutil
 import pytest
@@ -179,6 +183,71 @@ def test_a_lock_that_another_holds_stays(tmp_path):
         assert path.exists()
     reaper_child.remove_lock(str(path))
     assert not path.exists()
+
+
+OF_A_CONTEXT = """
+import json, os, tempfile, time
+from pathlib import Path
+from pytest_llamakey.reaper import Reaper
+
+reaper = Reaper("driver")
+reaper.folder(Path(tempfile.mkdtemp(prefix="llamakey-test-")))  # the child runs before the engine is known
+reaper.container("c0ffee")
+dead = Path(os.environ["XDG_CACHE_HOME"], "pytest-llamakey/runs/dead")
+end = time.monotonic() + 5
+while dead.exists() and time.monotonic() < end:
+    time.sleep(0.02)
+print(json.dumps({}), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def engine_of_a_context(tmp_path, monkeypatch):
+    """What an engine, which only the current docker context leads to, is asked for."""
+    asked = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(f"{self.command} {self.path.partition('?')[0]}")
+            self.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n[]")
+
+        do_DELETE = do_GET  # noqa: N815 - http.server's name
+
+        def log_message(self, *_):
+            pass
+
+        def address_string(self):
+            return ""
+
+    address = tmp_path / "engine.sock"
+    server = UnixStreamServer(str(address), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    meta = tmp_path / "docker/contexts/meta" / hashlib.sha256(b"other").hexdigest() / "meta.json"
+    meta.parent.mkdir(parents=True)
+    endpoint = {"Host": f"unix://{address}", "SkipTLSVerify": False}
+    meta.write_text(json.dumps({"Name": "other", "Metadata": {}, "Endpoints": {"docker": endpoint}}))
+    (tmp_path / "docker/config.json").write_text(json.dumps({"currentContext": "other"}))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    yield f"unix://{address}", asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_engine_of_a_docker_context_is_cleaned_up(engine_of_a_context, tmp_path):
+    host, asked = engine_of_a_context
+    mark = tmp_path / "cache/pytest-llamakey/runs/driver"
+    # As a run that was killed together with its reaper has left it: only the same engine's reaper may remove it.
+    mark.parent.mkdir(parents=True)
+    mark.with_name("dead").write_text(host)
+    drive(OF_A_CONTEXT, signal.SIGKILL)
+    assert not mark.with_name("dead").exists()
+    until(lambda: "DELETE /containers/c0ffee" in asked)
+    until(lambda: not mark.exists())
 
 
 CONTAINERS = """
