@@ -93,7 +93,7 @@ class Belongings:
             for name in tuple(names):
                 self._reaper.settled(kind, name)
         commands = ["docker rm -fv " + " ".join(str(one.short_id) for one in self._containers.values())]
-        commands += [f"docker network rm {name[:12]}" for name in self._networks]
+        commands += [f"docker network rm {name}" for name in self._networks]  # an id, or the name of one without egress
         commands += [f"docker volume rm {name}" for name in self._volumes]
         commands += [f"docker image rm --no-prune {name.removeprefix('sha256:')[:12]}" for name in self._images]
         return " && ".join(commands)
