@@ -22,7 +22,7 @@ from pytest_llamakey.runtimes.docker_engine import engine_words, explain
 from pytest_llamakey.spec.dockerfile_facts import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     import docker
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 OWN_REPOSITORY = "pytest-llamakey"
 """Images that have to have a name are given one here, with the beginning of their id as the tag."""
 BUILD_LABEL = "org.pytest-llamakey.build"
-"""On every image built here; its value says of which Dockerfile, so that outdated ones of the same can go."""
+"""On every image made here; its value says of what (a Dockerfile, an interpreter), so that older ones can go."""
 SILENCE_SECONDS = 1800
 """A build or pull that says nothing for so long is given up."""
 LOCK_SECONDS = 3600
@@ -150,14 +150,19 @@ class Images:
     def _remove_older(self, label: str, image: str, run_id: str) -> None:
         """Remove what earlier runs built from the same Dockerfile, as far as nothing uses it."""
         ours = {image, *self._built.values()} | {_recorded(path) for path in shared_folder(run_id).glob("*.json")}
-        # Tidying up decides nothing: an image in use, or gone already, stays as it is.
-        with contextlib.suppress(APIError):
-            for older in self._client.images.list(filters={"label": f"{BUILD_LABEL}={label}"}):
-                names = [name for name in older.tags if name.startswith(f"{OWN_REPOSITORY}:")]
-                if older.id not in ours and names == older.tags:
-                    for name in names or [str(older.id)]:
-                        with contextlib.suppress(APIError):
-                            self._client.images.remove(name)
+        remove_others(self._client, label, ours, OWN_REPOSITORY)
+
+
+def remove_others(client: docker.DockerClient, label: str, ours: Collection[str | None], repository: str) -> None:
+    """Remove images with the build label ``label`` that are none of ``ours`` and have no name but in ``repository``."""
+    # Tidying up decides nothing: an image in use, or gone already, stays as it is.
+    with contextlib.suppress(APIError):
+        for other in client.images.list(filters={"label": f"{BUILD_LABEL}={label}"}):
+            names = [name for name in other.tags if name.startswith(f"{repository}:")]
+            if other.id not in ours and names == other.tags:
+                for name in names or [str(other.id)]:
+                    with contextlib.suppress(APIError):
+                        client.images.remove(name)
 
 
 class EngineBuild:
