@@ -38,36 +38,38 @@ class Exchange:
         status: int | None = None
         second = int(incoming.at)
         try:
-            outgoing = await self._ask(incoming)
+            outgoing, asked = await self._ask(incoming)
             status = outgoing.status if outgoing else None
         finally:
             # Also when the caller has gone away meanwhile and this task was cancelled: the call did arrive.
             self._log.add(lambda index: _recorded(incoming, index, status))
-        if outgoing:
-            self.repeats.learn(incoming, outgoing, second)
+        if outgoing and asked:
+            self.repeats.learn(incoming, asked, outgoing, second)
         return outgoing
 
-    async def _ask(self, incoming: Incoming) -> Outgoing | None:
+    async def _ask(self, incoming: Incoming) -> tuple[Outgoing | None, httpx.Request | None]:
+        """The answer, and the request that the router gave it to; ``None`` where the answer is the endpoint's own."""
         try:
             request = httpx.Request(
                 incoming.method, incoming.url, headers=list(incoming.headers), content=incoming.body
             )
         except (httpx.InvalidURL, ValueError) as error:
-            return refusal(400, f"The request's target or Host header does not make a valid URL: {error}")
+            return refusal(400, f"The request's target or Host header does not make a valid URL: {error}"), None
         try:
-            return await _outgoing(await self._router.async_handler(request))
+            return await _outgoing(await self._router.async_handler(request)), request
         except httpx.TransportError:
-            return None
+            return None, None
         except PassThrough:
-            return refusal(
-                500,
+            why = (
                 f"The route for {incoming.method} {incoming.path} is set to pass through, and the mocked endpoint has "
-                "no provider behind it: give the route an answer with .mock(...) instead",
+                "no provider behind it: give the route an answer with .mock(...) instead"
             )
         except Exception as error:  # noqa: BLE001 - a user's side effect may raise anything, and its caller wants to know
             if isinstance(error.__cause__, StopIteration):
-                return refusal(500, f"The side effects of the route for {incoming.method} {incoming.path} are used up")
-            return refusal(500, f"{type(error).__name__} in the mocked endpoint's route: {error}")
+                why = f"The side effects of the route for {incoming.method} {incoming.path} are used up"
+            else:
+                why = f"{type(error).__name__} in the mocked endpoint's route: {error}"
+        return refusal(500, why), None
 
 
 def refusal(status: int, message: str) -> Outgoing:

@@ -66,16 +66,22 @@ class Repeats:
         self._log.add_like(known.received, now, peer)
         return known.wire
 
-    def learn(self, incoming: Incoming, outgoing: Outgoing, second: int) -> None:
-        """Keep the answer that the router has just made, begun in that ``second``, where it will be the same again."""
+    def learn(self, incoming: Incoming, asked: httpx.Request, outgoing: Outgoing, second: int) -> None:
+        """Keep the answer that the router has just made, begun in that ``second``, where it will be the same again.
+
+        ``asked`` is the request that the router was given. Where its call is not the latest (the tester's thread has
+        reset the router, or another request came between), nothing is kept.
+        """
         router, body = self._router, outgoing.body
         if router is None or not incoming.raw or not isinstance(body, bytes) or outgoing.closes:
             return
         if len(incoming.raw) + len(body) > _LARGEST or second != int(time.time()) or not router.pristine():
             return
-        call = router.calls[-1]
-        route = next((route for route in router.routes if route.calls and route.calls[-1] is call), None)
-        if route is None or not call.has_response:
+        call = _latest(router.calls)
+        if call is None or call.request is not asked or not call.has_response:
+            return
+        route = next((route for route in router.routes if _latest(route.calls) is call), None)
+        if route is None:
             return
         if second != self._second or len(self._known) >= _MOST:
             self._known.clear()
@@ -93,6 +99,11 @@ class Repeats:
         if not router.pristine() or router.calls is not known.calls[0]:
             return False
         return not router.door or all(router.door.accepts(key) is right for key, right in known.keys)
+
+
+def _latest(calls: list[Call]) -> Call | None:
+    """The last of respx's ``calls``, which the tester's thread may empty at any moment."""
+    return next(iter(calls[-1:]), None)
 
 
 class _Like(Call):

@@ -185,7 +185,7 @@ BODIES = st.one_of(
 def requests(draw: st.DrawFn) -> list[bytes]:
     body, method = draw(BODIES), draw(st.sampled_from(["POST", "POST", "POST", "GET", "HEAD", "DELETE"]))
     version = draw(st.sampled_from(["1.1", "1.1", "1.1", "1.0"]))
-    host = draw(st.sampled_from(["127.0.0.1:1", "127.0.0.1:1", "api.openai.com", "odd host"]))
+    host = draw(st.sampled_from(["127.0.0.1:1", "127.0.0.1:1", "api.openai.com", "odd host", "x:y"]))
     lines = [f"{method} {draw(PATHS)} HTTP/{version}", f"Host: {host}", *draw(HEADERS), f"Content-Length: {len(body)}"]
     whole = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
     cut = draw(st.sampled_from([0, 0, 0, 0, 10, len(whole) - len(body), len(whole) - 1]))
@@ -295,6 +295,49 @@ def test_an_answer_is_known_for_its_second_only(loop: asyncio.AbstractEventLoop)
         world.send(0, [question()])
     assert world.asked == 2
     assert b'"created":1700000001' in bytes(world.transports[0].sent).replace(b" ", b"")
+
+
+NO_URL = b"GET /v1/models HTTP/1.1\r\nHost: x:y\r\n\r\n"
+
+
+def test_a_first_request_that_makes_no_url_is_refused(still: None, loop: asyncio.AbstractEventLoop) -> None:
+    world = World(loop, memory=True)
+    world.send(0, [NO_URL])
+    assert bytes(world.transports[0].sent[9:12]) == b"400"
+    assert [call.status for call in world.log.snapshot()] == [400]
+
+
+def test_a_refusal_of_the_endpoints_own_is_no_call_of_a_route(still: None, loop: asyncio.AbstractEventLoop) -> None:
+    world = World(loop, memory=True)
+    world.send(0, [question()])
+    for _ in range(3):
+        world.send(0, [NO_URL])
+    assert world.router["chat"].call_count == len(world.router.calls) == 1
+    assert [(call.host, call.status) for call in world.log.snapshot()] == [("a", 200), *[("x:y", 400)] * 3]
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_router_that_is_reset_while_it_answers_is_learned_nothing_from(
+    still: None, loop: asyncio.AbstractEventLoop, others: int
+) -> None:
+    world = World(loop, memory=True)
+    world.send(0, [question("x-llamakey: other")])
+    handler, earlier = world.router.async_handler, list(world.router.calls)
+
+    async def reset(request: httpx.Request) -> httpx.Response:
+        response = await handler(request)
+        world.router.reset()  # as the tester's thread may, between the router's answer and what is learned from it
+        for call in earlier[:others]:
+            world.router.calls.append(call)
+            world.router["chat"].calls.append(call)
+        return response
+
+    world.router.async_handler = reset
+    for _ in range(2):
+        world.send(0, [question()])
+    assert world.asked == 3
+    assert world.transports[0].sent.count(b"You said: ping") == 3
+    assert [call.status for call in world.log.snapshot()] == [200] * 3
 
 
 def test_a_call_from_memory_is_one_of_its_own(still: None, loop: asyncio.AbstractEventLoop) -> None:
