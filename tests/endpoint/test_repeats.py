@@ -11,6 +11,7 @@ from unittest import mock
 
 import httpx
 import pytest
+import respx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -338,6 +339,21 @@ def test_a_router_that_is_reset_while_it_answers_is_learned_nothing_from(
     assert world.asked == 3
     assert world.transports[0].sent.count(b"You said: ping") == 3
     assert [call.status for call in world.log.snapshot()] == [200] * 3
+
+
+class Growing(list[Any]):
+    """Routes of which the tester's thread adds one just when they are looked through."""
+
+    def __iter__(self) -> Iterator[Any]:
+        self.append(respx.Route())
+        return super().__iter__()
+
+
+def test_a_route_added_while_the_routes_are_looked_through(still: None, loop: asyncio.AbstractEventLoop) -> None:
+    world = World(loop, memory=True)
+    world.router.routes._routes = Growing(world.router.routes._routes)
+    assert world.router.pristine()  # as it was when asked
+    assert not world.router.pristine()
 
 
 def test_a_call_from_memory_is_one_of_its_own(still: None, loop: asyncio.AbstractEventLoop) -> None:
