@@ -41,8 +41,8 @@ class Service(Protocol):
     async def answer(self, incoming: Incoming) -> Outgoing | None:
         """The answer to a request; ``None``: drop the connection."""
 
-    def repeated(self, data: bytes, peer: tuple[str, int]) -> bytes | None:
-        """The answer to a request of just these bytes, where it is known; the call is then recorded."""
+    def repeated(self, scheme: str, data: bytes, peer: tuple[str, int]) -> bytes | None:
+        """The answer to a request of just these bytes over ``scheme``, where it is known; the call is then recorded."""
 
     def opened(self, connection: Connection) -> None:
         """A connection came to be."""
@@ -117,7 +117,7 @@ class Connection(asyncio.Protocol):
         if self._phase is _Phase.DEAF:
             return
         if self._between and self._task is None and self._writer.open:
-            answer = self._service.repeated(data, self._peer)
+            answer = self._service.repeated(self._scheme, data, self._peer)
             if answer is not None:
                 self._transport.write(answer)
                 self._deadline = self._loop.time() + self._limits.idle_seconds

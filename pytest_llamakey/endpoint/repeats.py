@@ -48,12 +48,16 @@ class Repeats:
     def __init__(self, router: respx.MockRouter, log: CallLog) -> None:
         self._router = router if isinstance(router, LayeredRouter) else None
         self._log = log
-        self._known: dict[bytes, _Known] = {}
+        self._known: dict[tuple[str, bytes], _Known] = {}
+        """By scheme and bytes of the request."""
         self._second = 0
 
-    def answer(self, data: bytes, peer: tuple[str, int]) -> bytes | None:
-        """The whole answer to a request of these bytes, with the call in all lists; ``None`` where it is not known."""
-        known = self._known.get(data)
+    def answer(self, scheme: str, data: bytes, peer: tuple[str, int]) -> bytes | None:
+        """The whole answer to a request of these bytes over ``scheme``, with the call in all lists.
+
+        ``None`` where it is not known.
+        """
+        known = self._known.get((scheme, data))
         if known is None:
             return None
         now = time.time()
@@ -86,7 +90,7 @@ class Repeats:
         if second != self._second or len(self._known) >= _MOST:
             self._known.clear()
             self._second = second
-        self._known[incoming.raw] = _Known(
+        self._known[incoming.scheme, incoming.raw] = _Known(
             wire=outgoing.head("1.1", keep_alive=True) + body,
             received=self._log.latest(),
             call=call,

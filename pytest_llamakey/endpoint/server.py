@@ -192,8 +192,8 @@ class _Service:
     async def answer(self, incoming: Incoming) -> Outgoing | None:
         return await self._exchange.answer(incoming)
 
-    def repeated(self, data: bytes, peer: tuple[str, int]) -> bytes | None:
-        return self._exchange.repeats.answer(data, peer)
+    def repeated(self, scheme: str, data: bytes, peer: tuple[str, int]) -> bytes | None:
+        return self._exchange.repeats.answer(scheme, data, peer)
 
     def opened(self, connection: Connection) -> None:
         self._connections.add(connection)

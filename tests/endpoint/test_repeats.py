@@ -86,11 +86,11 @@ class World:
     def rotate(self) -> None:
         self.right = "sk-llamakey-other" if self.right == KEY else KEY
 
-    def send(self, number: int, pieces: list[bytes]) -> None:
+    def send(self, number: int, pieces: list[bytes], scheme: str = "http") -> None:
         async def feed() -> None:
             while len(self.connections) <= number:
                 self.transports.append(Transport())
-                self.connections.append(Connection(self.service, "http"))
+                self.connections.append(Connection(self.service, scheme))
                 self.connections[-1].connection_made(self.transports[-1])
             for piece in pieces:
                 if not self.transports[number].closed:
@@ -263,6 +263,16 @@ def test_the_same_bytes_go_through_the_router_once(still: None, loop: asyncio.Ab
     assert len(world.log.snapshot()) == world.router["chat"].call_count == len(world.router.calls) == 5
     assert [call.index for call in world.log.snapshot()] == list(range(5))
     assert world.transports[0].sent.count(b"You said: ping") == 5
+
+
+def test_the_same_bytes_over_tls_are_another_request(still: None, loop: asyncio.AbstractEventLoop) -> None:
+    world = World(loop, memory=True)
+    for _ in range(2):
+        for number, scheme in enumerate(("http", "https")):
+            world.send(number, [question()], scheme)
+    assert world.asked == 2
+    assert [call.scheme for call in world.log.snapshot()] == ["http", "https"] * 2
+    assert [call.request.url.scheme for call in world.router.calls] == ["http", "https"] * 2
 
 
 def test_a_route_that_is_changed_or_added_is_asked_at_once(still: None, loop: asyncio.AbstractEventLoop) -> None:
