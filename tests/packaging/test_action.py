@@ -96,6 +96,35 @@ def test_the_first_step_installs(tmp_path: Path, install: str, asked: str) -> No
     assert done.stdout == f"-m pip install --quiet {asked}\n"
 
 
+COLLECTED = ["deploy/llamakey.toml::deploy::wire", "pyproject.toml::root::wire", "tests/llamakey.toml::tests::wire"]
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Deployments in three places, and tests of an app whose packages are not here."""
+    for name in ("deploy", "tests"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "llamakey.toml").write_text(FILE)
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.pytest.ini_options]\ntestpaths = ["tests"]\npython_files = ["test_*.py", "*_test.py"]\n\n'
+        + FILE.replace("[[deployment]]", '[[tool.llamakey.deployment]]\nname = "root"')
+    )
+    for name in ("tests/test_a.py", "tests/b_test.py", "tests/conftest.py", "conftest.py"):
+        (tmp_path / name).write_text("import not_here\n")
+    return tmp_path
+
+
+def collected(done: subprocess.CompletedProcess[str]) -> list[str]:
+    assert done.returncode == 0, done.stdout + done.stderr
+    return sorted(line for line in done.stdout.splitlines() if line.endswith("::wire"))
+
+
+def test_the_second_step_imports_none_of_the_repositorys_tests(repository: Path) -> None:
+    environment = {"GITHUB_OUTPUT": str(repository / "output"), "GITHUB_STEP_SUMMARY": str(repository / "summary.md")}
+    done = step("Run", repository, environment, python=sys.executable, arguments="--collect-only --quiet")
+    assert collected(done) == COLLECTED
+
+
 @pytest.mark.slow
 def test_the_second_step_runs_the_deployments_and_fails_where_one_does(tmp_path: Path) -> None:
     for name, command in (("right one", FILE), ("wrong one", FILE + 'key = "none"\nendpoint = "env"\n')):
@@ -141,3 +170,15 @@ def test_the_hook_reads_a_file_without_the_repositorys_own_packages(
     )  # fmt: skip
     assert told in done.stdout + done.stderr
     assert (done.returncode == 0) == (code == 0), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("args", "found"), [([], COLLECTED), (["deploy"], COLLECTED[:1])])
+def test_the_hook_that_boots_imports_none_of_the_repositorys_tests(
+    repository: Path, args: list[str], found: list[str]
+) -> None:
+    words = shlex.split(HOOKS["llamakey"]["entry"])
+    done = subprocess.run(
+        [sys.executable, "-m", *words, "--collect-only", "--quiet", *args],
+        cwd=repository, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert collected(done) == found
