@@ -87,13 +87,27 @@ def step(name: str, folder: Path, environment: dict[str, str], **inputs: str) ->
     )
 
 
-@pytest.mark.parametrize(("install", "asked"), [("", "the/action"), ("one>=1 two", "one>=1 two")])
-def test_the_first_step_installs(tmp_path: Path, install: str, asked: str) -> None:
-    python = tmp_path / "python"
-    python.write_text('#!/bin/sh\necho "$@"\n')
-    python.chmod(0o755)
-    done = step("Install", tmp_path, {"GITHUB_ACTION_PATH": "the/action"}, python=str(python), install=install)
-    assert done.stdout == f"-m pip install --quiet {asked}\n"
+@pytest.fixture
+def python(tmp_path: Path) -> str:
+    """An interpreter that only tells its arguments, one a line."""
+    script = tmp_path / "python"
+    script.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    script.chmod(0o755)
+    return str(script)
+
+
+@pytest.mark.parametrize(
+    ("install", "asked"),
+    [
+        ("", ["the action/of ours"]),
+        ("one>=1 two", ["one>=1", "two"]),
+        ("one>=1\ntwo\n", ["one>=1", "two"]),
+    ],
+)
+def test_the_first_step_installs(python: str, tmp_path: Path, install: str, asked: list[str]) -> None:
+    done = step("Install", tmp_path, {"GITHUB_ACTION_PATH": "the action/of ours"}, python=python, install=install)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["-m", "pip", "install", "--quiet", *asked]
 
 
 COLLECTED = ["deploy/llamakey.toml::deploy::wire", "pyproject.toml::root::wire", "tests/llamakey.toml::tests::wire"]
@@ -123,6 +137,13 @@ def test_the_second_step_imports_none_of_the_repositorys_tests(repository: Path)
     environment = {"GITHUB_OUTPUT": str(repository / "output"), "GITHUB_STEP_SUMMARY": str(repository / "summary.md")}
     done = step("Run", repository, environment, python=sys.executable, arguments="--collect-only --quiet")
     assert collected(done) == COLLECTED
+
+
+@pytest.mark.parametrize("arguments", ["-k 'x' --quiet", "-k\n'x'\n--quiet\n", "\n -k 'x'\n\n--quiet"])
+def test_the_second_step_takes_every_argument_and_path(python: str, tmp_path: Path, arguments: str) -> None:
+    environment = {"GITHUB_OUTPUT": str(tmp_path / "output")}
+    done = step("Run", tmp_path, environment, python=python, paths="one\n\ntwo words\n", arguments=arguments)
+    assert done.stdout.splitlines()[-5:] == ["one", "two words", "-k", "'x'", "--quiet"]
 
 
 @pytest.mark.slow
