@@ -112,6 +112,17 @@ class CheckItem(pytest.Item):
         super().__init__(**kwargs)
         self.deployment, self.check = deployment, check
         self.add_marker(pytest.mark.llamakey)
+        # Left out below, their names select (-k) all the same.
+        self.extra_keyword_matches |= {node.name for node in super().listchain() if isinstance(node, pytest.Package)}
+
+    def listchain(self) -> list[Any]:
+        """See :meth:`pytest.Item.listchain`; without Python packages.
+
+        pytest imports the ``__init__.py`` of each package in the chain before the item runs. Where a deployment is
+        described beside its code, that would be the app, which belongs in its own processes, and whose packages may not
+        be here.
+        """
+        return [node for node in super().listchain() if not isinstance(node, pytest.Package)]
 
     def runtest(self) -> None:
         """End as the check ended; raises :class:`CheckFailed` with what is wrong, or skips with the reason."""

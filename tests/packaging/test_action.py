@@ -151,6 +151,7 @@ def test_the_second_step_runs_the_deployments_and_fails_where_one_does(tmp_path:
     for name, command in (("right one", FILE), ("wrong one", FILE + 'key = "none"\nendpoint = "env"\n')):
         (tmp_path / name).mkdir()
         (tmp_path / name / "app.py").write_text(APP)
+        (tmp_path / name / "__init__.py").write_text("import not_here")
         (tmp_path / name / "llamakey.toml").write_text(command)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     environment = {"GITHUB_OUTPUT": str(tmp_path / "output"), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}

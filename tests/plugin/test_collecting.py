@@ -41,6 +41,13 @@ def test_node_ids(bench: Bench) -> None:
     assert collected(bench) == [*ids("a/b/llamakey.toml::api"), *ids("shop/llamakey.toml::shop")]
 
 
+def test_a_deployment_in_a_package_does_not_import_it(bench: Bench) -> None:
+    bench.app("outer", table(name="api"), files={"__init__.py": "import not_here"})
+    bench.app("outer/inner", table(name="jobs"), files={"__init__.py": "import not_here"})
+    assert collected(bench, "-k", "inner") == ids("outer/inner/llamakey.toml::jobs")
+    assert bench.run("-k", "keyed").parseoutcomes() == {"passed": 2, "deselected": 8}
+
+
 @pytest.mark.parametrize(
     ("chosen", "passed", "boots"),
     [
