@@ -19,7 +19,7 @@ from pytest_llamakey.runtimes.docker_container import labels
 from pytest_llamakey.runtimes.docker_engine import engine_words
 from pytest_llamakey.runtimes.docker_own_python import OWN_PYTHON, own_python
 from pytest_llamakey.runtimes.docker_stream import Stream
-from pytest_llamakey.runtimes.relay import CLOSE, DATA, HEAD, OPEN
+from pytest_llamakey.runtimes.relay import CLOSE, DATA, HEAD, OPEN, PIECE
 from pytest_llamakey.runtimes.warden_client import relay_source
 
 if TYPE_CHECKING:
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from pytest_llamakey.runtimes.docker_belongings import Belongings
 
 _HERE = "127.0.0.1"
-_PIECE = 1 << 16
 
 
 class DockerRelay:
-    """A relay container, and the line to it: connections to its ports end at the mock's on this machine."""
+    """A relay container, and the line to it: connections to its ports end at the mock's on this machine.
+
+    What comes over the line was written by the app's image: it opens no other port here, and holds no memory.
+    """
 
     def __init__(
         self, client: docker.DockerClient, plan: Plan, image: str, python: str, belongings: Belongings
@@ -62,6 +64,7 @@ class DockerRelay:
             wanted = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             self._stream = Stream(client.api.attach_socket(str(container.id), params=wanted))
             container.start()
+        self._ports = frozenset(plan.ports)
         self._lock = threading.Lock()
         self._open: dict[int, socket.socket] = {}
         try:
@@ -88,18 +91,25 @@ class DockerRelay:
                 received += self._stream.piece()
                 while len(received) >= HEAD.size:
                     number, kind, length = HEAD.unpack_from(received)
+                    if length > PIECE:  # never sent by the relay's own program
+                        raise ConnectionError("the relay does not keep to its frames")
                     if len(received) < HEAD.size + length:
                         break
                     self._take(number, kind, bytes(received[HEAD.size : HEAD.size + length]))
                     del received[: HEAD.size + length]
+        self._stream.close()
         for end in tuple(self._open.values()):
-            end.close()
+            with contextlib.suppress(OSError):  # closed by its own thread, which is woken by this
+                end.shutdown(socket.SHUT_RDWR)
 
     def _take(self, number: int, kind: int, data: bytes) -> None:
         if kind == OPEN:
+            port = int.from_bytes(data, "big")
             try:
-                self._open[number] = socket.create_connection((_HERE, int.from_bytes(data, "big")))
-            except OSError:  # the mock is closed
+                if port not in self._ports:
+                    raise ConnectionError("no port of the mock's")
+                self._open[number] = socket.create_connection((_HERE, port))
+            except OSError:  # the mock is closed, or was not asked for
                 self._send(number, CLOSE, b"")
                 return
             threading.Thread(target=self._answer, args=(number, self._open[number]), daemon=True).start()
@@ -115,7 +125,7 @@ class DockerRelay:
 
     def _answer(self, number: int, end: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            while data := end.recv(_PIECE):
+            while data := end.recv(PIECE):
                 self._send(number, DATA, data)
         self._open.pop(number, None)
         end.close()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.runtimes.kubernetes_patch import ROLE_LABEL, RUN_LABEL
 from pytest_llamakey.runtimes.kubernetes_scout import create, pod_like
-from pytest_llamakey.runtimes.relay import CLOSE, DATA, HEAD, OPEN
+from pytest_llamakey.runtimes.relay import CLOSE, DATA, HEAD, OPEN, PIECE
 from pytest_llamakey.runtimes.warden_client import relay_source
 
 if TYPE_CHECKING:
@@ -23,16 +23,19 @@ NAME = "llamakey-relay"
 START_SECONDS = 60.0
 _OWN_PORT = 47110
 _POLL = 0.1
-_PIECE = 1 << 16
 _AGAIN_SECONDS = 0.5
 _HERE = "127.0.0.1"
 
 
 class Relay:
-    """A relay pod in one namespace, and the line to it: connections to its ports end at the mock's on this machine."""
+    """A relay pod in one namespace, and the line to it: connections to its ports end at the mock's on this machine.
+
+    What comes over the line was written by the app's image: it opens no other port here, and holds no memory.
+    """
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self._cluster, self._namespace = cluster, namespace
+        self._ports: frozenset[int] = frozenset()
         self._word = secrets.token_hex(16)
         self._writers: dict[int, asyncio.StreamWriter] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -47,7 +50,7 @@ class Relay:
         """
         plan.progress("no pod can connect to this machine: starting a relay in the cluster")
         spec = pod_like(workload, image, ready_made=plan.deployment.build is None)
-        ports = [str(port) for port in plan.ports]
+        self._ports, ports = frozenset(plan.ports), [str(port) for port in plan.ports]
         command = [python, "-S", "-E", "-c", relay_source(), self._word, str(_OWN_PORT), "0.0.0.0", *ports]  # noqa: S104
         container = {**spec["containers"][0], "name": "relay", "command": command}
         metadata = {"name": NAME, "labels": {RUN_LABEL: plan.run_id, ROLE_LABEL: "relay"}}
@@ -106,6 +109,8 @@ class Relay:
                 received += frame[1:]
                 while len(received) >= HEAD.size:
                     number, kind, length = HEAD.unpack_from(received)
+                    if length > PIECE:  # never sent by the relay's own program
+                        return
                     if len(received) < HEAD.size + length:
                         break
                     data = bytes(received[HEAD.size : HEAD.size + length])
@@ -114,9 +119,12 @@ class Relay:
 
     async def _take(self, socket: Any, number: int, kind: int, data: bytes) -> None:
         if kind == OPEN:
+            port = int.from_bytes(data, "big")
             try:
-                reader, writer = await asyncio.open_connection(_HERE, int.from_bytes(data, "big"))
-            except OSError:  # the mock is closed
+                if port not in self._ports:
+                    raise ConnectionError("no port of the mock's")
+                reader, writer = await asyncio.open_connection(_HERE, port)
+            except OSError:  # the mock is closed, or was not asked for
                 await socket.send_bytes(b"\0" + HEAD.pack(number, CLOSE, 0))
                 return
             self._writers[number] = writer
@@ -129,6 +137,6 @@ class Relay:
 
     async def _answer(self, socket: Any, number: int, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(Exception):  # the line is gone, and with it what it carried
-            while data := await reader.read(_PIECE):
+            while data := await reader.read(PIECE):
                 await socket.send_bytes(b"\0" + HEAD.pack(number, DATA, len(data)) + data)
             await socket.send_bytes(b"\0" + HEAD.pack(number, CLOSE, 0))
