@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.secrecy.keylike import is_key, is_random, names_secret
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -51,7 +53,7 @@ class Beside:
             OSError: it could not be started.
         """
         # It may need much of the tester's environment (a browser, a display), and no key of theirs.
-        environment = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+        environment = {name: value for name, value in os.environ.items() if not _is_secret(name, value)}
         # `python ask.py` is the Python that runs pytest, which has the packages that were installed beside it.
         environment["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environment.get("PATH", os.defpath)))
         with subprocess.Popen(
@@ -101,3 +103,10 @@ class Beside:
     def _kill(self, group: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """Whether a variable of the tester's may hold a key, token or secret of a provider; rather one too many."""
+    upper = name.upper()
+    named = upper.endswith("_API_KEY") or names_secret(name) or (upper.endswith("_KEY") and is_random(value))
+    return named or is_key(name, value)

@@ -178,6 +178,23 @@ def test_a_command_beside_pytest(address: Address, tmp_path: Path, monkeypatch: 
     assert answer.body.decode().split() == [f"http://127.0.0.1:{address.port}/x", str(tmp_path), "None", ":7"]
 
 
+def test_no_key_of_the_tester_reaches_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    withheld = ["OPENAI_API_KEY", "openai_api_key", "OPENAI_API_KEY_PROD", "OPENAI_KEY", "AZURE_OPENAI_KEY", "HF_TOKEN"]
+    withheld += ["ANTHROPIC_AUTH_TOKEN", "AZURE_VAULT_API_KEY", "AWS_SECRET_ACCESS_KEY"]
+    for name in withheld:
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("GROQ_KEY", "gsk_4mQ9xT7bL2vK8pW3nR6y")
+    monkeypatch.setenv("EXTRA_ARGS", '{"key": "sk-proj-4mQ9xT7bL2vK8pW3nR6yH1c"}')
+    needed = {"DISPLAY": ":7", "OPENAI_API_KEY_FILE": "/run/key", "TOKENIZERS_PARALLELISM": "false", "SORT_KEY": "name"}
+    for name, value in needed.items():
+        monkeypatch.setenv(name, value)
+    done = Beside(tmp_path).run((sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"), 10)
+    assert done is not None
+    given = json.loads(done.output)
+    assert given.keys() & {*withheld, "GROQ_KEY", "EXTRA_ARGS"} == set()
+    assert given.items() >= needed.items()
+
+
 def test_a_command_is_first_looked_for_beside_pytest(address: Address, tmp_path: Path) -> None:
     answer = ask(address, tmp_path, CommandRequest(("python", "-c", "import sys; print(sys.prefix)")))
     assert answer.body.decode().strip() == sys.prefix
