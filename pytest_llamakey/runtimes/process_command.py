@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import os
@@ -88,9 +89,11 @@ class Launcher:
 
     def _meant(self, name: str) -> str:
         """The program that ``name`` may be a slip for, as a question."""
-        folders = (self.overlay.bin, *map(Path, self.environment["PATH"].split(os.pathsep)))
-        there = (entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir())
-        near = difflib.get_close_matches(name, dict.fromkeys(there), n=1, cutoff=0.8)
+        there: dict[str, None] = {}
+        for folder in (self.overlay.bin, *map(Path, self.environment["PATH"].split(os.pathsep))):
+            with contextlib.suppress(OSError):  # it is not there, or not to be read by this user
+                there |= dict.fromkeys(entry.name for entry in folder.iterdir())
+        near = difflib.get_close_matches(name, there, n=1, cutoff=0.8)
         return f"Did you mean {near[0]!r}, which is there? " if near else ""
 
     def _where(self) -> str:

@@ -331,6 +331,25 @@ def test_what_cannot_run_is_said_and_nothing_is_left(start, app, command, fields
     assert list(temporary.iterdir()) == []
 
 
+def test_a_folder_on_path_that_may_not_be_read_hides_no_advice(start, monkeypatch, tmp_path):
+    closed, there = tmp_path / "closed", tmp_path / "there"
+    closed.mkdir()
+    there.mkdir()
+    (there / "gunicorn-of-ours").touch()
+    read = Path.iterdir
+
+    def refused(folder):
+        """As the system does it for users that are not root."""
+        if folder == closed:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return read(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    monkeypatch.setenv("PATH", os.pathsep.join((str(closed), str(tmp_path / "gone"), str(there), os.environ["PATH"])))
+    with pytest.raises(RuntimeFault, match="Did you mean 'gunicorn-of-ours', which is there"):
+        start("gunicorm-of-ours")
+
+
 def test_a_port_in_use_names_who_uses_it(start, app):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
