@@ -25,6 +25,10 @@ _ROOTS = {
     **dict.fromkeys(("Role", "RoleBinding"), "apis/rbac.authorization.k8s.io/v1"),
     "Job": "apis/batch/v1",
 }
+_HELD = ("pods", "persistentvolumeclaims")
+"""What is not to be there before a deployment: the data of a claim would be written to by whatever takes its name."""
+_ALL = "all,persistentvolumeclaims,secrets,configmaps,rolebindings,roles,serviceaccounts"
+"""All that can bear the label, as ``kubectl delete`` takes it: its ``all`` is pods, Services and what makes pods."""
 GONE_SECONDS = 60.0
 TURN_SECONDS = 600.0
 _POLL = 0.2
@@ -42,42 +46,47 @@ class LentNamespace:
         """Take the namespace, once the deployment before has left it.
 
         Raises:
-            RuntimeFault: it holds pods of somebody else's, or is not free in time.
+            RuntimeFault: it holds pods or claims of somebody else's, or is not free in time.
         """
         if self._kept or not self._turn.acquire(timeout=TURN_SECONDS):
             why = "a deployment that failed was kept in it" if self._kept else f"not free within {TURN_SECONDS:.0f} s"
             raise RuntimeFault(f"The namespace {self._name} ({VARIABLE}) cannot be used: {why}.")
         try:
-            found = self._cluster.call("GET", f"api/v1/namespaces/{self._name}/pods")["items"]
+            found = [
+                f"{kind.removesuffix('s')}/{one['metadata']['name']}"
+                for kind in _HELD
+                for one in self._cluster.call("GET", f"api/v1/namespaces/{self._name}/{kind}")["items"]
+            ]
         except RuntimeFault:
             self._turn.release()
             raise
         if found:
             self._turn.release()
-            names = ", ".join(str(one["metadata"]["name"]) for one in found[:3])
+            names = ", ".join(found[:3])
             raise RuntimeFault(
                 f"The namespace {self._name} ({VARIABLE}) is to be empty, as objects keep the names of the manifests, "
                 f"and there is {names} in it. What a run that was killed has left goes with "
-                f"`kubectl -n {self._name} delete all,secrets,configmaps -l {RUN_LABEL}`."
+                f"`kubectl -n {self._name} delete {_ALL} -l {RUN_LABEL}`."
             )
         return self._name
 
     def remove(self, name: str) -> None:
-        """Delete what the run has made in it, and wait until its pods are gone. Never raises."""
+        """Delete what the run has made in it, and wait until its pods and claims are gone. Never raises."""
         if self._kept or not self._turn.locked():
             return
         for kind in reversed(tuple(APPLIED)):
             self._delete(kind, name, {"propagationPolicy": "Background"})
         until = time.monotonic() + GONE_SECONDS
-        while self._pods(name) and time.monotonic() < until:
+        while any(self._there(kind, name) for kind in _HELD) and time.monotonic() < until:
             time.sleep(_POLL)
             self._delete("Pod", name, {"gracePeriodSeconds": 0})
+            self._delete("PersistentVolumeClaim", name, {})  # a controller may have made one since
         self._turn.release()
 
     def leave(self, name: str) -> str:
         """All in it is kept, and nothing else can be run in it; how to remove it."""
         self._kept = True
-        return f"kubectl -n {name} delete all,secrets,configmaps -l {self._ours}"
+        return f"kubectl -n {name} delete {_ALL} -l {self._ours}"
 
     def sweep(self) -> None:
         """Nothing: whose it is that another run has left here is not known."""
@@ -95,9 +104,9 @@ class LentNamespace:
             else:
                 self._cluster.call("DELETE", path, body, labelSelector=self._ours)
 
-    def _pods(self, name: str) -> bool:
+    def _there(self, kind: str, name: str) -> bool:
         with contextlib.suppress(RuntimeFault):
-            path = f"api/v1/namespaces/{name}/pods"
+            path = f"api/v1/namespaces/{name}/{kind}"
             return bool(self._cluster.call("GET", path, labelSelector=self._ours)["items"])
         return False
 

@@ -115,6 +115,8 @@ def _body(resource: Resource, manifests: Manifests, inlay: Inlay) -> dict[str, A
         return body
     template, spec = pods
     _labelled(template, inlay.labels)
+    for claim in _claims(body, spec):
+        _labelled(claim, inlay.labels)
     _led(spec, inlay)
     original = manifests.workload.container.get("image")
     for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
@@ -138,6 +140,15 @@ def _pods(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
     if body["kind"] not in (*WORKLOADS, "Pod", "ReplicaSet") or not template or not template.get("spec"):
         return None
     return template, template["spec"]
+
+
+def _claims(body: dict[str, Any], spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The templates of claims that the cluster makes for the pods of a body; ``spec`` is the pods' own."""
+    if body["kind"] == "StatefulSet":
+        yield from body["spec"].get("volumeClaimTemplates") or ()
+    for volume in spec.get("volumes") or ():
+        if claim := (volume.get("ephemeral") or {}).get("volumeClaimTemplate"):
+            yield claim
 
 
 def _labelled(body: dict[str, Any], labels: Mapping[str, str]) -> None:

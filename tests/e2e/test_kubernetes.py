@@ -84,6 +84,7 @@ def lent(cluster, entitled):
     rules = [rule for rule in yaml.safe_load(text)["rules"] if rule["resources"] != ["namespaces"]]
     more = ["secrets", "configmaps", "serviceaccounts", "persistentvolumeclaims"]
     rules += [{"apiGroups": [""], "resources": more, "verbs": ["deletecollection"]}]
+    rules += [{"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["list"]}]
     rules += [{"apiGroups": [""], "resources": ["services"], "verbs": ["list", "delete"]}]
     there = f"namespaces/{name}"
     binding = {

@@ -116,6 +116,19 @@ def test_nothing_reaches_out_of_the_namespace():
     assert left_out(Manifests((app, Resource(ingress, "x")), Workload(app, 0))) == ("ingress/web",)
 
 
+def test_claims_that_the_cluster_makes_for_pods_bear_the_runs_label():
+    app = workload("StatefulSet")
+    spec = app.body["spec"]
+    spec["volumeClaimTemplates"] = [{"metadata": {"name": "data", "labels": {"tier": "db"}}, "spec": {}}]
+    cache = {"name": "cache", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}}
+    spec["template"]["spec"]["volumes"] = [cache, {"name": "none", "emptyDir": {}}]
+    found = made(app=app)["StatefulSet/web"]["spec"]
+    assert found["volumeClaimTemplates"][0]["metadata"] == {"name": "data", "labels": {"tier": "db", "run": "r1"}}
+    claim = found["template"]["spec"]["volumes"][0]["ephemeral"]["volumeClaimTemplate"]
+    assert claim == {"metadata": {"labels": {"run": "r1"}}, "spec": {}}
+    assert spec["volumeClaimTemplates"][0]["metadata"]["labels"] == {"tier": "db"}, "the user's own stay as they are"
+
+
 def test_what_a_pod_needs_is_made_before_it():
     order = [name.partition("/")[0] for name in made()]
     assert order == ["ServiceAccount", "Secret", "Secret", "Secret", "Deployment"]
