@@ -47,10 +47,11 @@ def _set(line: Assignment, names: Collection[str], secrets: Secrets) -> Iterator
         words = shlex.split(line.value)
     except ValueError:  # an open quote; systemd passes over such a line
         return
-    for name, _, value in (word.partition("=") for word in words):
-        if name in names or is_key(name, value):
-            yield SourceLine("env", _place(line, secrets, value), name, secrets.sight(value))
+    pairs = [(name, value) for name, _, value in (word.partition("=") for word in words)]
+    keys = [(name, value) for name, value in pairs if name in names or is_key(name, value)]
+    place = _place(line, secrets, [value for _, value in keys])  # others are on the line too
+    yield from (SourceLine("env", place, name, secrets.sight(value)) for name, value in keys)
 
 
-def _place(line: Assignment, secrets: Secrets, value: str = "") -> Place:
-    return Place(line.origin.file, line.origin.line, masked(line.text, secrets, [value]))
+def _place(line: Assignment, secrets: Secrets, known: Collection[str] = ()) -> Place:
+    return Place(line.origin.file, line.origin.line, masked(line.text, secrets, known))

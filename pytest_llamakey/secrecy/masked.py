@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.secrecy.keylike import TOKEN, is_harmless, is_random, names_secret
+from pytest_llamakey.secrecy.keylike import TOKEN, is_harmless, is_key, is_random, names_secret
 from pytest_llamakey.secrecy.keys import CANARY_PREFIX, DECOY
 
 if TYPE_CHECKING:
@@ -19,7 +19,12 @@ YOUR_OWN = "<key of your .env>"
 """Shown where a tester's own credential stood before it was replaced."""
 
 # A name begins once and is no longer than names are: in a line of megabytes the search would never end.
-_ASSIGNED = re.compile(r"""(?<![A-Za-z_])([A-Za-z_][\w-]{0,200})(\\*["']?\s*[=:]\s*\\*)("[^"]*"|'[^']*'|[^\s"'\\]+)""")
+_NAMED = re.compile(r"""(?<![A-Za-z_])([A-Za-z_][\w-]{0,200})(?![\w-])(\\*["']?\s*[=:]\s*\\*)""")
+# A head of a bare value is judged, lest ``a=a=a=…`` is read to its end for each name in it.
+_VALUE = re.compile(r""""[^"]*"|'[^']*'|[^\s"'\\]{1,300}""")
+_REST = re.compile(r"""[^\s"'\\]*""")
+_DEFAULT = re.compile(r"""[-=+?]*([^\s"'\\}]{0,300})""")
+"""What a shell puts in the place of ``${NAME:-…}``."""
 _BEARER = re.compile(r"(Bearer\s+)([^\s\"'<$]{8,})", re.IGNORECASE)
 _VENDORS = re.compile(
     r"\b(?:gsk_|hf_|r8_|xai-|pplx-|nvapi-|AIza|gh[opsu]_|github_pat_|glpat-|xox[abp]-|AKIA)[A-Za-z0-9_-]{12,}"
@@ -101,19 +106,41 @@ def masked(text: str, secrets: Secrets, known: Iterable[str] = (), *, code: bool
     for value in sorted({one for one in known if len(one) >= _LEAST and not is_harmless(one)}, key=len, reverse=True):
         text = text.replace(value, shown(value, secrets))
 
-    def assigned(match: re.Match[str]) -> str:
-        quote = match[3][0] if match[3][0] in "\"'" else ""
-        value = match[3].strip("\"'")
-        if code and not quote and _CODE.search(value):
-            return match[0]
-        if not names_secret(match[1]) or is_harmless(value) or _is_masked(value):
-            return match[0]
-        return f"{match[1]}{match[2]}{quote}{shown(value, secrets)}{quote}"
-
-    text = _ASSIGNED.sub(assigned, text)
+    text = _without_assigned(text, secrets, code=code)
     text = _BEARER.sub(lambda match: match[1] + (match[2] if _is_masked(match[2]) else shown(match[2], secrets)), text)
     text = _AZURE.sub(lambda match: shown(match[0], secrets) if is_random(match[0]) else match[0], text)
     return TOKEN.sub(lambda match: match[0] if is_harmless(match[0]) else shown(match[0], secrets), text)
+
+
+def _without_assigned(text: str, secrets: Secrets, *, code: bool) -> str:
+    """``text`` without what is assigned to a key's name; such an assignment may stand within another one's value."""
+    pieces, done, position = list[str](), 0, 0
+    while named := _NAMED.search(text, position):
+        position = named.end()
+        if names_secret(named[1]) and (span := _key_behind(text, named, code=code)):
+            begin, position = span
+            pieces += (text[done:begin], shown(text[begin:position].strip("\"'"), secrets))
+            done = position
+    return "".join([*pieces, text[done:]])
+
+
+def _key_behind(text: str, named: re.Match[str], *, code: bool) -> tuple[int, int] | None:
+    """Where the value of ``named`` begins and ends, without its quotes, unless it is to be seen."""
+    before = text[max(0, named.start() - 2) : named.start()]
+    if before == "${":
+        default = _DEFAULT.match(text, named.end())
+        return default.span(1) if default and is_key(named[1], default[1]) else None
+    value = _VALUE.match(text, named.end())
+    if not value or (before.endswith("/") and ":" in named[2]):  # a path: -v ./key:/run/secrets/openai_key:ro
+        return None
+    bare = value[0].strip("\"'")
+    is_quoted = value[0][0] in "\"'"
+    if _is_masked(bare) or (code and not is_quoted and _CODE.search(bare)) or is_harmless(bare):
+        return None
+    if is_quoted:
+        return value.start() + 1, value.end() - 1
+    rest = _REST.match(text, value.end())
+    return value.start(), rest.end() if rest else value.end()
 
 
 def _is_masked(value: str) -> bool:
