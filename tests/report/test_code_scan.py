@@ -90,6 +90,32 @@ def test_a_fingerprint_outlives_a_moved_line_and_tells_deployments_apart(checkou
     assert first == second != third
 
 
+def fingerprint(early: DeploymentReport, checkout: Path, where: tuple[str, ...], source: tuple[str, ...]) -> str:
+    findings = (replace(early.findings[0], where=where, source=source),)
+    (result,) = to_sarif(whole(replace(early, findings=findings)), checkout, checkout)["runs"][0]["results"]
+    return result["partialFingerprints"]["llamakey/v1"]
+
+
+def test_a_fingerprint_is_the_same_in_each_run_and_another_for_another_file(checkout: Path) -> None:
+    early = reported(EARLY)
+    salted = [f"ENV K=sk-…{digest}" for digest in ("966a57cc", "01234567")]
+    first, second = (fingerprint(early, checkout, ("Dockerfile:5",), (line,)) for line in salted)
+    other = fingerprint(early, checkout, ("web/Dockerfile:5",), (salted[0],))
+    unknown = {
+        fingerprint(early, checkout, (place,), source) for place in ("a:1", "a:2", "b:1") for source in ((), ("",))
+    }
+    assert first == second
+    assert len({first, other, *unknown}) == 5
+
+
+def test_two_findings_of_the_same_words_have_a_fingerprint_each(checkout: Path) -> None:
+    early = reported(EARLY)
+    (finding,) = early.findings
+    again = replace(finding, where=("app.py:9", "main.py:3"))
+    issues = to_code_quality(whole(replace(early, findings=(finding, again))), checkout, checkout)
+    assert len({issue["fingerprint"] for issue in issues}) == 2
+
+
 def test_what_is_as_it_should_be_is_not_told(checkout: Path) -> None:
     report = whole(reported(app()), reported(EARLY, "client-before-env"))
     assert to_sarif(report, checkout, checkout)["runs"][0]["results"] == []
