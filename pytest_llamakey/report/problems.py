@@ -10,7 +10,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.checks import mismatch
-from pytest_llamakey.report.places import located, parted
+from pytest_llamakey.report.places import described, located, parted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,8 +58,8 @@ def problems(report: DeploymentReport, root: Path) -> Iterator[Problem]:
     """
     if report.outcome == "passed":
         return
-    place = located(report, report.id.partition("::")[0], root)
-    described = Spot(*place) if place else None
+    file = described(report, root)
+    here = Spot(file, 0) if file else None
     seen = Counter[str]()
     for finding in report.findings:
         spots = tuple(_spots(report, finding, root))
@@ -67,18 +67,19 @@ def problems(report: DeploymentReport, root: Path) -> Iterator[Problem]:
         seen[key] += 1
         if seen[key] > 1:  # the same words on another line of the file
             key = _fingerprint(key, str(seen[key]))
-        yield Problem(finding.cause, report.name, finding.fix, finding.evidence, spots, described, key)
+        yield Problem(finding.cause, report.name, finding.fix, finding.evidence, spots, here, key)
     wrong = mismatch(report.causes, report.expected)
     for message in dict.fromkeys(filter(None, (report.error, wrong, *_undecided(report)))):
         key = _fingerprint(report.id, UNJUDGED, message.partition("\n")[0])
-        yield Problem(UNJUDGED, report.name, message, described=described, fingerprint=key)
+        yield Problem(UNJUDGED, report.name, message, described=here, fingerprint=key)
 
 
 def _spots(report: DeploymentReport, finding: FindingReport, root: Path) -> Iterator[Spot]:
     for index, place in enumerate(finding.where):
-        found = located(report, place, root)
+        text = finding.source[index] if index < len(finding.source) else ""
+        found = located(report, place, root, text)
         if found:
-            yield Spot(*found, finding.source[index] if index < len(finding.source) else "")
+            yield Spot(*found, text)
 
 
 def _undecided(report: DeploymentReport) -> Iterator[str]:

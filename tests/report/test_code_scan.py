@@ -134,6 +134,30 @@ def test_what_could_not_be_judged_is_told_where_it_is_described(checkout: Path) 
     assert to_code_quality(report, checkout, checkout)[0]["location"]["lines"] == {"begin": 1}
 
 
+BUILT, BAKED = 'Settings.llm = OpenAI("gpt-4o-mini")', "ENV OPENAI_API_KEY=sk-…966a57cc"
+
+
+@pytest.mark.parametrize(
+    ("where", "text", "folders", "roots", "path"),
+    [
+        ("app.py:5", BUILT, f"\n\n\n\n    {BUILT}\n", "import flask\n", "shop api/app.py"),
+        ("app.py:5", BUILT, "", f"\n\n\n\n{BUILT}\n", "app.py"),
+        ("app.py:5", BUILT, f"{BUILT}\n", f"{BUILT}\n", "shop api/app.py"),
+        ("app.py:5", "", "", "import flask\n", "shop api/app.py"),
+        ("app.py:2", BAKED, "\nENV OPENAI_API_KEY\n", "\nENV OPENAI_API_KEY=9f3c\n", "app.py"),
+    ],
+)
+def test_of_two_files_of_a_name_the_one_with_the_line_is_to_blame(
+    checkout: Path, where: str, text: str, folders: str, roots: str, path: str
+) -> None:
+    (checkout / "shop api/app.py").write_text(folders)
+    (checkout / "app.py").write_text(roots)
+    early = reported(EARLY)
+    report = replace(early, findings=(replace(early.findings[0], where=(where,), source=(text,)),))
+    (issue,) = to_code_quality(whole(report), checkout, checkout)
+    assert issue["location"]["path"] == path
+
+
 def test_a_place_outside_the_checkout_is_left_out(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (result,) = to_sarif(whole(reported(EARLY)), checkout, elsewhere)["runs"][0]["results"]
