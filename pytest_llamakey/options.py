@@ -152,7 +152,7 @@ def read(config: pytest.Config) -> Options:
         build_args=_build_args(
             [
                 *config.getini("llamakey_build_args"),
-                *shlex.split(_in_environment("build_args")),
+                *_words(_in_environment("build_args")),
                 *(config.getoption("--llamakey-build-arg") or ()),
             ]
         ),
@@ -194,6 +194,15 @@ def _checks(text: str) -> tuple[str, ...]:
         else:
             raise _usage(f"--llamakey-checks: no check is called {name!r}; there are {', '.join(ALL_CHECKS)}")
     return tuple(name for name in ALL_CHECKS if name in chosen)
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:  # the value itself is not told: a password may be in it
+        reason = str(error)[:1].lower() + str(error)[1:]
+        message = f"{variable('build_args')}: {reason}; values are quoted in it as in a shell: NAME='a b' NAME=\"it's\""
+        raise _usage(message) from error
 
 
 def _build_args(pairs: list[str]) -> dict[str, str]:

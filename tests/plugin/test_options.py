@@ -21,6 +21,7 @@ MISTAKES = [
     (["-o", "llamakey_timeout=soon"], "*llamakey_timeout*'soon'*seconds*"),
     (["--llamakey-timeout", "0"], "*llamakey_timeout*positive*"),
     (["LLAMAKEY_KEEP=perhaps"], "*LLAMAKEY_KEEP*'perhaps'*yes*no*"),
+    (["LLAMAKEY_BUILD_ARGS=A=it's"], "*LLAMAKEY_BUILD_ARGS: no closing quotation*quoted*as in a shell*"),
     (["--llamakey-build-arg", "PYTHON_IMAGE"], "*--llamakey-build-arg takes NAME=VALUE*'PYTHON_IMAGE'*"),
 ]
 
@@ -31,7 +32,7 @@ def test_a_value_that_cannot_be_meant_is_a_usage_error(
 ) -> None:
     bench.app()
     if arguments[0].startswith("LLAMAKEY_"):
-        monkeypatch.setenv(*arguments[0].split("="))
+        monkeypatch.setenv(*arguments[0].split("=", 1))
         arguments = []
     result = bench.run(*arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
