@@ -32,6 +32,7 @@ _VENDORS = re.compile(
 """Keys of other providers, by how theirs begin."""
 _COLOUR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 """A terminal's control sequence (ECMA-48, section 5.4); its last letter would hide where a key begins."""
+_COLOUR_BEFORE_KEY = re.compile(rf"(?:{_COLOUR.pattern})+(?=sk-|{_VENDORS.pattern[2:].partition('[A-Za-z0-9_-]')[0]})")
 _BESIDE = re.compile(
     r"""(\b(?:keys?|tokens?|secrets?|credentials?)\b(?:[\s"':=,>(]|\bb(?=["'])|\b(?:is|was|are)\b){1,8})([\w-]{16,})""",
     re.IGNORECASE,
@@ -56,7 +57,7 @@ def quoted(text: str, secrets: Secrets) -> str:
     All that is quoted of an app goes through here. The key under test is told by any form of it: without its prefix, in
     other letter case, in Base64.
     """
-    text = _ours(secrets.canary).sub("<key>", text)
+    text = _ours(secrets.canary).sub("<key>", _uncoloured(text))
     for earlier in secrets.earlier:
         text = _ours(earlier).sub("<earlier key>", text)
     return _without_keys(text, secrets)
@@ -77,8 +78,13 @@ def header_for_a_test(value: str, secrets: Secrets) -> str:
     return f"{scheme}{blank}{shown(key, secrets)}"
 
 
+def _uncoloured(text: str) -> str:
+    """A key that a colour parts is whole without it; one that begins behind it is not joined to the word before."""
+    return _COLOUR.sub("", _COLOUR_BEFORE_KEY.sub("\x1b", text))
+
+
 def _without_keys(text: str, secrets: Secrets) -> str:
-    text = masked(_COLOUR.sub("\x1b", text), secrets, code=True)  # words that it parts are not joined yet
+    text = masked(_uncoloured(text), secrets, code=True)
     text = _VENDORS.sub(lambda match: shown(match[0], secrets), text)
     text = _BESIDE.sub(
         lambda match: match[1] + (shown(match[2], secrets) if is_random(match[2]) else match[2]),

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from pytest_llamakey.secrecy.keylike import is_key, is_placeholder, names_key, tokens
-from pytest_llamakey.secrecy.keys import DECOY, Secrets
+from pytest_llamakey.secrecy.keys import DECOY, Secrets, fresh_canary
 from pytest_llamakey.secrecy.masked import YOUR_OWN, for_a_test, header_for_a_test, masked, quoted
 
 REAL = "sk-proj-q8Zk3LmP0vT7wYb2Nd5RfX9c"
@@ -192,6 +192,16 @@ def test_an_azure_key_without_a_name_beside_it():
 
 def test_a_coloured_key():
     assert REAL not in quoted(f"0\x1b[31m{REAL}\x1b[0m", OURS)
+
+
+@pytest.mark.parametrize("cut", [3, 6, 7, 9, 20, 30])
+def test_a_key_that_a_colour_parts(cut):
+    key = "sk-proj-aB3dE6gH9kLmN2pQrStUvWx8yZ1c5F7hJ0kM3"
+    told = quoted(f"using {key[:cut]}\x1b[1;36m{key[cut:]}\x1b[0m now", OURS)
+    assert told.startswith("using sk-…")
+    assert not any(key[at : at + 8] in told for at in range(len(key) - 8))
+    own = fresh_canary()
+    assert quoted(f"using {own[:cut]}\x1b[1m{own[cut:]}", Secrets.fresh(own)) == "using <key>"
 
 
 @pytest.mark.parametrize("piece", ["x", "a=", "OPENAI_TOKEN=/", 'token="$', "a:'\""])
