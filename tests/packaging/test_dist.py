@@ -34,7 +34,8 @@ def test_wheel_and_sdist_are_built_the_same_twice_and_are_complete(tmp_path: Pat
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     with tarfile.open(sdist) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "mkdocs.yml", "action.yml", "tests/test_checks.py"} <= held
+    pages = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"}
+    assert {"LICENSE", "mkdocs.yml", "action.yml", "tests/test_checks.py", *pages} <= held
 
 
 def test_the_version_is_one() -> None:
