@@ -32,7 +32,7 @@ _VENDORS = re.compile(
 """Keys of other providers, by how theirs begin."""
 _COLOUR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 """A terminal's control sequence (ECMA-48, section 5.4); its last letter would hide where a key begins."""
-_COLOUR_BEFORE_KEY = re.compile(rf"(?:{_COLOUR.pattern})+(?=sk-|{_VENDORS.pattern[2:].partition('[A-Za-z0-9_-]')[0]})")
+_COLOUR_BEFORE_KEY = re.compile(rf"{_COLOUR.pattern}(?=sk-|{_VENDORS.pattern[2:].partition('[A-Za-z0-9_-]')[0]})")
 _BESIDE = re.compile(
     r"""(\b(?:keys?|tokens?|secrets?|credentials?)\b(?:[\s"':=,>(]|\bb(?=["'])|\b(?:is|was|are)\b){1,8})([\w-]{16,})""",
     re.IGNORECASE,
