@@ -26,13 +26,12 @@ _REST = re.compile(r"""[^\s"'\\]*""")
 _DEFAULT = re.compile(r"""[-=+?]*([^\s"'\\}]{0,300})""")
 """What a shell puts in the place of ``${NAME:-…}``."""
 _BEARER = re.compile(r"(Bearer\s+)([^\s\"'<$]{8,})", re.IGNORECASE)
-_VENDORS = re.compile(
-    r"\b(?:gsk_|hf_|r8_|xai-|pplx-|nvapi-|AIza|gh[opsu]_|github_pat_|glpat-|xox[abp]-|AKIA)[A-Za-z0-9_-]{12,}"
-)
+_VENDOR = r"(?:gsk_|hf_|r8_|xai-|pplx-|nvapi-|AIza|gh[opsu]_|github_pat_|glpat-|xox[abp]-|AKIA)"
+_VENDORS = re.compile(rf"\b{_VENDOR}[A-Za-z0-9_-]{{12,}}")
 """Keys of other providers, by how theirs begin."""
 _COLOUR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 """A terminal's control sequence (ECMA-48, section 5.4); its last letter would hide where a key begins."""
-_COLOUR_BEFORE_KEY = re.compile(rf"{_COLOUR.pattern}(?=sk-|{_VENDORS.pattern[2:].partition('[A-Za-z0-9_-]')[0]})")
+_COLOUR_BEFORE_KEY = re.compile(rf"{_COLOUR.pattern}(?=sk-|{_VENDOR})")
 _BESIDE = re.compile(
     r"""(\b(?:keys?|tokens?|secrets?|credentials?)\b(?:[\s"':=,>(]|\bb(?=["'])|\b(?:is|was|are)\b){1,8})([\w-]{16,})""",
     re.IGNORECASE,
