@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.driving.send import USUAL_TIMEOUT, Answer, new_client, overdue, send
+from pytest_llamakey.driving.send import USUAL_TIMEOUT, Answer, name_of, new_client, overdue, send
 from pytest_llamakey.spec.model import CommandRequest
 
 if TYPE_CHECKING:
@@ -56,17 +56,17 @@ class Asker:
         self._replica, self._requests, self._beside = replica, requests, beside
         self._serving, self._spare = serving, max(0.0, spare)
 
-    def ask(self, row: ProcessRow, others: Collection[int], address: Address) -> Asked:
+    def ask(self, row: ProcessRow, others: Collection[int], address: Address, *, only: bool = False) -> Asked:
         """Have a worker handle the requests while ``others`` are stopped; whatever happens, nobody is left stopped.
 
-        ``row`` is how it was seen at rest.
+        ``row`` is how it was seen at rest. ``only``: the address leads to it alone, whether or not the others go on.
         """
         answer, bodies = Answer(None, error="nothing was sent"), []
         client, beside, thread = new_client(), self._beside(), ThreadPoolExecutor(1, "llamakey-drive")
         try:
             for request in self._requests:
                 task = partial(send, request, address, beside, client, self._longest(request))
-                answer = self._alone(row, others, request, partial(thread.submit, task))
+                answer = self._alone(row, others, request, partial(thread.submit, task), only=only)
                 bodies.append(answer.body)
                 if not answer.ok:
                     break
@@ -83,24 +83,35 @@ class Asker:
         return USUAL_TIMEOUT + (0.0 if isinstance(request, CommandRequest) else self._spare)
 
     def _alone(
-        self, at_rest: ProcessRow, others: Collection[int], request: Request, ask: Callable[[], Future[Answer]]
+        self,
+        at_rest: ProcessRow,
+        others: Collection[int],
+        request: Request,
+        ask: Callable[[], Future[Answer]],
+        *,
+        only: bool,
     ) -> Answer:
         """The answer to one request; the others are continued early, so a slow answer holds nobody."""
         begun, taken, held, pid = time.monotonic(), False, set(others), at_rest.pid
+        idle, loose = at_rest.taken, False
         try:
             if held:
                 self._replica.hold(held)
             future = ask()
             while True:
                 try:
-                    return future.result(POLL)
+                    answer = future.result(POLL)
+                    return _untaken(request) if loose else answer
                 except NotYet:
                     rows = self._replica.census()
                 row = next((row for row in rows if row.pid == pid and row.state != "Z"), None)
                 if row is None:
-                    return _result_or(future, Answer(None, error=f"worker {pid} ended while it was asked"))
+                    ended = Answer(None, error=f"worker {pid} ended while it was asked", astray=loose)
+                    return ended if loose else _result_or(future, ended)
                 waited = time.monotonic() - begun
-                taken = taken or row.taken > at_rest.taken
+                taken = taken or row.taken > idle
+                idle = min(idle, row.taken)  # a connection that was kept from before may have been closed
+                loose = bool(held) and not only and not taken and waited > HOLD_LIMIT
                 if taken or waited > HOLD_LIMIT:
                     self._replica.release()
                 elif late := self._serving(rows) - held - {pid}:
@@ -108,9 +119,15 @@ class Asker:
                     self._replica.hold(late)
                 if request.timeout is None and waited > USUAL_TIMEOUT + (self._spare if taken else 0.0):
                     self._spare = max(0.0, self._spare - (waited - USUAL_TIMEOUT))
-                    return overdue(request, waited)
+                    return replace(overdue(request, waited), astray=loose)
         finally:
             self._replica.release()
+
+
+def _untaken(request: Request) -> Answer:
+    """Instead of an answer that came only when the others went on: any of them may have given it."""
+    what = f"it had not taken the connection of {name_of(request)} within {HOLD_LIMIT:.3g} s"
+    return Answer(None, error=f"{what}, in which no other worker could", astray=True)
 
 
 def _result_or(future: Future[Answer], otherwise: Answer) -> Answer:

@@ -174,16 +174,16 @@ class Driver:
             detail = "the deployment names no port, so no request could be sent to it"
             self._standing.drives[pid] = Drive("silent", detail=detail)
             return now
-        row = next((row for row in (*now.workers, *now.mains, *now.others) if row.pid == pid), None)
+        row = _row(pid, now)
         if row is None:
             self._standing.drives[pid] = self._gone_before(now)
             return now
         begun, sent = time.time(), 0
         for _try in range(TRIES):
-            others = now.serving - {pid}
+            row, others = _row(pid, now) or row, now.serving - {pid}
             mark, at = len(self._endpoint.calls), time.time()
             with self._way(pid, now, address) as way:
-                asked = self._asker.ask(row, others, way)
+                asked = self._asker.ask(row, others, way, only=way != address)
             self._standing.tries[pid] = Try(asked, at, mark, time.time())
             self._bodies += [(pid, body) for body in asked.bodies]
             sent += asked.sent
@@ -199,10 +199,12 @@ class Driver:
             self._standing.claims = {**own, **self._standing.claims}
             drive = replace(drive, helpers=tuple(sorted(callers - {pid})))
         before = self._standing.drives.get(pid, Drive("silent"))
-        self._windows.append(Window(pid, begun, time.time()))
+        ended = time.time()
+        # In the time of a request that another may have had, a call that does not say whose it is is nobody's.
+        self._windows.append(Window(pid, ended if self._may_be_anothers(pid) else begun, ended))
         self._standing.drives[pid] = replace(
             drive,
-            seconds=before.seconds + time.time() - begun,
+            seconds=before.seconds + ended - begun,
             requests=before.requests + sent,
             began=begun - self._listener.origin,
         )
@@ -293,17 +295,24 @@ class Driver:
         callers = {self._caller(call, serving, pid) for call in self._endpoint.calls[mark:]}
         return {caller for caller in callers if caller is not None}
 
+    def _may_be_anothers(self, pid: int) -> bool:
+        return self._standing.tries[pid].asked.answer.astray
+
     def _is_nameless(self, call: ReceivedCall) -> bool:
         return not self._course.alone and Tag.parse(call.tag) is None
 
     def _caller(self, call: ReceivedCall, serving: Collection[int], pid: int) -> int | None:
         """Whose call this is, if it can be one that this worker's requests led to.
 
-        A call without a tag counts as the worker's: the others are stopped or at rest.
+        A call without a tag counts as the worker's where the others are stopped or at rest.
         """
         tag = Tag.parse(call.tag)
         if tag is None:
-            return pid if self._course.alone else None
+            return pid if self._course.alone and not self._may_be_anothers(pid) else None
         if tag.replica != self._replica.id or tag.purpose != "app" or (tag.pid != pid and tag.pid in serving):
             return None
         return tag.pid
+
+
+def _row(pid: int, now: Roster) -> ProcessRow | None:
+    return next((row for row in (*now.workers, *now.mains, *now.others) if row.pid == pid), None)

@@ -33,13 +33,15 @@ USUAL_TIMEOUT = 30.0
 class Answer:
     """What came back: the HTTP status (a command's exit code stands in ``error``), the body, or why nothing came.
 
-    ``late``: it was waited for in vain, or had not ended in time.
+    ``late``: it was waited for in vain, or had not ended in time. ``astray``: another worker than the one meant may
+    have been given the request.
     """
 
     status: int | None
     body: bytes = field(default=b"", repr=False)
     error: str = ""
     late: bool = False
+    astray: bool = False
 
     @property
     def ok(self) -> bool:
