@@ -33,9 +33,11 @@ class LateCalls:
     def wait(self, serving: Callable[[], frozenset[int]]) -> None:
         """Wait for calls that come long after the answers, of all workers at once; longer while something is at work.
 
+        Nothing is waited for in a replica that has ended but what was on its way.
+
         The calls of helpers, and those that name nobody, are put down to the workers in the order they were asked.
         """
-        begun, pulse, beating, tries = time.time(), Pulse(), True, self._standing.tries
+        begun, pulse, beating, tries, ended = time.time(), Pulse(), True, self._standing.tries, False
         while owing := self._standing.owing():
             mark = len(self._endpoint.calls)
             self._claim(owing, serving())
@@ -45,11 +47,12 @@ class LateCalls:
                 due = owing
             else:
                 due = [pid for pid in self._standing.owing() if now - tries[pid].answered < self._course.patience]
-            if not due or not self._standing.owing():
+            if ended or not due or not self._standing.owing():
                 break
+            rows = self._replica.census()
+            beating, ended = pulse.beats(rows), not rows or self._replica.exited() is not None
             self._progress(f"waiting for the call of {len(due)} workers that have answered, {now - begun:.0f} s")
             self._endpoint.wait_for_call(lambda _call: True, min(POLL, self._course.patience), since=mark)
-            beating = pulse.beats(self._replica.census())
         for pid in self._standing.owing():
             drive, latest = self._standing.drives[pid], self._standing.tries[pid]
             waited = time.time() - latest.answered

@@ -30,17 +30,17 @@ class Pulse:
     """Tells from one look at the processes to the next whether any of them is at work."""
 
     def __init__(self) -> None:
-        self._seen: dict[int, float] = {}
+        self._seen: dict[int, float] | None = None
         self._at = 0.0
 
     def beats(self, rows: Iterable[ProcessRow]) -> bool:
-        """Whether a process has come up since the last look, or has used the processor."""
+        """Whether a process has come up since the last look, or has used the processor; true at the first."""
         now, rows = time.monotonic(), list(rows)
-        worked = any(row.cpu - self._seen.get(row.pid, 0.0) > AT_WORK * (now - self._at) for row in rows)
-        fresh = bool(self._seen) and any(row.pid not in self._seen for row in rows)
-        first = not self._seen
+        before, passed = self._seen, now - self._at
         self._seen, self._at = {row.pid: row.cpu for row in rows}, now
-        return first or worked or fresh
+        if before is None:
+            return True
+        return any(row.pid not in before or row.cpu - before[row.pid] > AT_WORK * passed for row in rows)
 
 
 def hopeful(answer: Answer) -> bool:
