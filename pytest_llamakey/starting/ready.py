@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ STEADY = 30.0
 """Seconds for which an app may refuse the path before that is final: a front server may answer before the app is up."""
 STEADY_IF_SERVING = 3.0
 """The same once a server of the app has said that it takes requests."""
+BODY = 1.0
+"""Seconds for which a body is read, so that the app can end it; one of server-sent events has no end."""
 MAY_CHANGE = frozenset({408, 409, 423, 425, 429})
 """What an app may well say while it is not ready (RFC 9110, section 15.5; RFC 4918, 6585, 8470)."""
 _NO_SERVER = "nothing in it keeps running: is its command a server?"
@@ -206,14 +209,23 @@ class _PathProbe(_Probe):
         if address is None:
             return "no port to ask"
         try:
-            status = self._client.get(f"http://{address.host}:{address.port}{self.path}").status_code
-        except httpx.HTTPError as error:
+            status = self._ask(f"http://{address.host}:{address.port}{self.path}")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             self.times = 0
             return f"{type(error).__name__} ({error})"
         if status != self.status or not self.times:
             self.status, self.times, self._since = status, 0, time.monotonic()
         self.times += 1
         return "" if status < 400 else f"status {status}"  # noqa: PLR2004 - as `ready` is documented
+
+    def _ask(self, url: str) -> int:
+        with self._client.stream("GET", url) as answer:
+            until = time.monotonic() + BODY
+            with suppress(httpx.ReadTimeout):
+                for _piece in answer.iter_raw():
+                    if time.monotonic() > until:
+                        break
+        return answer.status_code
 
     def refusing(self, *, serves: Callable[[], bool]) -> bool:
         """Whether the path is a wrong one, by what an app that ``serves`` has answered for some time."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import Counter
@@ -66,10 +67,15 @@ def server() -> Iterator[ThreadingHTTPServer]:
             asked[self.path] += 1
             later = 200 if asked[self.path] > 20 else 404
             statuses = {"/health": 204, "/moved": 302, "/broken": 503, "/early": 425, "/login": 401, "/later": later}
+            statuses |= {"/events": 200, "/events/rare": 200}
             status = statuses.get(self.path, 404)
             self.send_response(status)
             self.send_header("Location", "http://127.0.0.1:1/")
             self.end_headers()
+            with contextlib.suppress(OSError):
+                while self.path.startswith("/events"):
+                    self.wfile.write(b"data: ping\n\n")
+                    time.sleep(0.05 if self.path == "/events" else 1.0)
 
         def log_message(self, *arguments: object) -> None:
             pass
@@ -92,6 +98,21 @@ def test_a_celery_worker_is_not_expected_on_the_port_that_its_image_exposes() ->
 @pytest.mark.parametrize("path", ["/health", "/moved"])
 def test_a_path_that_answers_below_400(server: ThreadingHTTPServer, path: str) -> None:
     assert wait(Replica(server.server_address[1]), path=path) == []
+
+
+@pytest.mark.parametrize("path", ["/events", "/events/rare"])
+def test_a_path_that_streams_without_an_end(
+    server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(ready, "BODY", 0.2)
+    started = time.monotonic()
+    assert wait(Replica(server.server_address[1]), path=path) == []
+    assert time.monotonic() - started < 5
+
+
+def test_a_path_that_is_none_is_told() -> None:
+    with pytest.raises(NotReady, match="last seen: InvalidURL"):
+        wait(Replica(1), 0.2, path="/a\x7f")
 
 
 @pytest.mark.parametrize(
