@@ -83,10 +83,9 @@ class Driver:
             Nameless: it has to be driven alone.
         """
         self._first = last = self._settled(self._course.expected)
-        for _generation in range(GENERATIONS):
-            todo = [row.pid for row in last.workers if row.pid not in self._standing.drives]
-            if not todo:
-                break
+        left = GENERATIONS
+        while left and (todo := [row.pid for row in last.workers if row.pid not in self._standing.drives]):
+            left -= 1
             self._drive_all(todo, last)
             try:
                 last = still_supervised(self._settled(None), self._first, self._standing.drives)
@@ -98,7 +97,7 @@ class Driver:
             if self._first.unsure and not last.unsure:  # what had been taken for the app stands in front of it
                 self._standing.forget()
                 self._windows = []
-                self._first = last
+                self._first, left = last, GENERATIONS
             recycled = all(pid not in last.serving and self._standing.outcome(pid) == "called" for pid in todo)
             if recycled and len(self._standing.drives) >= (self._course.expected or 0):
                 break  # a server that recycles a worker after each request has fresh ones for ever

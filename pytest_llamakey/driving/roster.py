@@ -10,7 +10,7 @@ listens on the port, those that it passes requests on to are the workers.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.driving.fronts import behind_front
@@ -173,7 +173,8 @@ def still_supervised(now: Roster, before: Roster, served: Collection[int]) -> Ro
     """
     supervisors = {row.pid for row in before.mains} - set(served)
     demoted = tuple(row for row in now.workers if row.pid in supervisors)
-    return Roster(tuple(row for row in now.workers if row not in demoted), (*now.mains, *demoted), now.others)
+    workers = tuple(row for row in now.workers if row not in demoted)
+    return replace(now, workers=workers, mains=(*now.mains, *demoted))
 
 
 def ancestors(pid: int, parents: Mapping[int, int]) -> set[int]:

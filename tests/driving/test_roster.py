@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_llamakey.driving.roster import Told, in_doubt, roster, settled_roster, still_supervised
+from pytest_llamakey.driving.course import Course
+from pytest_llamakey.driving.drive import Driver
+from pytest_llamakey.driving.roster import Roster, Told, in_doubt, roster, settled_roster, still_supervised
+from pytest_llamakey.facts import Drive
 from pytest_llamakey.runtimes.base import Exit, ProcessRow
 from pytest_llamakey.starting.ready import NotReady
 
@@ -124,6 +128,42 @@ def test_a_supervisor_without_workers_is_no_worker_unless_it_has_served() -> Non
     assert still_supervised(alone, before, {7, 8}).serving == set()
     assert [each.pid for each in still_supervised(alone, before, {7, 8}).mains] == [1]
     assert still_supervised(alone, before, {1}).serving == {1}
+
+
+@pytest.mark.parametrize("unsure", [True, False])
+def test_what_is_not_sure_stays_so_under_its_supervisors(unsure: bool) -> None:
+    before, now = roster(GUNICORN, 8000, Told()), replace(roster(GUNICORN, 8000, Told()), unsure=unsure)
+    assert still_supervised(now, before, {7, 8}) == now
+
+
+FRONT, FORKED = Roster((row(7, 1, 8000),), (), (), unsure=True), Roster((row(8, 1, 8000),), (), (), unsure=True)
+APP = Roster((row(20, 1, 5000),), GUNICORN, ())
+
+
+@pytest.mark.parametrize(
+    ("seen", "asked", "kept"),
+    [
+        ([FRONT, FRONT], [[7]], {7}),
+        ([FRONT, APP, APP], [[7], [20]], {20}),
+        ([FRONT, FORKED, APP, APP], [[7], [8], [20]], {20}),
+    ],
+    ids=["never sure", "the app came up behind", "the app came up behind after another look"],
+)
+def test_outcomes_are_dropped_only_once_the_app_is_seen_behind_its_front(
+    monkeypatch: pytest.MonkeyPatch, seen: list[Roster], asked: list[list[int]], kept: set[int]
+) -> None:
+    looks, told = iter(seen), []
+
+    def drive_all(driver: Driver, todo: list[int], _now: Roster) -> None:
+        told.append(todo)
+        driver._standing.drives.update(dict.fromkeys(todo, Drive("answered", 502)))
+
+    monkeypatch.setattr(Driver, "_settled", lambda _self, _expected: next(looks))
+    monkeypatch.setattr(Driver, "_drive_all", drive_all)
+    course: Any = Course((), Path(), None, 1.0)
+    nothing: Any = None
+    driven = Driver(nothing, nothing, nothing, course, nothing).run()
+    assert (told, set(driven.drives)) == (asked, kept)
 
 
 class Replica:
