@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from pytest_llamakey.driving.beside import Beside
-    from pytest_llamakey.runtimes.base import Address, ProcessRow, RunningReplica
+    from pytest_llamakey.driving.reaching import Search, Way
+    from pytest_llamakey.runtimes.base import ProcessRow, RunningReplica
     from pytest_llamakey.spec.model import Request
 
 POLL = 0.1
@@ -56,17 +57,18 @@ class Asker:
         self._replica, self._requests, self._beside = replica, requests, beside
         self._serving, self._spare = serving, max(0.0, spare)
 
-    def ask(self, row: ProcessRow, others: Collection[int], address: Address, *, only: bool = False) -> Asked:
+    def ask(self, row: ProcessRow, others: Collection[int], way: Way) -> Asked:
         """Have a worker handle the requests while ``others`` are stopped; whatever happens, nobody is left stopped.
 
-        ``row`` is how it was seen at rest. ``only``: the address leads to it alone, whether or not the others go on.
+        ``row`` is how it was seen at rest.
         """
         answer, bodies = Answer(None, error="nothing was sent"), []
         client, beside, thread = new_client(), self._beside(), ThreadPoolExecutor(1, "llamakey-drive")
         try:
             for request in self._requests:
-                task = partial(send, request, address, beside, client, self._longest(request))
-                answer = self._alone(row, others, request, partial(thread.submit, task), only=only)
+                longest = self._longest(request) + way.search.longest
+                task = partial(send, request, way.address, beside, client, longest)
+                answer = self._alone(row, others, request, partial(thread.submit, task), way.search)
                 bodies.append(answer.body)
                 if not answer.ok:
                     break
@@ -88,12 +90,11 @@ class Asker:
         others: Collection[int],
         request: Request,
         ask: Callable[[], Future[Answer]],
-        *,
-        only: bool,
+        search: Search,
     ) -> Answer:
         """The answer to one request; the others are continued early, so a slow answer holds nobody."""
         begun, taken, held, pid = time.monotonic(), False, set(others), at_rest.pid
-        idle, loose = at_rest.taken, False
+        idle, loose, searched = at_rest.taken, False, search.seconds
         try:
             if held:
                 self._replica.hold(held)
@@ -111,12 +112,15 @@ class Asker:
                 waited = time.monotonic() - begun
                 taken = taken or row.taken > idle
                 idle = min(idle, row.taken)  # a connection that was kept from before may have been closed
-                loose = bool(held) and not only and not taken and waited > HOLD_LIMIT
+                loose = bool(held) and not search.workers and not taken and waited > HOLD_LIMIT
                 if taken or waited > HOLD_LIMIT:
                     self._replica.release()
                 elif late := self._serving(rows) - held - {pid}:
                     held |= late  # forked meanwhile, in the place of one that was recycled
                     self._replica.hold(late)
+                waited -= search.seconds - searched  # until it was reached, nothing could be asked of it
+                if search.workers and request.timeout is not None and waited > request.timeout:
+                    return overdue(request, request.timeout)
                 if request.timeout is None and waited > USUAL_TIMEOUT + (self._spare if taken else 0.0):
                     self._spare = max(0.0, self._spare - (waited - USUAL_TIMEOUT))
                     return replace(overdue(request, waited), astray=loose)

@@ -21,7 +21,7 @@ from pytest_llamakey.driving.beside import Beside
 from pytest_llamakey.driving.course import Course, Driven, Standing, Try, Window
 from pytest_llamakey.driving.late_calls import LATE, POLL, LateCalls, no_call_within
 from pytest_llamakey.driving.patience import GATEWAY, Pulse, about_keys_since, hopeful, is_helper
-from pytest_llamakey.driving.reaching import accepts, relay
+from pytest_llamakey.driving.reaching import Way, accepts, relay
 from pytest_llamakey.driving.roster import Roster, Told, in_doubt, roster, settled_roster, still_supervised, told_by
 from pytest_llamakey.driving.send import USUAL_TIMEOUT, exchange
 from pytest_llamakey.driving.tags import Tag
@@ -182,7 +182,7 @@ class Driver:
             row, others = _row(pid, now) or row, now.serving - {pid}
             mark, at = len(self._endpoint.calls), time.time()
             with self._way(pid, now, address) as way:
-                asked = self._asker.ask(row, others, way, only=way != address)
+                asked = self._asker.ask(row, others, way)
             self._standing.tries[pid] = Try(asked, at, mark, time.time())
             self._bodies += [(pid, body) for body in asked.bodies]
             sent += asked.sent
@@ -209,17 +209,17 @@ class Driver:
         )
         return now
 
-    def _way(self, pid: int, now: Roster, address: Address) -> AbstractContextManager[Address]:
-        """The address at which this worker, and no stopped one, is reached."""
+    def _way(self, pid: int, now: Roster, address: Address) -> AbstractContextManager[Way]:
+        """The way by which this worker, and no stopped one, is reached."""
         listening = f"tcp:{self._replica.app_port}:"
         sockets = {row.pid: {name for name in row.sockets if name.startswith(listening)} for row in now.workers}
         own = sockets.pop(pid, set())
         if own and any(theirs - own for theirs in sockets.values()):
-            return relay(self._replica, pid, address)
+            return relay(self._replica, pid, address, len(now.workers))
         if sockets and not any(row.sockets for row in now.workers):
             # The process that listens hands each connection on to one of them in turn, stopped or not.
-            return relay(self._replica, pid, address)
-        return nullcontext(address)
+            return relay(self._replica, pid, address, len(now.workers))
+        return nullcontext(Way(address))
 
     def _gone_before(self, now: Roster) -> Drive:
         if now.serving - self._first.serving:

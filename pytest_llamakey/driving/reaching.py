@@ -7,6 +7,7 @@ import socket
 import socketserver
 import threading
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.runtimes.base import Address
@@ -26,7 +27,11 @@ QUEUED = 0.2
 SURE = 0.03
 """Seconds after which a connection that was closed before it was taken is gone again."""
 REACHED = 8.0
-"""Seconds within which one of many connections must have reached the worker that is meant."""
+"""Seconds for which connections are made at least, until one has reached the worker that is meant."""
+TRIED = 7
+"""How many are made at least for each worker: one in a thousand searches among any number then is in vain (e^-7)."""
+AT_MOST = 0.5
+"""Seconds that one of them takes with all that is looked at, where the machine is busy and queues are full."""
 CONNECTS = 2.0
 POLL = 0.01
 
@@ -69,20 +74,63 @@ def _within(seconds: float, holds: Callable[[], bool]) -> bool:
     return True
 
 
+class Search:
+    """The search for connections that reach one worker of ``workers``; with none, nothing is searched."""
+
+    def __init__(self, workers: int = 0) -> None:
+        self.workers = workers
+        self.over = threading.Event()
+        self._lock = threading.Lock()
+        self._spent, self._since = 0.0, 0.0
+
+    @property
+    def longest(self) -> float:
+        """Seconds within which one search has ended."""
+        return max(REACHED, self.workers * TRIED * AT_MOST) if self.workers else 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent so far, in all searches together."""
+        since = self._since
+        return self._spent + (time.monotonic() - since if since else 0.0)
+
+    @contextlib.contextmanager
+    def going_on(self) -> Iterator[None]:
+        """One at a time: whose connection was taken could not be told otherwise."""
+        with self._lock:
+            begun = self._since = time.monotonic()
+            try:
+                yield
+            finally:
+                self._spent += time.monotonic() - begun  # before the other: rather too much than too little is seen
+                self._since = 0.0
+
+
+@dataclass(frozen=True)
+class Way:
+    """Where a worker is reached. With a search, connections reach it alone, whether or not the other workers go on."""
+
+    address: Address
+    search: Search = field(default_factory=Search)
+
+
 @contextlib.contextmanager
-def relay(replica: RunningReplica, pid: int, address: Address) -> Iterator[Address]:
-    """An address whose connections reach ``pid`` alone, among workers that each listen for themselves.
+def relay(replica: RunningReplica, pid: int, address: Address, workers: int) -> Iterator[Way]:
+    """The way to ``pid`` alone, among ``workers`` that each listen for themselves.
 
     With ``SO_REUSEPORT`` the kernel gives a connection to one of their sockets by a hash of its addresses, whether or
     not that worker is stopped (socket(7)). So connections are made until one is taken by the worker that is meant; a
     stopped one finds the others closed, with nothing in them, when it goes on.
     """
+    search, ends = Search(workers), set[socket.socket]()
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             with contextlib.suppress(OSError):
-                through = _reached(replica, pid, address)
+                with search.going_on():
+                    through = _reached(replica, pid, address, search)
                 if through is not None:
+                    ends.add(self.request)
                     with through:
                         join(self.request, through)
 
@@ -92,14 +140,22 @@ def relay(replica: RunningReplica, pid: int, address: Address) -> Iterator[Addre
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="llamakey-relay", daemon=True)
         thread.start()
         try:
-            yield Address("127.0.0.1", server.server_address[1])
+            yield Way(Address("127.0.0.1", server.server_address[1]), search)
         finally:
+            search.over.set()
+            for end in list(ends):  # a client that still waits for an answer would keep pytest from ending
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
             server.shutdown()
 
 
-def _reached(replica: RunningReplica, pid: int, address: Address) -> socket.socket | None:
-    until = time.monotonic() + REACHED
-    while time.monotonic() < until:
+def _reached(replica: RunningReplica, pid: int, address: Address, search: Search) -> socket.socket | None:
+    begun, tried = time.monotonic(), 0
+    while not search.over.is_set():
+        passed = time.monotonic() - begun
+        if passed > search.longest or (passed > REACHED and tried >= TRIED * search.workers):
+            break
+        tried += 1
         before = taken(replica, pid)
         try:
             through = socket.create_connection((address.host, address.port), QUEUED)

@@ -430,13 +430,13 @@ def test_ctrl_c_leaves_nobody_stopped(live: Callable[..., LiveDeployment], monke
     app = live("slow", workers=3)
     alone = Asker._alone
 
-    def interrupted(self: Asker, row: Any, others: Any, request: Any, ask: Any, **more: Any) -> Any:
+    def interrupted(self: Asker, row: Any, others: Any, request: Any, ask: Any, search: Any) -> Any:
         def ask_and_interrupt() -> Any:
             ask()
             assert len(stopped(app)) == 2
             raise KeyboardInterrupt
 
-        return alone(self, row, others, request, ask_and_interrupt, **more)
+        return alone(self, row, others, request, ask_and_interrupt, search)
 
     monkeypatch.setattr(Asker, "_alone", interrupted)
     started = time.monotonic()

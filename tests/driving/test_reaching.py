@@ -1,0 +1,123 @@
+"""Reaching one worker among many that each listen for themselves: how long it is tried, and whose time that is."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_llamakey.driving import reaching
+from pytest_llamakey.driving.asking import Asker
+from pytest_llamakey.driving.beside import Beside
+from pytest_llamakey.driving.reaching import TRIED, Search, relay
+from pytest_llamakey.runtimes.base import Address, ProcessRow
+from pytest_llamakey.spec.model import HttpRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+PID = 7
+
+
+class Replica:
+    """A replica of which one worker is looked at; ``taken`` says how many connections it holds."""
+
+    id, app_port = "r", 8000
+
+    def __init__(self, taken: Callable[[], int]) -> None:
+        self.taken = taken
+
+    def census(self) -> tuple[ProcessRow, ...]:
+        return (ProcessRow(PID, 1, ("app",), "S", 0.0, taken=self.taken()),)
+
+    def hold(self, pids: Collection[int]) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in {"REACHED": 0.2, "EACH": 0.001, "SURE": 0.001, "POLL": 0.001}.items():
+        monkeypatch.setattr(reaching, name, seconds)
+
+
+def tries(monkeypatch: pytest.MonkeyPatch, workers: int, right: int) -> tuple[int, bool]:
+    """How many connections were made where the worker takes number ``right``, and whether one reached it."""
+    made = itertools.count(1)
+    latest = 0
+
+    def connect(*_where: Any) -> socket.socket:
+        nonlocal latest
+        latest = next(made)
+        return socket.socket()
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    replica: Any = Replica(lambda: int(latest == right))
+    through = reaching._reached(replica, PID, Address("127.0.0.1", 1), Search(workers))
+    if through is not None:
+        through.close()
+    return latest, through is not None
+
+
+def test_the_more_workers_the_more_connections_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tries(monkeypatch, 64, 400) == (400, True)
+
+
+def test_it_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, reached = tries(monkeypatch, 64, -1)
+    assert not reached
+    assert TRIED * 64 <= made < 2 * TRIED * 64
+    monkeypatch.setattr(reaching, "AT_MOST", 0.001)
+    started = time.monotonic()
+    assert not tries(monkeypatch, 64, -1)[1]
+    assert 0.4 < time.monotonic() - started < 3
+
+
+@pytest.fixture
+def server() -> Iterator[ThreadingHTTPServer]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            time.sleep(1.5 if self.path == "/slow" else 0.0)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("path", "error"), [("/ask", ""), ("/slow", "GET /slow had no answer within 0.5 s")], ids=["answers", "is slow"]
+)
+def test_the_search_is_not_taken_off_the_time_of_the_request(
+    server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, path: str, error: str
+) -> None:
+    def found_late(_replica: Any, _pid: int, address: Address, _search: Search) -> socket.socket:
+        time.sleep(1.0)
+        return socket.create_connection((address.host, address.port))
+
+    monkeypatch.setattr(reaching, "_reached", found_late)
+    replica: Any = Replica(lambda: 0)
+    asker = Asker(replica, (HttpRequest(path, timeout=0.5),), lambda: Beside(Path()), lambda _rows: frozenset(), 0.0)
+    started = time.monotonic()
+    with relay(replica, PID, Address("127.0.0.1", server.server_address[1]), 4) as way:
+        asked = asker.ask(replica.census()[0], {8}, way)
+    assert asked.answer.error == error
+    assert (asked.answer.status == 200) == (not error)
+    assert 1.0 < time.monotonic() - started < 2.4
+    until = time.monotonic() + 1.0
+    while any(thread.name.startswith("llamakey-drive") for thread in threading.enumerate()):
+        assert time.monotonic() < until, "the client still waits"
+        time.sleep(0.01)
