@@ -120,6 +120,8 @@ eventlet.monkey_patch()
 import os
 import sys
 
+sys.modules["trio"] = None  # httpcore takes it where it is installed, and it cannot be imported beside eventlet
+
 from eventlet import wsgi
 
 from app import app
