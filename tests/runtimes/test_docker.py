@@ -351,3 +351,23 @@ def test_the_probe_starts_in_every_python_of_the_image(app_folder, start):
     lines = replica.logs().decode().splitlines()
     assert lines[:3] == ["probe /usr", "probe /opt/v", "probe /opt/v"] or lines[1:3] == ["probe /opt/v"] * 2
     assert int(lines[-1]) >= 6
+
+
+def test_the_probe_starts_behind_su_and_in_uvs_environments(app_folder, start):
+    rest = (
+        "RUN python -m pip install --quiet uv && uv venv --quiet /opt/u && useradd --create-home app\n"
+        "RUN su - app -c 'mkdir -p $(python3 -m site --user-site)'"
+    )
+    command = (
+        "su",
+        "-",
+        "app",
+        "-c",
+        "python3 -c 1; /opt/u/bin/python -c 1; cd / && PATH=/opt/u/bin:$PATH python -Ec 1",
+    )
+    source = "import os, sys; print('probe', sys.prefix, os.environ['USER'], flush=True)"
+    (replica,) = start(app_folder(rest), command=command, agent=lambda _replica, _workdir: source).replicas
+    assert until(replica.exited, 20) == Exit(0)
+    first, *others = replica.logs().decode().splitlines()
+    assert first in ("probe /usr app", "probe /usr/local app")
+    assert others == ["probe /opt/u app"] * 2
