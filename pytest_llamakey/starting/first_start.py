@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CONFIRMED = 1.0
 """Seconds for which it must look hopeless: a supervisor that gives up ends within them, and says so itself."""
+ENDING = 4.0
+"""Seconds for which a worker that has failed already is let end: until then its story is told by half."""
 _ACCOMPANIED = frozenset({"compose", "kubernetes"})
 """Runtimes in which other containers stand beside the app."""
 
@@ -40,9 +42,14 @@ def outlook(
             since.clear()
             return ""
         since.append(time.monotonic())
-        return told if since[-1] - since[0] >= CONFIRMED else ""
+        patience = CONFIRMED + (ENDING if any(map(_is_ending, records())) else 0.0)
+        return told if since[-1] - since[0] >= patience else ""
 
     def serves() -> bool:
         return any(record.alive and record.of_kind("serving") for record in records())
 
     return Outlook(hopeless, serves)
+
+
+def _is_ending(record: ProcessRecord) -> bool:
+    return record.alive and bool(record.of_kind("error") or record.of_kind("failure")) and not record.of_kind("serving")
