@@ -32,10 +32,18 @@ def script_lines(
     for word in dict.fromkeys(words):
         name = word.removeprefix(f"{workdir.rstrip('/')}/" if workdir else "").removeprefix("./")
         path = folder / name
-        if not name or name.startswith(("/", "-")) or ".." in name or not path.is_file():
+        if not name or name.startswith(("/", "-")) or ".." in name or not _is_file(path):
             continue
         if path.stat().st_size <= _LONGEST:
             yield from _lines(name, path.read_text(encoding="utf-8", errors="replace"), names, secrets)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; a word may be a whole script (``sh -c …``), longer than any file's name."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _lines(name: str, text: str, names: Collection[str], secrets: Secrets) -> Iterator[SourceLine]:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pytest_llamakey.runtimes.process_copy import World
     from pytest_llamakey.spec.model import Deployment
 
+_LONGEST_NAME = 255
+"""Bytes of a file's name (pathconf(3), NAME_MAX)."""
+
 
 @dataclass(frozen=True)
 class Launcher:
@@ -65,6 +68,11 @@ class Launcher:
         Raises:
             RuntimeFault: there is none, or it may not be executed.
         """
+        if len(os.fsencode(name.rpartition("/")[2])) > _LONGEST_NAME:
+            raise RuntimeFault(
+                f"{self._where()}: {name[:60] + '…'!r} is no program's name. `command` is a list: the program, then each "
+                'of its arguments; a line for the shell is command = ["sh", "-c", "…"].'
+            )
         beside = self.overlay.bin / name
         if "/" not in name and beside.exists():
             return str(beside)

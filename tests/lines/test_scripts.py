@@ -65,3 +65,7 @@ def test_a_key_that_stands_in_a_script_is_masked(tmp_path: Path) -> None:
     (tmp_path / "start.sh").write_text("export OPENAI_API_KEY=sk-proj-4f9aK2mVq8Xc7Lw3Zt6Rb1Yd5Ng0Hp\n")
     (line,) = script_lines(["start.sh"], tmp_path, None, NAMES, Secrets.fresh())
     assert "4f9aK2mVq8" not in line.place.text
+
+
+def test_a_script_within_the_command_may_be_long(tmp_path: Path) -> None:
+    assert lines(tmp_path, "sh", "-c", "exec env -i " + 'A="$A" ' * 60 + "gunicorn app:app") == []

@@ -305,6 +305,7 @@ def test_an_exit_is_seen_at_once_with_its_code_and_output(start, app):
         ((), {}, "llamakey.toml:3: the process runtime needs the command"),
         (("no-such-server",), {}, f"{sys.executable} -m pip install no-such-server"),
         (("./no-such-file",), {}, "llamakey.toml:3: './no-such-file' is not found in the copy of"),
+        (("gunicorn " * 40,), {}, "is no program's name. `command` is a list"),
         (("plain.sh",), {}, "run chmod +x on it"),
         (("bare",), {}, "neither a program nor a script with a #! line"),
         (("lost",), {}, "the interpreter that the #! line"),
