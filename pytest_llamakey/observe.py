@@ -157,7 +157,8 @@ def _process(
     living = {
         each.pid for each in (*recorded.driven.last.workers, *recorded.driven.last.mains, *recorded.driven.last.others)
     }
-    gone = pid not in living
+    # One that said so ends, also where it was still to be seen when the processes were counted last.
+    gone = pid not in living or (latest is not None and latest.orderly and not latest.alive)
     history = _history(latest, by_pid) if latest else _History()
     environment = _environment(latest)
     key, source = _held(recorded.names, environment, history, latest, calls)

@@ -70,8 +70,8 @@ class Launcher:
         """
         if len(os.fsencode(name.rpartition("/")[2])) > _LONGEST_NAME:
             raise RuntimeFault(
-                f"{self._where()}: {name[:60] + '…'!r} is no program's name. `command` is a list: the program, then each "
-                'of its arguments; a line for the shell is command = ["sh", "-c", "…"].'
+                f"{self._where()}: {name[:60] + '…'!r} is no program's name. `command` is a list: the program, then "
+                'each of its arguments; a line for the shell is command = ["sh", "-c", "…"].'
             )
         beside = self.overlay.bin / name
         if "/" not in name and beside.exists():

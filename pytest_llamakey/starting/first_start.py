@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.starting.ready import Outlook
-from pytest_llamakey.starting.restarts import are_alone, never_starts
+from pytest_llamakey.starting.restarts import are_alone, are_starting_anew, never_starts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CONFIRMED = 1.0
 """Seconds for which it must look hopeless: a supervisor that gives up ends within them, and says so itself."""
 ENDING = 4.0
-"""Seconds for which a worker that has failed already is let end: until then its story is told by half."""
+"""Seconds for which those that were started in the place of others are let end: by half their story is another."""
 _ACCOMPANIED = frozenset({"compose", "kubernetes"})
 """Runtimes in which other containers stand beside the app."""
 
@@ -42,14 +42,10 @@ def outlook(
             since.clear()
             return ""
         since.append(time.monotonic())
-        patience = CONFIRMED + (ENDING if any(map(_is_ending, records())) else 0.0)
+        patience = CONFIRMED + (ENDING if are_starting_anew(records()) else 0.0)
         return told if since[-1] - since[0] >= patience else ""
 
     def serves() -> bool:
         return any(record.alive and record.of_kind("serving") for record in records())
 
     return Outlook(hopeless, serves)
-
-
-def _is_ending(record: ProcessRecord) -> bool:
-    return record.alive and bool(record.of_kind("error") or record.of_kind("failure")) and not record.of_kind("serving")

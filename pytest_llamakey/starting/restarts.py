@@ -77,6 +77,15 @@ def never_starts(records: Sequence[ProcessRecord], now: float, alone: Callable[[
     return ""
 
 
+def are_starting_anew(records: Sequence[ProcessRecord]) -> bool:
+    """Whether some live that were started in the place of others, and do not serve yet."""
+    return any(
+        any(not record.alive for record in family)
+        and any(record.alive and not record.of_kind("serving") for record in family)
+        for family in _families(records)
+    )
+
+
 def are_alone(family: Sequence[ProcessRecord], rows: Iterable[ProcessRow]) -> bool:
     """Whether the processes of ``rows`` are but these, those above them, and such as wait for nothing but time."""
     every = {row.pid: row for row in rows}
