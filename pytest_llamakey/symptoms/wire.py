@@ -8,6 +8,7 @@ from pytest_llamakey.hosts import AZURE_HOSTS, OPENAI_HOSTS, among
 from pytest_llamakey.symptoms.base import (
     ERRORS,
     Symptom,
+    about_keys,
     all_calls,
     called,
     died,
@@ -49,9 +50,24 @@ def _workers(facts: Facts) -> Iterator[Symptom]:
             )
         elif driven and not (spared(worker) or took_over(replica, worker) or _arrived(facts, replica, worker)):
             yield Symptom("wire", "silent", _silence(worker), replica.id, worker.pid)
+            yield from _broken_helpers(replica, worker)
         elif driven and (key := refused(worker)) is not None:
             what = f"pid {worker.pid} called, and answered with an error over another: {process_error(worker)}"
             yield Symptom("wire", "call-key", what, replica.id, worker.pid, key)
+
+
+def _broken_helpers(replica: Replica, worker: Process) -> Iterator[Symptom]:
+    """Processes that a silent worker has its calls made by, and whose clients had no use of the key that they hold."""
+    begun = worker.drive.began if worker.drive else 0.0
+    for helper in replica.processes:
+        called_itself = any(call.via != "rollcall" for call in helper.calls)
+        if helper.role != "helper" or helper.ppid != worker.pid or called_itself or helper.key.state != "match":
+            continue
+        failed = [client for client in helper.clients if client.error and client.at >= begun]
+        if failed and failed[-1].key.state != "match" and any(map(about_keys, helper.errors)):
+            sight = failed[-1].key
+            what = f"pid {helper.pid} works for pid {worker.pid}, and could not use its client with {key_words(sight)}"
+            yield Symptom("wire", "call-key", what, replica.id, helper.pid, sight)
 
 
 def _arrived(facts: Facts, replica: Replica, worker: Process) -> bool:

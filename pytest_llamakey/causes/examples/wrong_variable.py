@@ -106,6 +106,25 @@ EXAMPLES = (
         True,
     ),
     Example(
+        "a pool's process holds the key and looks another name up, and its worker has nothing to call with",
+        app(
+            worker(clients=(), calls=(), rollcall=(), drive=_FAILED),
+            keyless(
+                9,
+                ppid=7,
+                role="helper",
+                key=MATCH,
+                environment={"AZURE_OPENAI_API_KEY": MATCH},
+                clients=(client(1.2, EMPTY, error="openai.OpenAIError: Missing credentials"),),
+                environment_misses=(miss(1.1, "OPENAI_KEY"),),
+                rollcall=(),
+                drive=None,
+            ),
+            delivered=("env:AZURE_OPENAI_API_KEY",),
+        ),
+        True,
+    ),
+    Example(
         "an exception that names an argument",
         app(
             worker(
