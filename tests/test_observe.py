@@ -116,6 +116,12 @@ def test_how_a_worker_ended(said: dict[str, Any] | None, status: int | None, tol
     assert [str(place) for place in process.exit_where] == (["app.py:3"] if told == "os._exit(9)" else [])
 
 
+def test_what_has_said_that_it_ends_has_ended_though_it_was_still_seen() -> None:
+    assert seen(record(7, event(3.0, "exit"), alive=False))[7].exit == "orderly"
+    assert seen(record(7, event(3.0, "exit")))[7].ended is None
+    assert seen(record(7, alive=False))[7].ended is None
+
+
 def test_an_orderly_end_is_told_apart() -> None:
     later = Roster((row(9),), (), ())
     assert seen(record(7, event(3.0, "exit"), alive=False), last=later)[7].exit == "orderly"
