@@ -260,10 +260,14 @@ def test_without_python_no_probe_but_the_rest(app_folder, start):
     bare = app_folder("RUN rm -f /usr/bin/python* /usr/local/bin/python*")
     with pytest.raises(RuntimeFault, match="probe = false"):
         start(bare, command=("sleep", "60"), agent=lambda _replica, _workdir: "")
-    (replica,) = start(bare, command=("sleep", "60")).replicas
-    assert [row.command for row in replica.census()] == [("sleep", "60")]
-    with pytest.raises(RuntimeFault, match="no Python"):
-        replica.hold([1])
+    (replica,) = start(bare, command=("sh", "-c", "sleep 60 & wait")).replicas
+    assert until(lambda: [row.command for row in replica.census()][1:] == [("sleep", "60")])
+    (pid,) = (row.pid for row in replica.census() if row.command[0] == "sleep")
+    state = lambda: next(row.state for row in replica.census() if row.pid == pid)  # noqa: E731
+    replica.hold([pid])
+    assert until(lambda: state() == "T")
+    replica.release()
+    assert until(lambda: state() == "S")
 
 
 def test_stop_removes_and_keep_leaves(app_folder, start, docker_runtime):
