@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _WIDEST_STATE = 24
-_PLAIN = 4
-"""Columns that every table has: pid, role, age, command."""
 
 
 def show(console: Console, places: Sequence[Place], found: Sequence[Suspicion], names: Sequence[str]) -> None:
@@ -85,7 +83,8 @@ def _table(place: Place, found: Sequence[Suspicion], names: Sequence[str]) -> Ta
         widest = max(len(name), *(len(line) for each in place.pythons for line in state(each, name).split("\n")))
         table.add_column(name, overflow="fold", min_width=min(widest, _WIDEST_STATE))
     table.add_column("command", overflow="ellipsis", no_wrap=True, ratio=1, min_width=12)
-    if any(one.place == place.name for one in found):
+    suspected = any(one.place == place.name for one in found)
+    if suspected:
         table.add_column("suspicion", overflow="fold", min_width=len("client-before-env"))
     for each in place.pythons:
         causes = dict.fromkeys(
@@ -97,7 +96,7 @@ def _table(place: Place, found: Sequence[Suspicion], names: Sequence[str]) -> Ta
             age(each.started),
             *(Text(state(each, name)) for name in names),
             Text(safe(_short(each.command))),
-            *([Text("\n".join(causes), style="bold red")] if len(table.columns) > len(names) + _PLAIN else []),
+            *([Text("\n".join(causes), style="bold red")] if suspected else []),
         )
     return table
 

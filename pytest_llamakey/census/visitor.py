@@ -62,15 +62,7 @@ def is_python(pid: int, command: "list[str]") -> bool:
         program = os.readlink("/proc/%d/exe" % pid)  # noqa: UP031
     except OSError:
         program = command[0] if command else ""
-    return bool(INTERPRETER.match(os.path.basename(program))) or b"/libpython" in maps(pid)  # noqa: PTH119
-
-
-def maps(pid: int) -> bytes:
-    """What is mapped into the process, as far as that may be seen."""
-    try:
-        return read("/proc/%d/maps" % pid)  # noqa: UP031
-    except PermissionError:
-        return b""
+    return bool(INTERPRETER.match(os.path.basename(program))) or b"/libpython" in read("/proc/%d/maps" % pid)  # noqa: PTH119, UP031
 
 
 def shape(value: str) -> "list[str]":
@@ -158,16 +150,15 @@ def unit(pid: int) -> str:
     return next((name.split("\n")[0] for name in reversed(folders) if ".service" in name), "")
 
 
-def look(pid: int, request: "dict[str, Any]") -> "dict[str, Any] | None":
+def look(pid: int, command: "list[str]", request: "dict[str, Any]") -> "dict[str, Any] | None":
     """What is to be seen of one process alone; None where its environment may not be seen."""
     variables = environment(pid)
     if variables is None:
         return None
-    words = read("/proc/%d/cmdline" % pid).decode("utf-8", "replace").rstrip("\0").split("\0")  # noqa: UP031
     return {
         "held": held(variables, request),
         "files": files(pid, variables),
-        "command": masked(words, variables),
+        "command": masked(command, variables),
     }
 
 
@@ -202,8 +193,9 @@ def visit(request: "dict[str, Any]") -> "dict[str, Any]":
     if request.get("unit"):
         wanted = {pid for pid in wanted if unit(pid) == request["unit"]}
     since = booted()
+    commands = {row[0]: row[2] for row in rows}
     upper = above(wanted, parents)
-    seen = all_visible(sorted(wanted | upper), lambda pid: look(pid, request))
+    seen = all_visible(sorted(wanted | upper), lambda pid: look(pid, commands[pid], request))
     told = []
     for pid, ppid, command, _state, _cpu, _listens, _accepted, sockets, _taken in rows:
         fields = stat("/proc/%d/stat" % pid)  # noqa: UP031

@@ -66,7 +66,9 @@ def for_a_test(text: str, secrets: Secrets) -> str:
     """What the app wrote, for a user's own test: our fake keys stand in it as they came, every other is replaced."""
     ours = "|".join(map(re.escape, (secrets.canary, *secrets.earlier)))
     pieces = re.split(f"({ours})", text)
-    return "".join(piece if number % 2 else _without_keys(piece, secrets) for number, piece in enumerate(pieces))
+    return "".join(
+        piece if number % 2 else _without_keys(_uncoloured(piece), secrets) for number, piece in enumerate(pieces)
+    )
 
 
 def header_for_a_test(value: str, secrets: Secrets) -> str:
@@ -83,7 +85,7 @@ def _uncoloured(text: str) -> str:
 
 
 def _without_keys(text: str, secrets: Secrets) -> str:
-    text = masked(_uncoloured(text), secrets, code=True)
+    text = masked(text, secrets, code=True)
     text = _VENDORS.sub(lambda match: shown(match[0], secrets), text)
     text = _BESIDE.sub(
         lambda match: match[1] + (shown(match[2], secrets) if is_random(match[2]) else match[2]),
