@@ -44,13 +44,17 @@ MOST_SPAWNS = 20
 
 @dataclass(frozen=True)
 class Recorded:
-    """Everything recorded of one replica: what its probes sent and how it was driven; ``names`` bear the key."""
+    """Everything recorded of one replica: what its probes sent and how it was driven; ``names`` bear the key.
+
+    ``completed``: it was there to end, and did; whoever was seen in it counts.
+    """
 
     replica: str
     records: tuple[ProcessRecord, ...]
     driven: Driven
     names: tuple[str, ...]
     log_tail: str
+    completed: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,8 @@ def _process(
         each.pid for each in (*recorded.driven.last.workers, *recorded.driven.last.mains, *recorded.driven.last.others)
     }
     # One that said so ends, also where it was still to be seen when the processes were counted last.
-    gone = pid not in living or (latest is not None and latest.orderly and not latest.alive)
+    said = latest is not None and latest.orderly and not latest.alive
+    gone = pid not in living or (said and not recorded.completed)
     history = _history(latest, by_pid) if latest else _History()
     environment = _environment(latest)
     key, source = _held(recorded.names, environment, history, latest, calls)

@@ -50,10 +50,11 @@ def seen(
     calls: dict[int, tuple[Call, ...]] | None = None,
     names: tuple[str, ...] = (NAME,),
     drives: dict[int, Drive] | None = None,
+    completed: bool = False,
 ) -> dict[int, Process]:
     first = first or Roster((row(7),), (row(1, 0),), ())
     driven = Driven(drives or {}, (), first, last or first)
-    replica = replica_facts(Recorded("r", records, driven, names, "last words"), calls or {})
+    replica = replica_facts(Recorded("r", records, driven, names, "last words", completed), calls or {})
     return {process.pid: process for process in replica.processes}
 
 
@@ -120,6 +121,10 @@ def test_what_has_said_that_it_ends_has_ended_though_it_was_still_seen() -> None
     assert seen(record(7, event(3.0, "exit"), alive=False))[7].exit == "orderly"
     assert seen(record(7, event(3.0, "exit")))[7].ended is None
     assert seen(record(7, alive=False))[7].ended is None
+
+
+def test_what_a_job_has_done_with_is_seen_as_it_was_last_seen() -> None:
+    assert seen(record(7, event(3.0, "exit"), alive=False), completed=True)[7].ended is None
 
 
 def test_an_orderly_end_is_told_apart() -> None:

@@ -132,8 +132,8 @@ class Plan:
 class RunningReplica(Protocol):
     """One started container or process tree.
 
-    One that may be there to end, as a job does, has a method ``completes`` that is true until it has ended well; its
-    processes are from then on those that were last seen.
+    One that may be there to end, as a job does, has two methods more: ``completes`` is true until it has ended well,
+    ``completed`` from then on; its processes are those that were last seen, and count as there.
     """
 
     id: str

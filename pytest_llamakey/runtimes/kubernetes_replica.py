@@ -87,7 +87,7 @@ class KubernetesReplica:
             RuntimeFault: the container runs and cannot be looked into.
         """
         if not self._runs():
-            done = (self._last or self._first_process()) if self._completed() else ()
+            done = (self._last or self._first_process()) if self.completed() else ()
             return tuple(replace(row, state="S") for row in done)  # whatever it was at last, it is at rest
         rows = process_rows(self._ask("census"))
         state = self._state
@@ -133,7 +133,7 @@ class KubernetesReplica:
         if state is None:
             return Exit(-9) if self._seen else None  # removed by force
         self._seen = True
-        if self._completed():
+        if self.completed():
             return None
         if state.over or (self._served is not None and state.restarts > self._served):
             return state.ended or Exit(1)
@@ -187,12 +187,12 @@ class KubernetesReplica:
 
     def completes(self) -> bool:
         """Whether its end is what it is there for, and has not come yet; a job's processes are looked at until then."""
-        if self._world.workload.resource.kind != "Job" or self._completed():
+        if self._world.workload.resource.kind != "Job" or self.completed():
             return False
         self.census()
         return True
 
-    def _completed(self) -> bool:
+    def completed(self) -> bool:
         """Whether it has done its job; then it is seen as it was last seen."""
         state = self._state
         is_job = self._world.workload.resource.kind == "Job"
