@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pytest_llamakey import observe
 from pytest_llamakey.driving.attribute import Yardstick, attribute
 from pytest_llamakey.driving.course import Course
 from pytest_llamakey.driving.drive_all import drive_all
@@ -15,6 +14,8 @@ from pytest_llamakey.driving.roll import call_the_roll
 from pytest_llamakey.exposure import image_sightings, sightings
 from pytest_llamakey.facts import DeploymentFacts, Facts, Sighting, Via
 from pytest_llamakey.lines.hard_paths import advice
+from pytest_llamakey.observing.recorded import Recorded
+from pytest_llamakey.observing.replica import quoting, replica_facts
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.secrecy.keys import fresh_canary
 from pytest_llamakey.secrecy.masked import for_a_test
@@ -183,10 +184,10 @@ class LiveDeployment:
             own = tuple(record for record in records if record.replica == replica.id)
             tail = self._seen.quoted(log_tail(replica, KEPT_LINES))
             completed: Callable[[], bool] = getattr(replica, "completed", bool)
-            recorded = observe.Recorded(replica.id, own, driven, setting.delivery.names, tail, completed())
-            seen_of_it = observe.replica_facts(recorded, ledger.of(replica.id))
+            recorded = Recorded(replica.id, own, driven, setting.delivery.names, tail, completed())
+            seen_of_it = replica_facts(recorded, ledger.of(replica.id))
             seen_of_it = replace(seen_of_it, refusal=self._refusals.get(replica.id))
-            replicas.append(observe.quoting(seen_of_it, self._seen.quoted))
+            replicas.append(quoting(seen_of_it, self._seen.quoted))
             shown = sightings(station.secrets.canary, replica.id, log, driven.bodies)
             seen.extend(replace(each, text=self._seen.quoted(each.text)) for each in shown)
         contents = self._running.contents(station.secrets)

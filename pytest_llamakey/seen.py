@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_llamakey import observe
 from pytest_llamakey.driving.course import Driven
 from pytest_llamakey.driving.roster import Roster, roster, told_by
 from pytest_llamakey.driving.tags import Tag
 from pytest_llamakey.driving.task_roster import is_client, merged, pools
 from pytest_llamakey.lines.sources import Sources
+from pytest_llamakey.observing.process import process_facts
+from pytest_llamakey.observing.recorded import Recorded
 from pytest_llamakey.probe.rotated import rotated
 from pytest_llamakey.secrecy.masked import quoted
 from pytest_llamakey.secrecy.shown_endpoint import shown_call
@@ -149,8 +150,8 @@ class Seen:
         if record is None:
             return LiveWorker(pid, "worker", None, calls, startup_calls=before)
         driven = self.driven.get(replica.id) or undriven(self.roster(replica))
-        recorded = observe.Recorded(replica.id, tuple(self.records(replica)), driven, self.setting.delivery.names, "")
-        process = observe.process_facts(recorded, pid, "worker")
+        recorded = Recorded(replica.id, tuple(self.records(replica)), driven, self.setting.delivery.names, "")
+        process = process_facts(recorded, pid, "worker")
         key = self.setting.station.secrets.canary if process.key.state == "match" else process.key.shown or None
         errors = tuple(f"{error.type}: {error.message}" for error in process.errors)
         return LiveWorker(pid, "worker", key, calls, errors, before)

@@ -1,0 +1,1 @@
+"""Turns what was recorded of one replica into :mod:`facts <pytest_llamakey.facts>`."""

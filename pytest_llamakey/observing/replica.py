@@ -1,0 +1,76 @@
+"""The processes of a replica, and which part each plays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.facts import Call, Process, Replica, Role
+from pytest_llamakey.observing.held import files_of
+from pytest_llamakey.observing.process import process_facts
+from pytest_llamakey.observing.recorded import KEY_NAMES, Recorded, events_of
+from pytest_llamakey.probe import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from pytest_llamakey.probe.listener import ProcessRecord
+
+
+def replica_facts(recorded: Recorded, calls: Mapping[int, tuple[Call, ...]]) -> Replica:
+    """The replica's processes: every worker, the supervisors above them, and the helpers that call or hold a client."""
+    by_pid = recorded.by_pid
+    workers = {row.pid for row in (*recorded.driven.first.workers, *recorded.driven.last.workers)}
+    workers |= set(recorded.driven.drives)
+    mains = {row.pid for row in (*recorded.driven.first.mains, *recorded.driven.last.mains)} - workers
+    helpers = {pid for pid in by_pid if pid not in workers | mains and (calls.get(pid) or _has_client(by_pid[pid]))}
+    if not workers:
+        # Nothing ever served: whoever looked for a key in vain may be the reason.
+        denied = "Permission denied" in recorded.log_tail
+        helpers |= {pid for pid in by_pid if pid not in mains and (denied or _sought(by_pid[pid], recorded.names))}
+    mains |= _parents(workers | mains | helpers, by_pid) - workers - helpers
+    parts: list[tuple[int, Role]] = [
+        *((pid, "main") for pid in sorted(mains)),
+        *((pid, "worker") for pid in sorted(workers)),
+        *((pid, "helper") for pid in sorted(helpers)),
+    ]
+    processes = tuple(process_facts(recorded, pid, role, calls.get(pid, ())) for pid, role in parts)
+    return Replica(recorded.replica, processes)
+
+
+def quoting(replica: Replica, quoted: Callable[[str], str]) -> Replica:
+    """``replica`` with all text that the app wrote as it may be shown."""
+
+    def shown(process: Process) -> Process:
+        drive = process.drive and replace(process.drive, detail=quoted(process.drive.detail))
+        errors = tuple(replace(each, message=quoted(each.message)) for each in process.errors)
+        failures = tuple(replace(each, message=quoted(each.message)) for each in process.failures)
+        command = quoted(process.command)
+        return replace(process, command=command, drive=drive, errors=errors, failures=failures)
+
+    return replace(replica, processes=tuple(map(shown, replica.processes)))
+
+
+def _has_client(records: Iterable[ProcessRecord]) -> bool:
+    return any(event.kind == "client" for record in records for event in record.events)
+
+
+def _sought(records: Iterable[ProcessRecord], names: tuple[str, ...]) -> bool:
+    """Whether a process looked for a key that was not there, or was empty, failed, or may not read a delivered file."""
+    latest = list(records)[-1]
+    told = any(events_of(latest, kind) for kind in ("miss", "failure", "dotenv"))
+    started_with = decode.environment(latest.hello.env)
+    empty = any(started_with[name].state == "empty" for name in names or KEY_NAMES if name in started_with)
+    return told or empty or "unreadable" in files_of(latest).values()
+
+
+def _parents(pids: Iterable[int], by_pid: Mapping[int, list[ProcessRecord]]) -> set[int]:
+    """The processes above these, as far as they reported: who starts a process may know what it was started with."""
+    found: set[int] = set()
+    waiting = [pid for pid in pids if pid in by_pid]
+    while waiting:
+        parent = by_pid[waiting.pop()][-1].hello.ppid
+        if parent in by_pid and parent not in found:
+            found.add(parent)
+            waiting.append(parent)
+    return found
