@@ -137,7 +137,8 @@ class SourceLine:
     defines the service ``name``, ``container`` the same of a pod's manifest. ``secret-ref`` is where such a container
     asks for an item of a Secret: ``interpolates`` says which (``NAME/ITEM``; ``NAME`` for all), ``name`` is the
     variable or path it becomes. ``unit`` is a line of a systemd unit: ``name`` is the variable that it passes on or
-    removes, or the file that it reads. Keys in the place's text are masked.
+    removes, or the file that it reads. Keys in the place's text are masked. ``fixed``: what arrives
+    there stays as it is for as long as the container lives.
     """
 
     kind: Instruction
@@ -145,6 +146,7 @@ class SourceLine:
     name: str = ""
     key: KeySight | None = None
     interpolates: tuple[str, ...] = ()
+    fixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -226,12 +228,14 @@ class RotationFacts:
 
     In ``replicas`` and ``strays`` a match is the new key, and the key of the first deployment is shown as
     ``<earlier key>``. ``fault`` is why not all was seen that was to be, ``unasked`` why it was not redeployed.
+    ``in_place``: the key was changed where the platform keeps it, and nothing was started anew for that.
     """
 
     replicas: tuple[Replica, ...] = ()
     strays: tuple[Call, ...] = ()
     fault: str = ""
     unasked: str = ""
+    in_place: bool = False
 
 
 @dataclass(frozen=True)

@@ -82,22 +82,25 @@ class Trials:
     def _rotation(self) -> RotationFacts:
         if self._brings_its_own:
             return RotationFacts(unasked=_NO_KEY_OF_OURS)
-        fault = ""
+        fault, in_place = "", self._deployment.rotation == "in-place"
+        after = "After the change of the Secret" if in_place else "After the redeploy"
         try:
             with self._rotated() as station:
-                live = self.workshop.start(self.choice, station, self._told("redeployed"), after=self.live)
+                told = self._told("with a changed Secret" if in_place else "redeployed")
+                live = self.workshop.start(self.choice, station, told, after=self.live)
                 try:
                     try:
                         live.wait_until_ready()
                         live.request_each_worker()
                     except NotReady as error:
-                        fault = f"After the redeploy {error}"
+                        fault = f"{after} {error}"
                     seen = live.facts()
                 finally:
                     live.stop()
         except RuntimeFault as error:
-            return RotationFacts(fault=f"The redeploy with a new key was not possible: {error}")
-        return RotationFacts(seen.replicas, seen.strays, fault)
+            what = "change of the key in place" if in_place else "redeploy with a new key"
+            return RotationFacts(fault=f"The {what} was not possible: {error}", in_place=in_place)
+        return RotationFacts(seen.replicas, seen.strays, fault, in_place=in_place)
 
     def _rotated(self) -> AbstractContextManager[Station]:
         """The station with a new key: where the app is rolled out piece by piece, all pieces know the same one."""

@@ -90,6 +90,7 @@ def _of_manifests(deployment: Deployment, root: Path, secrets: Secrets, build_ar
             Place(use.origin.file, use.origin.line, use.text),
             use.variable or use.path,
             interpolates=(f"{use.secret}/{use.item}".rstrip("/"),),
+            fixed=use.fixed,
         )
         for use in workload.uses
     ]

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.runtimes.base import DeliveredFile, Plan, Reach
+from pytest_llamakey.runtimes.base import DeliveredFile, Plan, Reach, RuntimeFault
 from pytest_llamakey.runtimes.kubernetes_api import Cluster
 from pytest_llamakey.runtimes.kubernetes_images import BuiltImages
 from pytest_llamakey.runtimes.kubernetes_lent import VARIABLE, LentNamespace
@@ -62,9 +62,14 @@ class KubernetesRuntime:
     def start(self, plan: Plan) -> KubernetesRunning:
         """See :class:`~pytest_llamakey.runtimes.base.Runtime`; a redeploy is rolled out where the first one is."""
         if isinstance(plan.after, KubernetesRunning) and plan.after.rolls_out:
-            return _rolled_out(plan, plan.after)
+            return _changed(plan, plan.after)
         begun = time.monotonic()
         manifests = spec.read(plan.deployment)
+        if plan.deployment.rotation == "in-place" and manifests.workload.resource.kind == "Job":
+            raise RuntimeFault(
+                f'{plan.deployment.origin("rotation") or plan.deployment.id}: rotation = "in-place" is for pods that '
+                f"go on, and {manifests.workload.resource.called} ends with its work; leave it out"
+            )
         built = self._images.build(plan) if plan.deployment.build is not None else None
         ready = time.monotonic()
         cluster = self._connected()
@@ -135,13 +140,14 @@ def runtime(reaper: Reaper) -> KubernetesRuntime:
     return KubernetesRuntime(reaper)
 
 
-def _rolled_out(plan: Plan, running: KubernetesRunning) -> KubernetesRunning:
+def _changed(plan: Plan, running: KubernetesRunning) -> KubernetesRunning:
     begun, world = time.monotonic(), running.world
-    inlay = replace(
-        _inlay(plan, world.manifests, world.found, world.image, world.inlay.address),
-        restarted=datetime.now(timezone.utc).isoformat(),
-    )
-    running.roll_out(plan, replace(world, inlay=inlay))
+    inlay = _inlay(plan, world.manifests, world.found, world.image, world.inlay.address)
+    if plan.deployment.rotation == "in-place":
+        running.change_in_place(plan, replace(world, inlay=inlay))
+    else:
+        restarted = replace(inlay, restarted=datetime.now(timezone.utc).isoformat())
+        running.roll_out(plan, replace(world, inlay=restarted))
     running.timings = {"build": 0.0, "start": time.monotonic() - begun}
     return running
 

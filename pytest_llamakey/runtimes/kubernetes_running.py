@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.runtimes.kubernetes_patch import RUN_LABEL, Inlay, bodies, path_of
 from pytest_llamakey.runtimes.kubernetes_pods import Pods
+from pytest_llamakey.runtimes.kubernetes_refresh import following, wait_for_files
 from pytest_llamakey.runtimes.kubernetes_replica import KubernetesReplica, PodWorld
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 PODS_SECONDS = 30.0
 """How long the cluster may take to make the pods of a workload, whatever becomes of them."""
+REACTION_SECONDS = 5.0
+"""How long an app that watches a file, or what watches Secrets in the cluster, may take to act on a change."""
 _POLL = 0.2
 _AWAITED = re.compile("service ?account", re.IGNORECASE)
 """A new namespace gets its service account a moment after itself; pods are tried again until then."""
@@ -136,17 +139,49 @@ class KubernetesRunning:
         Raises:
             RuntimeFault: the cluster refuses the change.
         """
+        before = self._change(plan, world, "Secret", world.manifests.workload.resource.kind)
+        self._wait_for_roll_out(before)
+        self._go_on(before)
+
+    def change_in_place(self, plan: Plan, world: World) -> None:
+        """Change the Secrets alone, and wait until the pods have what they will ever have of them.
+
+        All pods go on, but for those that something in the cluster starts anew because of the change.
+
+        Raises:
+            RuntimeFault: the cluster refuses the change, or the files of a pod do not follow it.
+        """
+        before = self._change(plan, world, "Secret")
+        workload = world.manifests.workload
+        container = str(workload.container["name"]), world.found.python
+        files = following(workload, plan.secrets)
+        wait_for_files(self._cluster, self._namespace, container, before, files, plan.progress)
+        plan.progress(f"giving the app {REACTION_SECONDS:.0f} s to take the new key up")
+        time.sleep(REACTION_SECONDS)
+        assert self._pods is not None  # noqa: S101 - it has been applied
+        if {state.name: state.uid for state in self._pods.all()} != before:
+            self._wait_for_roll_out(before)
+        self._go_on(before)
+
+    def _change(self, plan: Plan, world: World, *kinds: str) -> dict[str, str]:
+        """Change the Secrets, and the workload where its kind is among ``kinds``; the pods that were there before."""
         assert self._pods is not None  # noqa: S101 - it has been applied
         self._plan, self._world = plan, world
         before = {state.name: state.uid for state in self._pods.all()}
         resource = world.manifests.workload.resource
         for body in bodies(world.manifests, world.inlay):
             path = f"{path_of(body, self._namespace)}/{body['metadata']['name']}"
+            if body["kind"] not in kinds:
+                continue
             if body["kind"] == "Secret":
                 self._cluster.call("PUT", path, body)
-            elif (body["kind"], body["metadata"]["name"]) == (resource.kind, resource.name):
+            elif body["metadata"]["name"] == resource.name:
                 self._cluster.call("PATCH", path, body, kind=_MERGE)
-        self._wait_for_roll_out(before)
+        return before
+
+    def _go_on(self, before: Mapping[str, str]) -> None:
+        """Go on with the pods that are there now; ``before`` are those before the change, by name."""
+        assert self._pods is not None  # noqa: S101 - it has been applied
         now = self._pods.all()
         self.kept_on = frozenset(state.name for state in now if before.get(state.name) == state.uid)
         known = {replica.id: replica for replica in self._replicas}

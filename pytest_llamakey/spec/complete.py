@@ -279,6 +279,13 @@ class _Completion:
                 "key",
             )
 
+        if self.values.get("rotation") == "in-place" and any(way.scheme != "secret" for way in ways):
+            raise self._mistake(
+                'rotation = "in-place" changes a Secret under running pods; write key = "secret:NAME/ITEM" for the one '
+                "that the manifests take the key from, or leave rotation out",
+                "rotation",
+            )
+
     def _port(self, bare: Deployment, dockerfile: DockerfileFacts | None) -> int | None:
         if bare.port is not None or dockerfile is None:
             return bare.port

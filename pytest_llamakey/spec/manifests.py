@@ -83,6 +83,16 @@ class SecretUse:
     variable: str = ""
     path: str = ""
     optional: bool = False
+    sub_path: bool = False
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the container keeps what it began with: variables, and files that ``subPath`` has mounted.
+
+        Mounted folders follow their Secret (kubernetes.io/docs/concepts/configuration/secret, "Mounted Secrets are
+        updated automatically").
+        """
+        return not self.path or self.sub_path
 
     @property
     def text(self) -> str:
@@ -338,10 +348,11 @@ def _mounted(
         if not items:
             where = folder if not sub else ""
             origin = resource.origin(*at, *path, field_name)
-            yield SecretUse(name, sub, origin, path=where or folder, optional=optional)
+            yield SecretUse(name, sub, origin, path=where or folder, optional=optional, sub_path=bool(sub))
         for number, item in enumerate(items):
             file = str(item.get("path", ""))
             if not sub or file == sub:
                 origin = resource.origin(*at, *path, "items", number, "key")
                 there = folder if sub else posixpath.join(folder, file)
-                yield SecretUse(name, str(item.get("key", "")), origin, path=there, optional=optional)
+                key = str(item.get("key", ""))
+                yield SecretUse(name, key, origin, path=there, optional=optional, sub_path=bool(sub))

@@ -221,6 +221,8 @@ class Deployment:
     egress: Literal["allow", "deny"] = "allow"
     """``deny``: the app has no way out but the mocked endpoint and its services."""
     checks: tuple[CheckName, ...] = DEFAULT_CHECKS
+    rotation: Literal["redeploy", "in-place"] = "redeploy"
+    """How ``rotation`` changes the key. ``in-place``: the platform's Secret alone, under processes that go on."""
     expect: tuple[str, ...] = ()
     build_args: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict)

@@ -307,6 +307,7 @@ class DeploymentTable(Table):
     endpoint: Literal["env", "intercept"] | None = None
     egress: Literal["allow", "deny"] | None = None
     checks: list[Annotated[str, AfterValidator(words.check_word)]] | None = Field(default=None, min_length=1)
+    rotation: Literal["redeploy", "in-place"] | None = None
     expect: list[Annotated[str, AfterValidator(words.cause)]] | None = None
 
     def values(self) -> dict[str, Any]:

@@ -51,11 +51,11 @@ def unshown(facts: Facts) -> str:
     expected = facts.deployment.expected_workers
     wanted = 1 if expected is None else expected * max(1, facts.deployment.replicas)
     if len(workers) < wanted:
-        return f"After the redeploy {wanted} worker{'' if wanted == 1 else 's'} expected, {len(workers)} found."
+        return f"After the change {wanted} worker{'' if wanted == 1 else 's'} expected, {len(workers)} found."
     silent = [worker.pid for replica, worker in workers if not _shows(facts, replica, worker)]
     if not silent:
         return ""
-    return f"After the redeploy pid {', '.join(map(str, silent))} did not show which key it sends."
+    return f"After the change pid {', '.join(map(str, silent))} did not show which key it sends."
 
 
 def _shows(facts: Facts, replica: Replica, worker: Process) -> bool:

@@ -44,8 +44,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+def key_file():
+    path = os.environ.get("KEY_FILE")
+    return open(path).read() if path else ""
+
 def call():
-    key = "sk-another-key" if MODE == "wrong" else os.environ["OPENAI_API_KEY"]
+    key = "sk-another-key" if MODE == "wrong" else key_file() or os.environ["OPENAI_API_KEY"]
     ask = urllib.request.Request(
         os.environ["OPENAI_BASE_URL"] + "/chat/completions",
         json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "ping"}]}).encode(),

@@ -83,6 +83,7 @@ def test_what_the_items_of_a_secret_arrive_as(read, tmp_path):
         ("/run/all/api-key", f"{here}:40", False),
         ("", f"{here}:42", False),
     ]
+    assert [use.fixed for use in uses] == [True, True, False, False, True], "variables, and what subPath mounts"
     assert uses[-1].arrives_as("one.key") == "/etc/one.key"
     assert uses[0].arrives_as("api_key") == ""
 

@@ -1,0 +1,105 @@
+"""Waits until the kubelets have brought a changed Secret to the files that pods have of it.
+
+A mounted folder follows its Secret with the kubelet's next look at the pod, which may take a minute and more
+(kubernetes.io/docs/tasks/inject-data-application, "the total delay … can be as long as the kubelet sync period").
+A change of the pod itself, such as an annotation, has the kubelet look at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.runtimes.kubernetes_exec import Exec
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from pytest_llamakey.runtimes.base import Progress
+    from pytest_llamakey.runtimes.kubernetes_api import Cluster
+    from pytest_llamakey.spec.manifests import Workload
+
+REFRESH_SECONDS = 180.0
+"""A kubelet looks at each pod once a minute or so (``syncFrequency``), and may go by a Secret that is as old."""
+_MERGE = "application/merge-patch+json"
+# Says each second which of the files are not what they are to be; ends by itself, for its reader may be gone.
+_WATCH = """\
+import hashlib, sys, time
+def held(path):
+    try:
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except OSError as error:
+        return str(error)
+pairs = [word.split("=", 1) for word in sys.argv[2:]]
+for turn in range(int(float(sys.argv[1]) * 5)):
+    left = [path for digest, path in pairs if held(path) != digest]
+    if not left or turn % 5 == 0:
+        print(*left, sep=", ", flush=True)
+    if not left:
+        break
+    time.sleep(0.2)
+"""
+
+
+def following(workload: Workload, secrets: Mapping[str, str | None]) -> dict[str, str]:
+    """The files of the app's container that follow a delivered item, with what they are to hold in the end."""
+    found = {}
+    for target, value in secrets.items():
+        secret, _, item = target.partition("/")
+        for use in workload.uses:
+            path = use.arrives_as(item) if use.secret == secret and not use.fixed else ""
+            if path and value is not None:
+                found[path] = value
+    return found
+
+
+def wait_for_files(
+    cluster: Cluster,
+    namespace: str,
+    container: tuple[str, str],
+    pods: Collection[str],
+    files: Mapping[str, str],
+    progress: Progress,
+) -> None:
+    """Wait until ``files`` hold what they are to in all ``pods``; ``container`` is its name and its Python.
+
+    Raises:
+        RuntimeFault: one does not in time, or a pod cannot be looked into.
+    """
+    if not files:
+        return
+    for pod in pods:
+        _have_looked_at(cluster, namespace, pod)
+    words = [f"{hashlib.sha256(value.encode()).hexdigest()}={path}" for path, value in files.items()]
+    until = time.monotonic() + REFRESH_SECONDS
+    for pod in pods:
+        command = [container[1], "-S", "-E", "-c", _WATCH, f"{max(1.0, until - time.monotonic()):.1f}", *words]
+        left = ""
+        try:
+            for left in _told(cluster, namespace, pod, container[0], command):
+                progress(f"waiting for the kubelet to refresh {left} in pod {pod}")
+        except OSError as error:
+            why = f"{left} is not what the Secret holds after {REFRESH_SECONDS:.0f} s" if left else str(error)
+            raise RuntimeFault(f"The Secret was changed, and in pod {pod} its files did not follow: {why}") from error
+
+
+def _have_looked_at(cluster: Cluster, namespace: str, pod: str) -> None:
+    annotation = {"org.pytest-llamakey.secret-changed": datetime.now(timezone.utc).isoformat()}
+    with contextlib.suppress(RuntimeFault):  # without the right to, or without the pod, it takes its time
+        path = f"api/v1/namespaces/{namespace}/pods/{pod}"
+        cluster.call("PATCH", path, {"metadata": {"annotations": annotation}}, kind=_MERGE)
+
+
+def _told(cluster: Cluster, namespace: str, pod: str, container: str, command: list[str]) -> Iterator[str]:
+    """Each line of the command that names files, until one names none."""
+    stream = Exec(cluster, namespace, pod, container, command)
+    try:
+        while left := stream.line().decode("utf-8", "replace").strip():
+            yield left
+    finally:
+        stream.close()
