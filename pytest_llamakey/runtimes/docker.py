@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llamakey.runtimes.base import Plan, Reach, RuntimeFault
 from pytest_llamakey.runtimes.docker_belongings import Belongings
 from pytest_llamakey.runtimes.docker_build import Images
-from pytest_llamakey.runtimes.docker_container import container_of
+from pytest_llamakey.runtimes.docker_container import container_of, join_own
 from pytest_llamakey.runtimes.docker_contents import Contents
 from pytest_llamakey.runtimes.docker_engine import KEPT_LABEL, RUN_LABEL, connect, engine_words
 from pytest_llamakey.runtimes.docker_inject import Entry, delivered_entries, lay, probe_entries
@@ -274,7 +274,12 @@ class DockerRuntime:
             frozen = freeze(client, plan, image, world.volumes, entries, belongings)
             image, prepare = frozen.image, belongings.container
             more |= {"name": frozen.name, "read_only": True, "tmpfs": dict.fromkeys(deployment.tmpfs, "")}
-        container = container_of(client, way, plan, image, prepare, environment=self.environment(plan), **more)
+
+        def prepared(container: Container) -> None:
+            prepare(container)
+            join_own(client, deployment, container)
+
+        container = container_of(client, way, plan, image, prepared, environment=self.environment(plan), **more)
         if world.port is not None:
             container.with_exposed_ports(world.port)
         raw = container.begin(deployment.name, deployment.origin("command"))

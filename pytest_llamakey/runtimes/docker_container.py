@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, NotFound
 from docker.types import LogConfig
 from requests.exceptions import RequestException
 from testcontainers.core.container import DockerContainer
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pytest_llamakey.runtimes.base import Plan
     from pytest_llamakey.runtimes.docker_way import Way
-    from pytest_llamakey.spec.model import Origin
+    from pytest_llamakey.spec.model import Deployment, Origin
 
 _NO_COMMAND = ("executable file not found", "no such file or directory", "permission denied")
 
@@ -84,6 +84,31 @@ def join_network(client: docker.DockerClient, way: Way, container: Container) ->
     lacks_own = mode in {"host", "none"} or mode.startswith("container:")
     if not lacks_own and way.network not in (container.attrs["NetworkSettings"].get("Networks") or {}):
         client.networks.get(way.network).connect(container)
+
+
+def join_own(client: docker.DockerClient, deployment: Deployment, container: Container) -> None:
+    """Let a container that has not started yet join the networks that its deployment names; they are only used.
+
+    Raises:
+        RuntimeFault: there is no such network, or the engine lets no container join it.
+    """
+    place = str(deployment.origin("networks") or deployment.id)
+    for name in deployment.networks:
+        _join(client, name, container, place)
+
+
+def _join(client: docker.DockerClient, name: str, container: Container, place: str) -> None:
+    try:
+        client.networks.get(name).connect(container)
+    except NotFound as error:
+        raise RuntimeFault(
+            f"{place}: the container engine has no network {name}. Start what brings it, or make it with "
+            f"`docker network create {name}`."
+        ) from error
+    except APIError as error:
+        raise RuntimeFault(
+            f"{place}: the app cannot join the network {name}: the container engine says: {explain(error)}."
+        ) from error
 
 
 def labels(plan: Plan) -> dict[str, str]:

@@ -49,6 +49,7 @@ RUNTIMES_OF: Mapping[str, tuple[RuntimeName, ...]] = {
     "unit": ("systemd",),
     "read_only": ("docker",),
     "tmpfs": ("docker",),
+    "networks": ("docker", "systemd"),
 }
 """The runtimes that a field which only some of them know belongs to."""
 
@@ -172,6 +173,12 @@ class _Completion:
                     f"image names a ready image and {other} builds one; leave one of them out", "image", other
                 )
 
+        if self.values.get("networks") and self.values.get("egress") == "deny":
+            raise self._mistake(
+                'egress = "deny" has the app reach nothing but its services, and networks names what it is to reach; '
+                "leave one of them out",
+                "networks",
+            )
         if self.values.get("tmpfs") and not self.values.get("read_only"):
             raise self._mistake(
                 "tmpfs says what stays writable with read_only = true; add that, or leave it out", "tmpfs"

@@ -205,6 +205,8 @@ class Deployment:
     read_only: bool = False
     tmpfs: tuple[str, ...] = ("/tmp",)  # noqa: S108 - a folder of the app's container
     """Folders of a read-only deployment that stay writable; they are empty at the start."""
+    networks: tuple[str, ...] = ()
+    """Networks of the engine that are there already, which the app's containers join beside their own."""
     port: int | None = None
     ready: Ready | None = None
     requests: tuple[Request, ...] = ()

@@ -289,6 +289,7 @@ class DeploymentTable(Table):
     workdir: Text | None = None
     read_only: bool | None = None
     tmpfs: list[Annotated[str, AfterValidator(_path)]] | None = None
+    networks: list[Text] | None = None
     port: Port | None = None
     ready: ReadyTable | None = None
     request: Annotated[list[RequestTable], Field(min_length=1), BeforeValidator(_as_list)] | None = None
@@ -313,7 +314,7 @@ class DeploymentTable(Table):
     def values(self) -> dict[str, Any]:
         """The given fields under the names and in the types of the model."""
         given = {name: getattr(self, name) for name in self.model_fields_set if getattr(self, name) is not None}
-        for name in ("compose", "manifests", "command", "key", "tmpfs"):
+        for name in ("compose", "manifests", "command", "key", "tmpfs", "networks"):
             if name in given:
                 given[name] = tuple(given[name])
         for name in ("ready", "task"):

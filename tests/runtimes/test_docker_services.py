@@ -139,6 +139,46 @@ def test_a_service_reaches_the_mock_and_no_provider(folder, start, mock, docker_
     assert until(replica.exited, 30) == Exit(0), replica.logs().decode()
 
 
+def test_a_network_of_the_users_is_joined_and_stays(folder, start, engine, mock, docker_runtime, docker_run_id):
+    dial, name = docker_runtime.reach().dial, f"llamakey-theirs-{docker_run_id}"
+    theirs = engine.networks.create(name)
+    database = None
+    try:
+        serve = ["python", "-m", "http.server", "80", "-d", "/etc/init.d"]
+        database = engine.containers.run(PYTHON_IMAGE, serve, name=f"{name}-db", network=name, detach=True)
+        running = start(
+            folder,
+            networks=(name,),
+            services=(Service("built", build="echo", env={"MODE": "a"}),),
+            command=("python", "ask.py", f"http://{name}-db/", "http://built/", f"http://{dial}:{mock}/"),
+            dial=dial,
+        )
+        (replica,) = running.replicas
+        assert until(replica.exited, 30) == Exit(0), replica.logs().decode()
+        said = replica.logs().decode()
+        assert [said.count(words) for words in ("Directory listing for /</h1>", '"MODE": "a"', f"mock for {dial}")] == [
+            1,
+            1,
+            1,
+        ]
+        running.stop()
+        theirs.reload()
+        assert [one.name for one in theirs.containers] == [f"{name}-db"]
+    finally:
+        if database is not None:
+            database.remove(force=True)
+        theirs.remove()
+
+
+def test_a_network_that_is_not_there_is_named_with_its_line(folder, start, engine, docker_run_id):
+    before = labelled(engine, docker_run_id)
+    with pytest.raises(
+        RuntimeFault, match=r"llamakey.toml:7: the container engine has no network nowhere\. .*create nowh"
+    ):
+        start(folder, networks=("nowhere",), origins={"networks": Origin("llamakey.toml", 7)}, command=("sleep", "60"))
+    assert labelled(engine, docker_run_id) == before
+
+
 def test_the_app_is_published_from_the_services_network(folder, start):
     (replica,) = start(
         folder,

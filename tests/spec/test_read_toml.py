@@ -265,6 +265,10 @@ MISTAKES = {
     ),
     "tmpfs that is no path": ('tmpfs = ["tmp"]', 3, ["tmpfs", "begins with"]),
     "tmpfs of a writable one": ("runtime = 'docker'\nimage = 'x'\ntmpfs = ['/run']", 5, ["tmpfs", "read_only = true"]),
+    "networks and no way out": (
+        "runtime = 'docker'\nimage = 'x'\nnetworks = ['db']\negress = 'deny'", 5, ["networks names", "leave one"],
+    ),
+    "networks of a process": ("runtime = 'process'\nnetworks = ['db']", 4, ["networks does not belong", '"docker"']),
     "read-only process": ("runtime = 'process'\nread_only = true", 4, ["read_only does not belong", '"docker"']),
     "only in another": ("runtime = 'docker'\nonly_in = 'process'", 4, ['only_in = "process" and runtime "docker"']),
     "service without source": ("services = { redis = {} }", 3, ["services.redis: ", "image = "]),
