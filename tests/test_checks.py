@@ -273,6 +273,15 @@ SECOND = {
 }
 
 
+def test_who_went_on_with_a_changed_key_is_told_as_it_was_then() -> None:
+    old = worker(environment={"OPENAI_API_KEY": OLD}, calls=(call(OLD),), rollcall=())
+    facts = app(worker())
+    facts = replace(facts, rotation=RotationFacts((replace(facts.replicas[0], processes=(old,)),), in_place=True))
+    (finding,) = results(facts, ("rotation",))["rotation"].findings
+    assert [line for line in finding.evidence if "started" in line or "present key" in line] == []
+    assert finding.evidence[-1] == "pid 7 sent the earlier key (POST /v1/chat/completions)"
+
+
 @pytest.mark.parametrize("name", SECOND)
 def test_rotation(name: str) -> None:
     facts, outcome = SECOND[name]

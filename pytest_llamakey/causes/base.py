@@ -100,17 +100,21 @@ class Cause(ABC):
 @remembered
 def troubled_by(facts: Facts, kinds: frozenset[Kind]) -> tuple[Trouble, ...]:
     """The processes with symptoms of these kinds."""
-    by_worker: dict[tuple[str, int], list[Symptom]] = {}
+    by_worker: dict[tuple[bool, str, int], list[Symptom]] = {}
     for symptom in all_symptoms(facts):
         if symptom.pid is not None and symptom.kind in kinds:
-            by_worker.setdefault((symptom.replica, symptom.pid), []).append(symptom)
+            rotated = symptom.check == "rotation"
+            by_worker.setdefault((rotated, symptom.replica, symptom.pid), []).append(symptom)
     if not by_worker:
         return ()
+    # What goes on with a new key is there twice under one id, each time as it was then.
+    seen = ((False, facts.replicas), (True, facts.rotation.replicas if facts.rotation else ()))
     return tuple(
-        Trouble(replica, process, tuple(by_worker[replica.id, process.pid]))
-        for replica in (*facts.replicas, *(facts.rotation.replicas if facts.rotation else ()))
+        Trouble(replica, process, tuple(by_worker[rotated, replica.id, process.pid]))
+        for rotated, replicas in seen
+        for replica in replicas
         for process in replica.processes
-        if (replica.id, process.pid) in by_worker
+        if (rotated, replica.id, process.pid) in by_worker
     )
 
 
