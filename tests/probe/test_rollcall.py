@@ -78,6 +78,41 @@ foreign = openai.OpenAI(base_url="https://api.openai.com/v1")
     assert ask("rollcall", "rollcall")["rows"] == answer["rows"]  # its own copies are never called
 
 
+COUNTED = """
+import gc, openai
+collected = []
+gc.callbacks.append(lambda phase, info: collected.append(info["generation"]))
+def build():
+    client = openai.OpenAI(api_key="sk-of-one-that-is-gone")
+    client.itself = client
+"""
+
+
+def test_nothing_is_imported_or_collected_where_modules_hold_all_clients(asked) -> None:
+    ask = asked(
+        COUNTED
+        + """
+from llama_index.core import Settings
+from llama_index.llms.openai import OpenAI
+Settings.llm = OpenAI(model="gpt-4o-mini")
+kept = OpenAI(model="gpt-4o-mini")
+Settings.llm._get_client(), Settings.llm._get_aclient(), kept._get_client()
+loaded = set(sys.modules)
+gc.collect()
+collected.clear()
+"""
+        + WAIT
+        + "assert set(sys.modules) == loaded and 2 not in collected, (set(sys.modules) - loaded, collected)\n"
+    )
+    for _again in range(2):
+        assert [row["key"]["state"] for row in ask("rollcall", "rollcall")["rows"]] == ["match"] * 5
+
+
+def test_what_waits_for_the_collector_is_not_alive(asked) -> None:
+    ask = asked(COUNTED + "kept = openai.OpenAI()\nbuild()\n" + WAIT + "assert 2 in collected\n")
+    assert [row["key"]["state"] for row in ask("rollcall", "rollcall")["rows"]] == ["match"]
+
+
 def test_a_key_changed_after_building_is_what_counts(asked) -> None:
     ask = asked(
         """

@@ -112,13 +112,14 @@ def duplicate_client(client, direct):
         copy.__class__ = type(type(client).__name__, (type(client),), ours)
     else:
         values.update(ours)
-    if peek(client, "_platform") is None:  # asked for in a thread of anyio's otherwise
-        values["_platform"] = sys.modules["openai._base_client"].get_platform()
+    if peek(client, "_platform") is None:  # found out with a further import, by async clients in a thread of anyio's
+        values["_platform"] = "Unknown"
     return copy
 
 
 def make_call(client):
-    result = client.models.list()
+    # `client.models` would import five hundred modules that the app may never have asked for.
+    result = client.get("/models", cast_to=object)
     if hasattr(result, "__await__"):
 
         async def wait():

@@ -9,14 +9,36 @@ from pytest_llamakey.probe.agent.copies import Direct, duplicate, duplicate_clie
 
 
 def family(module, name):
-    """The ids of a loaded class and of all that derive from it."""
-    waiting, found = [vars(sys.modules[module]).get(name)] if module in sys.modules else [], set()
+    """A loaded class and all that derive from it, by id."""
+    waiting, found = [vars(sys.modules[module]).get(name)] if module in sys.modules else [], {}
     while waiting:
         cls = waiting.pop()
         if cls is not None and id(cls) not in found:
-            found.add(id(cls))
+            found[id(cls)] = cls
             waiting.extend(type.__subclasses__(cls))
     return found
+
+
+def instances(wanted):
+    """The objects of these classes that are there, by id; some may be only waiting for the collector."""
+    things = {id(thing): thing for thing, _, _ in registered() if id(type(thing)) in wanted}
+    # An object is said to refer to its class from Python 3.9 on; all others are passed over in C.
+    near = gc.get_referrers(*wanted.values()) if sys.version_info >= (3, 9) else gc.get_objects()
+    things.update((id(o), o) for o in near if id(type(o)) in wanted)  # registered() sees what gc.freeze hid
+    return {number: thing for number, thing in things.items() if "_llamakey" not in thing.__dict__}
+
+
+def held(things, clients, roles):
+    """Whether each is held by ``Settings``, a module, or a module's list or dict: then none waits for the collector."""
+    holding, plain = set(roles), {list, tuple, dict, set}
+    for name, module in list(sys.modules.items()):
+        if name == "openai" or "-packages" not in str(peek(module, "__file__")):  # libraries keep none, and are many
+            values = list((peek(module, "__dict__") or {}).values())
+            holding.update(map(id, values + gc.get_referents(*[v for v in values if type(v) in plain])))
+    for number, thing in things.items():
+        if number in holding and id(type(thing)) not in clients:
+            holding.update((id(peek(thing, "_client")), id(peek(thing, "_aclient"))))
+    return all(number in holding for number in things)
 
 
 def openai_of_llama_index(cls):
@@ -44,26 +66,26 @@ def stand_in(thing, clients, direct):
 def rollcall():
     """One row for each client, LLM and embedding object that is alive: what a copy of it has sent."""
     clients = family("openai._base_client", "BaseClient")
-    wanted = clients | family("llama_index.core.base.llms.base", "BaseLLM")
-    wanted |= family("llama_index.core.base.embeddings.base", "BaseEmbedding")
-    if wanted and gc.isenabled():
-        gc.collect()  # what is only waiting for the collector is not alive
+    llms = family("llama_index.core.base.llms.base", "BaseLLM")
+    wanted = {**clients, **llms, **family("llama_index.core.base.embeddings.base", "BaseEmbedding")}
+    settings = peek(sys.modules.get("llama_index.core.settings"), "Settings")
+    roles = {id(peek(settings, "_llm")): "Settings.llm", id(peek(settings, "_embed_model")): "Settings.embed_model"}
+    things = instances(wanted) if wanted else {}
+    if gc.isenabled() and not held(things, clients, roles):
+        things = None  # or what waits for the collector would be kept from it
+        gc.collect()  # takes longer than all else together, and writes to every page that forked workers share
+        things = instances(wanted)
     known = {id(thing): (number, places) for thing, number, places in registered()}
-    things = {id(thing): thing for thing, _, _ in registered() if id(type(thing)) in wanted}
-    if wanted:  # registered() sees what gc.freeze hid
-        things.update((id(o), o) for o in gc.get_objects() if id(type(o)) in wanted)
     for number, thing in things.items():
         if (number, kind_of(thing)) in numbered:
             known.setdefault(number, numbered[number, kind_of(thing)])
-    settings = peek(sys.modules.get("llama_index.core.settings"), "Settings")
-    roles = {id(peek(settings, "_llm")): "Settings.llm", id(peek(settings, "_embed_model")): "Settings.embed_model"}
     order = sorted(things, key=lambda i: (known.get(i, (1 << 30,))[0], kind_of(things[i])))
     me = thread_id()
     private.add(me)
     try:
         rows = []
         for number in order:
-            row = None if "_llamakey" in things[number].__dict__ else called(things[number], clients)
+            row = called(things[number], clients)
             if row:
                 places = known.get(number, (0, []))[1]
                 rows.append(dict(row, setting=roles.get(number, ""), where=places))
