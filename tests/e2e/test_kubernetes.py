@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -127,6 +128,59 @@ def test_a_namespace_that_is_lent_is_empty_again_after_each_deployment(bench, cl
     assert not {"llamakey", "openai", "code"} & {*left["secrets"], *left["configmaps"]}, left
 
 
+def test_a_namespace_that_is_lent_from_where_no_pod_can_connect_to(
+    bench, cluster, lent, entitled, tmp_path, python_image
+):
+    """Its volume is claimed by the workload itself, and a claim that was there before is nobody's to write to."""
+    name, config = lent
+    claims = f"api/v1/namespaces/{name}/persistentvolumeclaims"
+    claimed = {
+        "accessModes": ["ReadWriteOnce"], "storageClassName": "llamakey", "resources": {"requests": {"storage": "1Mi"}}
+    }  # fmt: skip
+    data = f"serviceName: db\nvolumeClaimTemplates: [{{metadata: {{name: data}}, spec: {json.dumps(claimed)}}}]"
+    mounts = f"{SECRET_ENV}\nvolumeMounts: [{{name: code, mountPath: /code}}, {{name: data, mountPath: /data}}]"
+    bench.deployment(
+        "db", manifest("db", python_image, kind="StatefulSet", spec=data, container=mounts), "workers = 2\n"
+    )
+    bench.environment |= {"KUBECONFIG": str(config), "LLAMAKEY_NAMESPACE": name}
+    cluster.call("POST", claims, {"metadata": {"name": "data-theirs-0"}, "spec": claimed})
+    output, found = bench.run()
+    assert "is to be empty" in output, output
+    assert found["db"]["error"].count("persistentvolumeclaim/data-theirs-0") == 1
+    cluster.call("DELETE", f"{claims}/data-theirs-0")
+    volume = {
+        "metadata": {"name": name},
+        "spec": {
+            "capacity": {"storage": "1Mi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "llamakey",
+            "hostPath": {"path": str(tmp_path), "type": "Directory"},
+        },
+    }  # fmt: skip
+    cluster.call("POST", "api/v1/persistentvolumes", volume)
+    try:
+        with out_of_reach(entitled[1], tmp_path) as before:
+            output, found = bench.run(before=before)
+    finally:
+        cluster.call("DELETE", f"api/v1/persistentvolumes/{name}")
+    assert (found["db"]["verdict"], found["db"]["seen_workers"]) == ("pass", 2), output
+    assert (
+        cluster.call("GET", claims)["items"]
+        == cluster.call("GET", claims.replace("persistentvolumeclaims", "pods"))["items"]
+        == []
+    )
+
+
+@contextlib.contextmanager
+def out_of_reach(server, folder):
+    """The start of a command that runs in a network of its own, which has nothing but a way to the API server."""
+    port = int(server.rpartition(":")[2])
+    with socket.socket(socket.AF_UNIX) as gate:
+        gate.bind(str(folder / "api"))
+        gate.listen()
+        hand_on(gate, lambda: socket.create_connection(("127.0.0.1", port)))
+        unshared = ("unshare", "--net", sys.executable, str(Path(__file__).with_name("secluded.py")))
+        yield (*unshared, str(folder / "api"), str(port))
+
+
 def check_samples(run, cluster):
     assert run.code == 0, run.output
     right, broken = sorted(run.report["deployments"], key=lambda one: one["name"] != "right")
@@ -151,14 +205,8 @@ def test_the_samples_by_the_direct_route(run_llamakey, cluster, entitled):
 def test_the_samples_from_where_no_pod_can_connect_to(run_llamakey, cluster, entitled, tmp_path):
     """Pytest runs in a network of its own, which has nothing but a way to the API server: as for a remote cluster."""
     path, server = entitled
-    port = int(server.rpartition(":")[2])
-    gate = socket.socket(socket.AF_UNIX)
-    gate.bind(str(tmp_path / "api"))
-    gate.listen()
-    hand_on(gate, lambda: socket.create_connection(("127.0.0.1", port)))
-    secluded = ("unshare", "--net", sys.executable, str(Path(__file__).with_name("secluded.py")))
-    run = run_llamakey(SAMPLES, env={"KUBECONFIG": str(path)}, before=(*secluded, str(tmp_path / "api"), str(port)))
-    gate.close()
+    with out_of_reach(server, tmp_path) as before:
+        run = run_llamakey(SAMPLES, env={"KUBECONFIG": str(path)}, before=before)
     check_samples(run, cluster)
 
 
