@@ -10,12 +10,11 @@ import shutil
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import yaml
-from docker_bench import until
+from docker_bench import run_of, until
 from kubernetes_bench import ROOT, SECRET_ENV, ClusterBench, manifest, namespaces
 from secluded import hand_on
 
@@ -258,7 +257,8 @@ def test_a_changed_secret_is_rolled_out_and_what_keeps_the_old_one_is_told(bench
     assert len(told) == 4, findings
 
 
-def test_a_secret_that_changes_without_a_roll_out_reaches_who_reads_its_file_anew(bench, python_image):
+def test_a_secret_that_changes_without_a_roll_out_reaches_who_reads_its_file_anew(bench, entitled, python_image):
+    bench.environment["KUBECONFIG"] = str(entitled[0])
     path = "/run/openai/api-key"
     mounts = "env: [{{name: KEY_FILE, value: {0}}}]\nvolumeMounts:\n- {{name: code, mountPath: /code}}\n- {1}"
     keys = "volumes:\n- name: code\n  configMap: {name: code}\n- name: keys\n  secret:\n    secretName: openai"
@@ -283,8 +283,8 @@ def test_a_secret_that_changes_without_a_roll_out_reaches_who_reads_its_file_ane
     assert slowest < SOON, f"the kubelets were not made to look at once: {slowest:.0f} s"
 
 
-def test_nothing_is_left_of_runs_that_were_interrupted_or_killed(tmp_path, cluster, python_image):
-    from pytest_llamakey.runtimes.kubernetes_namespace import Namespaces
+def test_nothing_is_left_of_runs_that_were_interrupted_or_killed(tmp_path, cluster, python_image, monkeypatch):
+    from pytest_llamakey.runtimes import kubernetes_namespace
 
     runs = []
     for name in ("interrupted", "killed"):
@@ -293,21 +293,30 @@ def test_nothing_is_left_of_runs_that_were_interrupted_or_killed(tmp_path, clust
         bench.deployment(name, manifest(name, python_image, ["python3", "/code/server.py", "2", "mute"]))
         runs.append(bench.begin())
     interrupted, killed = runs
+
+    def of(run):
+        return {name for name in namespaces(cluster) if (ours := run_of(run.pid)) and ours in name}
+
     try:
-        assert until(lambda: len(namespaces(cluster)) == 2, 60)
-        Namespaces(cluster, "another").sweep()
-        time.sleep(1)
-        assert len(namespaces(cluster)) == 2, "a living run's namespace is its own"
+        assert until(lambda: of(interrupted) and of(killed), 60)
+        theirs = of(killed)
+        owner = {**kubernetes_namespace._owner(), "started": 0.0}
+        monkeypatch.setattr(kubernetes_namespace, "_owner", lambda: owner)
+        dead = kubernetes_namespace.Namespaces(cluster, "dead").make()
+        another = kubernetes_namespace.Namespaces(cluster, "another")
+        another.sweep()
+        another.close()
+        assert dead not in namespaces(cluster), "neither its owner nor who outlives it is there any more"
+        assert of(interrupted), "a living run's namespace is its own"
+        assert of(killed) == theirs
+        was = of(interrupted)
         interrupted.send_signal(signal.SIGINT)
         output, _ = interrupted.communicate(timeout=60)
         assert interrupted.returncode == 2, output
-        assert len(namespaces(cluster)) == 1
+        assert not was & namespaces(cluster)
         killed.kill()
         killed.wait()
-        following = Namespaces(cluster, "following")
-        following.sweep()
-        following.close()
-        assert namespaces(cluster) == set()
+        assert until(lambda: not theirs & namespaces(cluster), 60), "who outlives the run does not remove it"
     finally:
         for run in runs:
             run.kill()
