@@ -290,7 +290,7 @@ def test_nothing_is_left_of_runs_that_were_interrupted_or_killed(tmp_path, clust
     for name in ("interrupted", "killed"):
         (tmp_path / name).mkdir()
         bench = ClusterBench(tmp_path / name)
-        bench.deployment(name, manifest(name, python_image, ["python3", "/code/server.py", "2", "mute"]))
+        bench.deployment(name, manifest(name, python_image, ["python3", "/code/server.py", "8000", "2", "mute"]))
         runs.append(bench.begin())
     interrupted, killed = runs
 
