@@ -69,6 +69,7 @@ MADE = {
     "make lint": CI,
     "make docs": CI,
     "make demo": SAMPLES,
+    "make samples": "tests/test_makefile.py::test_all_samples_are_run_and_held_against_what_they_are_to_show",
     "make dist": "tests/packaging/test_dist.py::test_wheel_and_sdist_are_built_the_same_twice_and_are_complete",
     "make accuracy": "tests/test_accuracy_generator.py",
     "make accuracy SEED=7 COUNT=100": "tests/test_accuracy_generator.py",

@@ -298,7 +298,7 @@ def test_make_runs_what_there_is(command: str, tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(NOTES if name in programs else "")
         (tmp_path / name).chmod(0o755)
-    for number, name in enumerate((".ready", ".ready-dev", ".ready-docs", ".ready-accuracy")):
+    for number, name in enumerate((".ready", ".ready-dev", ".ready-docs", ".ready-accuracy", ".ready-samples")):
         (tmp_path / ".venv" / name).touch()
         moment = (tmp_path / "pyproject.toml").stat().st_mtime + 1 + number
         os.utime(tmp_path / ".venv" / name, (moment, moment))
