@@ -146,29 +146,53 @@ def test_the_second_step_takes_every_argument_and_path(python: str, tmp_path: Pa
     assert done.stdout.splitlines()[-5:] == ["one", "two words", "-k", "'x'", "--quiet"]
 
 
+@pytest.fixture
+def runner(tmp_path: Path) -> dict[str, str]:
+    """What a runner has: a clean interpreter, an action (here its wheel), and files for what steps tell it."""
+    uv = [sys.executable, "-m", "uv", "--quiet"]
+    subprocess.run([*uv, "venv", "--python", sys.executable, tmp_path / "venv"], check=True, timeout=60)
+    subprocess.run([*uv, "build", "--wheel", "--out-dir", tmp_path / "wheels", ROOT], check=True, timeout=120)
+    (wheel,) = (tmp_path / "wheels").glob("*.whl")
+    python = tmp_path / "venv/bin/python"
+    # The step's own `pip install` is pip's; here uv does it, which has what it needs at hand.
+    (tmp_path / "python").write_text(
+        f'#!/bin/sh\nif [ "$2" = pip ]; then shift 4; exec {shlex.join(uv)} pip install --python {python} "$@"; fi\n'
+        f'exec {python} "$@"\n'
+    )
+    (tmp_path / "python").chmod(0o755)
+    told = {name: str(tmp_path / name.lower()) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+    place = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(tmp_path / "work"), "GITHUB_ACTION_PATH": str(wheel)}
+    return {**told, **place, "PYTHONPATH": "", "PYTEST_ADDOPTS": "", "HOME": str(tmp_path)}
+
+
 @pytest.mark.slow
-def test_the_second_step_runs_the_deployments_and_fails_where_one_does(tmp_path: Path) -> None:
-    for name, command in (("right one", FILE), ("wrong one", FILE + 'key = "none"\nendpoint = "env"\n')):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "app.py").write_text(APP)
-        (tmp_path / name / "__init__.py").write_text("import not_here")
-        (tmp_path / name / "llamakey.toml").write_text(command)
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    environment = {"GITHUB_OUTPUT": str(tmp_path / "output"), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
-    inputs = {
-        "python": sys.executable,
-        "runtime": "process",
-        "checks": "keyed,wire",
-        "arguments": "-p no:cacheprovider -q",
-    }
-    done = step("Run", tmp_path, environment, paths="right one\n", report="out/right.json", **inputs)
+def test_the_action_in_a_fresh_repository(runner: dict[str, str], tmp_path: Path) -> None:
+    """Both steps in their order, with the wheel in the place of the action's own folder: green, then red."""
+    work = tmp_path / "work"
+    for name, text in (("right one", FILE), ("wrong one", FILE + 'key = "none"\nendpoint = "env"\n')):
+        (work / name).mkdir(parents=True)
+        (work / name / "app.py").write_text(APP)
+        (work / name / "__init__.py").write_text("import not_here")
+        (work / name / "llamakey.toml").write_text(text)
+    inputs = {"python": str(tmp_path / "python"), "runtime": "process", "checks": "keyed,wire"}
+    done = step("Install", work, runner, **inputs)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = step("Run", work, runner, paths="right one\n", report="out/right.json", html="out/right.html", **inputs)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 passed" in done.stdout
-    assert (tmp_path / "out/right.json").is_file()
-    assert (tmp_path / "output").read_text() == "report=out/right.json\n"
-    done = step("Run", tmp_path, environment, paths="wrong one", **inputs)
+    assert "::error" not in done.stdout
+    assert (work / "out/right.json").is_file()
+    assert "<html" in (work / "out/right.html").read_text()
+    assert Path(runner["GITHUB_OUTPUT"]).read_text() == "report=out/right.json\n"
+    summary = Path(runner["GITHUB_STEP_SUMMARY"])
+    assert "right one" in summary.read_text()
+    summary.unlink()  # each step has one of its own
+    done = step("Run", work, runner, paths="right one\nwrong one", **inputs)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "key-missing" in done.stdout
+    (annotation,) = {line for line in done.stdout.splitlines() if line.startswith("::error")}
+    assert "title=key-missing (wrong one),file=wrong one/llamakey.toml,line=7::" in annotation
+    assert all(word in summary.read_text() for word in ("right one", "wrong one", "key-missing"))
+    assert (work / "llamakey.json").is_file()
 
 
 def test_the_hooks_are_hooks() -> None:
