@@ -73,7 +73,7 @@ def draft(folder: Path) -> Draft:
     compose = read_compose(folder / names[0], names_model_key) if names else None
     workload = read_workload(folder, names_model_key)
     begun = _begun(folder, facts, code)
-    if facts is not None:
+    if facts is not None and (facts.cmd or facts.entrypoint or compose is None):
         unit = next(iter(sorted(folder.glob("*.service"))), None)
         started = " ".join(each.text for each in (facts.cmd, facts.entrypoint) if each)
         if unit is not None and re.search(r"systemd|/sbin/init", started):
@@ -95,6 +95,12 @@ def draft(folder: Path) -> Draft:
     elif compose is not None:
         made.runtime = "compose"
         made.say("compose", compose.file, "the compose file here")
+        begun = starts.of_compose(compose.command, folder) if compose.command else begun
+        others = ", ".join(name for name in compose.built if name != compose.service)
+        if compose.service and others:
+            made.also.append(
+                f"{compose.file} runs this code in {others} too: a [[deployment]] with that service tests it"
+            )
         if compose.service:
             made.say("service", compose.service, compose.why)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.spec import compose as compose_files
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from pytest_llamakey.spec.compose import Service
+    from pytest_llamakey.spec.compose import Named, Service
     from pytest_llamakey.spec.yaml_lines import YamlDocument
 
 _FOLDERS = (".", "k8s", "kubernetes", "deploy", "manifests")
@@ -22,14 +22,19 @@ _KINDS = {"Deployment": "deployment", "StatefulSet": "statefulset", "DaemonSet":
 
 @dataclass(frozen=True)
 class Compose:
-    """The service under test, empty where several could be meant, and how it gets its key."""
+    """The service under test, empty where several could be meant, and how it gets its key.
+
+    ``built`` are all services of its build folder, ``command`` is what it is started by.
+    """
 
     file: str
     names: tuple[str, ...]
+    built: tuple[str, ...] = ()
     service: str = ""
     why: str = ""
     key: str = ""
     key_where: str = ""
+    command: Named | None = None
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,22 @@ def read_compose(path: Path, of_model: Callable[[str], bool]) -> Compose:
     names = tuple(facts.services)
     keyed = [service for service in facts.services.values() if any(map(of_model, service.environment))]
     built = [service for service in facts.services.values() if service.build]
-    for found, why in ((keyed, "the service with a model's key"), (built, "the service that is built here")):
+    published = [service for service in built if service.has_ports]
+    for found, why in (
+        (keyed, "the service with a model's key"),
+        (built, "the service that is built here"),
+        (published, "the service that is built here and publishes a port"),
+    ):
         if len(found) == 1:
-            return _keyed(Compose(path.name, names, found[0].name, f"{found[0].origin}, {why}"), found[0], of_model)
+            (one,) = found
+            beside = tuple(each.name for each in built if _context(each) == _context(one))
+            made = Compose(path.name, names, beside, one.name, f"{one.origin}, {why}", command=one.command)
+            return _keyed(made, one, of_model)
     return Compose(path.name, names)
+
+
+def _context(service: Service) -> str:
+    return service.build.context if service.build else ""
 
 
 def _keyed(made: Compose, service: Service, of_model: Callable[[str], bool]) -> Compose:
@@ -65,9 +82,9 @@ def _keyed(made: Compose, service: Service, of_model: Callable[[str], bool]) -> 
         if of_model(variable.name):
             inner = compose_files.interpolated(variable.written or "")
             name = inner[0] if inner else variable.name
-            return Compose(made.file, made.names, made.service, made.why, f"env:{name}", str(variable.origin))
+            return replace(made, key=f"env:{name}", key_where=str(variable.origin))
     for named in service.env_files[:1]:
-        return Compose(made.file, made.names, made.service, made.why, f"dotenv:{named.text}", str(named.origin))
+        return replace(made, key=f"dotenv:{named.text}", key_where=str(named.origin))
     return made
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pytest_llamakey.guess.code import WebApp
     from pytest_llamakey.guess.frontends import Front
+    from pytest_llamakey.spec.compose import Named
     from pytest_llamakey.spec.dockerfile_facts import DockerfileFacts
 
 _SHELL = re.compile(r"[;&|<>`$()*?]")
@@ -70,6 +71,11 @@ def of_procfile(path: Path) -> Start | None:
         if colon and kind.strip() == "web":
             return _start(_split(text.strip()), f"{path.name}:{number} web", {}, path.parent)
     return None
+
+
+def of_compose(command: Named, folder: Path) -> Start:
+    """The ``command`` of a service."""
+    return _start(_split(command.text), str(command.origin), {}, folder)
 
 
 def of_unit(path: Path) -> Start | None:

@@ -230,6 +230,21 @@ def test_a_compose_file(project: Project) -> None:
     assert (made.runtime, made.get("service"), made.get("key")) == ("compose", "web", "env:MY_KEY")
 
 
+def test_a_compose_file_says_how_it_is_started_where_the_dockerfile_does_not(project: Project) -> None:
+    compose = """services:
+  web: {build: ., command: gunicorn -w 3 app:app, environment: {OPENAI_API_KEY: "${MY_KEY}"}}
+  worker: {build: ., command: celery -A jobs worker}
+  redis: {build: ./redis}
+"""
+    made = project(compose_DOT_yaml=compose, app_DOT_py=FLASK, Dockerfile="FROM x\nCOPY . .\n")
+    assert (made.runtime, made.get("service"), made.get("key")) == ("compose", "web", "env:MY_KEY")
+    assert (made.get("workers"), [each.why for each in made.fields if each.name == "workers"]) == (
+        3,
+        ["compose.yaml:2"],
+    )
+    assert any(line.startswith("compose.yaml runs this code in worker too:") for line in made.also)
+
+
 def test_a_compose_file_beside_a_dockerfile(project: Project) -> None:
     made = project(compose_DOT_yaml=COMPOSE, app_DOT_py=FLASK, Dockerfile="FROM x\nEXPOSE 80\nCMD gunicorn app:app\n")
     assert made.runtime == "docker"
