@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import statistics
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 
+from benchmarks import bare
 from benchmarks.measure import Plan, Row
-from pytest_llamakey.options import Options
 from pytest_llamakey.spec import keywords
-from pytest_llamakey.spec.model import Defaults, HttpRequest
-from pytest_llamakey.workshop import Workshop
+from pytest_llamakey.spec.model import HttpRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_llamakey.live import LiveDeployment
+    from pytest_llamakey.workshop import Workshop
 
-ROOT = Path(__file__).parents[1]
 SAMPLE = "gunicorn_preload"
 SIZES = (2, 8, 32, 64)
 MILLISECONDS = 15.0
-_BOOT_SECONDS = 180.0
 _ASKED = 20
 
 
 def measure(plan: Plan) -> Iterator[Row]:
     """A row for each number of workers; each is booted once, since what counts are requests."""
-    workshop = Workshop(Options("process", (), "", "", {}, _BOOT_SECONDS, keep=False), Defaults(), ROOT, "bench")
+    workshop = bare.workshop("process")
     try:
         for workers in SIZES[:2] if plan.quick else SIZES:
             yield _row(workshop, workers)
@@ -40,7 +37,9 @@ def measure(plan: Plan) -> Iterator[Row]:
 
 def _row(workshop: Workshop, workers: int) -> Row:
     env = {"WEB_CONCURRENCY": str(workers)}
-    deployment = keywords.target(ROOT / "sample_images" / SAMPLE, ROOT, Defaults(), workers=workers, env=env)
+    deployment = keywords.target(
+        bare.ROOT / "sample_images" / SAMPLE, bare.ROOT, workshop.defaults, workers=workers, env=env
+    )
     with workshop.station() as station:
         live = workshop.start(workshop.choose(deployment), station, lambda _line: None)
         try:

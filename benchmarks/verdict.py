@@ -1,4 +1,4 @@
-"""How much longer a whole verdict takes than the app's own boot, in the process runtime.
+"""How much longer a whole verdict takes than the app's own boot, with plain processes and in a container.
 
 The sample is booted by a bare script (started, asked once when ready, killed) and by the plugin (every worker driven,
 all default checks), in turns.
@@ -6,113 +6,84 @@ all default checks), in turns.
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import time
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
-
+from benchmarks import bare
 from benchmarks.measure import Plan, Row, interleaved, medians, ratio
-from pytest_llamakey.options import Options
 from pytest_llamakey.run import run
+from pytest_llamakey.secrecy.inherited import inherited
 from pytest_llamakey.spec import keywords
-from pytest_llamakey.spec.model import DEFAULT_CHECKS, Defaults, Deployment, HttpRequest
-from pytest_llamakey.spec.placeholders import fill
-from pytest_llamakey.station import Station
-from pytest_llamakey.workshop import Workshop
+from pytest_llamakey.spec.model import DEFAULT_CHECKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-ROOT = Path(__file__).parents[1]
-BOOT_SECONDS = 120.0
+    from pytest_llamakey.report.model import DeploymentReport
+
 SAMPLE = "gunicorn_preload"
+WORKERS = 4
+"""As many as the sample's own file says."""
 GOAL = 1.05
 
 
-def bare(deployment: Deployment, station: Station) -> float:
-    """Seconds to start the app, wait until it is ready, send its request once and stop it."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    filled = fill(replace(deployment, port=port), port=port, endpoint=station.endpoint.url, url=None)
-    assert filled.command
-    assert filled.ready
-    environment = {
-        **os.environ,
-        **filled.env,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "OPENAI_API_KEY": station.secrets.canary,
-        "OPENAI_API_BASE": f"{station.endpoint.url}/v1",
-    }
-    started = time.monotonic()
-    app = subprocess.Popen(
-        filled.command,
-        cwd=deployment.folder,
-        env=environment,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", verify=False, timeout=60) as client:
-            while time.monotonic() - started < BOOT_SECONDS:
-                try:
-                    if client.get(str(filled.ready.path)).is_success:
-                        break
-                except httpx.TransportError:
-                    time.sleep(0.05)
-            request = filled.requests[0]
-            assert isinstance(request, HttpRequest)
-            client.request(request.method, request.path, json=request.json).raise_for_status()
-    finally:
-        os.killpg(app.pid, signal.SIGKILL)
-        app.wait()
-    return time.monotonic() - started
+def measure(plan: Plan, runtime: str = "process") -> Iterator[Row]:
+    """A row for 4 and one for 8 workers: the whole default verdict against the bare boot; one for pytest with it."""
+    for workers in (WORKERS,) if plan.quick else (WORKERS, 2 * WORKERS):
+        yield from _rows(plan, workers, runtime)
 
 
-def measure(plan: Plan) -> Iterator[Row]:
-    """A row for 4 and one for 8 workers, as processes: the whole default verdict against the bare boot."""
-    for workers in (4,) if plan.quick else (4, 8):
-        yield _row(plan, workers)
+def calls_of(report: DeploymentReport) -> int:
+    """The calls that the workers of a deployment made when they were driven."""
+    return sum(call.via == "request" for each in report.replicas for worker in each.workers for call in worker.calls)
 
 
-def _row(plan: Plan, workers: int) -> Row:
-    workshop = Workshop(Options("process", (), "", "", {}, BOOT_SECONDS, keep=False), Defaults(), ROOT, "bench")
+def _rows(plan: Plan, workers: int, runtime: str) -> Iterator[Row]:
+    workshop = bare.workshop(runtime)
     env = {"WEB_CONCURRENCY": str(workers)}
-    deployment = keywords.target(ROOT / "sample_images" / SAMPLE, ROOT, Defaults(), workers=workers, env=env)
+    target = keywords.target(
+        bare.ROOT / "sample_images" / SAMPLE, bare.ROOT, workshop.defaults, workers=workers, env=env
+    )
     calls: list[int] = []
     parts: dict[str, list[float]] = {}
 
     def booted() -> float:
+        choice = workshop.choose(target)
         with workshop.station() as station:
-            return bare(workshop.choose(deployment).deployment, station)
+            if runtime == "process":
+                return bare.process(choice.deployment, station)
+            import docker
+
+            station.endpoint.listen_also(choice.reach.listen)
+            image = workshop.image(target.folder)
+            return bare.container(docker.from_env(), image, choice.deployment, station, choice.reach)
 
     def judged() -> float:
         started = time.monotonic()
-        report = run(workshop, deployment, DEFAULT_CHECKS, lambda _line: None).report
+        report = run(workshop, target, DEFAULT_CHECKS, lambda _line: None).report
         seconds = time.monotonic() - started
         assert report.verdict == "pass", report
-        calls.append(sum(c.via == "request" for r in report.replicas for w in r.workers for c in w.calls))
+        calls.append(calls_of(report))
         for name, took in report.timings.items():
             parts.setdefault(name, []).append(took)
         return seconds
 
+    cases: dict[str, Callable[[], float]] = {"bare": booted, "verdict": judged}
+    whole = runtime == "process" and workers == WORKERS
+    if whole:
+        cases["pytest"] = _pytest
     try:
-        raw = interleaved(plan, {"bare": booted, "verdict": judged})
+        raw = interleaved(plan, cases)
     finally:
         workshop.close()
     share, took = ratio(raw, "verdict", "bare"), medians(raw)
     told = ", ".join(f"{name} {statistics.median(values):.2f}" for name, values in parts.items())
     odd = [count for count in calls if count != workers]
-    return Row(
-        f"whole default verdict, {workers} workers, process",
+    yield Row(
+        f"whole default verdict, {workers} workers, {runtime}",
         f"{share:.2f} x: {took['verdict']:.2f} s ({told})",
         f"a bare boot with one answer, {took['bare']:.2f} s",
         f"≤ {GOAL} x",
@@ -120,3 +91,35 @@ def _row(plan: Plan, workers: int) -> Row:
         f"{odd[0]} calls of the model for {workers} workers" if odd else "",
         {**raw, "parts": parts, "calls": calls},
     )
+    if whole:
+        yield Row(
+            "… as `pytest --llamakey`, from its start to its end",
+            f"{ratio(raw, 'pytest', 'bare'):.2f} x: {took['pytest']:.2f} s",
+            "the same bare boot, without the start of an interpreter",
+        )
+
+
+def _pytest() -> float:
+    """Seconds of a pytest of its own that has no plugin but ours."""
+    words = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "pytest_llamakey.plugin",
+        "--llamakey",
+        "--llamakey-runtime",
+        "process",
+    ]
+    file = bare.ROOT / "sample_images" / SAMPLE / "llamakey.toml"
+    environment = {**inherited(), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    started = time.monotonic()
+    subprocess.run(
+        [sys.executable, "-m", "pytest", *words, str(file)],
+        cwd=bare.ROOT,
+        env=environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        timeout=bare.BOOT_SECONDS,
+    )
+    return time.monotonic() - started

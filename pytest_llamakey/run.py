@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes import diagnose
+from pytest_llamakey.causes import causes, diagnose
 from pytest_llamakey.checks import judge
 from pytest_llamakey.report.model import DeploymentReport, deployment_report, error_report
 from pytest_llamakey.runtimes.base import Progress, RuntimeFault
@@ -44,6 +44,7 @@ def run(workshop: Workshop, deployment: Deployment, checks: Sequence[CheckName],
             live = workshop.start(choice, station, progress)
             keep = ""
             try:
+                causes()  # the modules that judge are loaded while the app boots, not once it is done
                 facts, fault = _observe(live)
                 if workshop.options.keep and _fails(facts, deployment, checks, fault):
                     keep = live.keep()

@@ -27,7 +27,6 @@ PARTS = (
     "clients",
     "calls",
     "redirect",
-    "strangers",
     "environment",
     "dotenvs",
     "failures",

@@ -241,7 +241,7 @@ class DockerRuntime:
     def _contents(self, world: _World) -> Contents:
         plan, keyed = world.plan, world.findings.keyed
         names = {way.target if way.scheme == "env" else way.variable for way in plan.deployment.key}
-        return Contents(self._engine().client, self._reaper, world.image, plan.run_id, keyed, names)
+        return Contents(self._engine().client, self._reaper, world.image, plan.run_id, keyed, names, world.config)
 
     def _start_one(
         self,

@@ -157,10 +157,11 @@ def remove_others(client: docker.DockerClient, label: str, ours: Collection[str 
     """Remove images with the build label ``label`` that are none of ``ours`` and have no name but in ``repository``."""
     # Tidying up decides nothing: an image in use, or gone already, stays as it is.
     with contextlib.suppress(APIError):
-        for other in client.images.list(filters={"label": f"{BUILD_LABEL}={label}"}):
-            names = [name for name in other.tags if name.startswith(f"{repository}:")]
-            if other.id not in ours and names == other.tags:
-                for name in names or [str(other.id)]:
+        for other in client.api.images(filters={"label": f"{BUILD_LABEL}={label}"}):  # images.list() inspects each
+            tags = [tag for tag in other["RepoTags"] or () if tag != "<none>:<none>"]
+            names = [name for name in tags if name.startswith(f"{repository}:")]
+            if other["Id"] not in ours and names == tags:
+                for name in names or [other["Id"]]:
                     with contextlib.suppress(APIError):
                         client.images.remove(name)
 

@@ -24,7 +24,7 @@ from pytest_llamakey.secrecy.keylike import is_key, names_key, tokens
 from pytest_llamakey.secrecy.masked import masked
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import docker
     from docker.models.containers import Container
@@ -95,7 +95,11 @@ class _Found(NamedTuple):
 
 
 class Contents:
-    """The keys in one image. ``keyed`` is what the scout found in its files, ``names`` how the app's key is called."""
+    """The keys in one image.
+
+    ``keyed`` is what the scout found in its files, ``names`` how the app's key is called, and ``config`` what the image
+    says of how it is run, where it was asked for that before.
+    """
 
     def __init__(
         self,
@@ -105,8 +109,9 @@ class Contents:
         run_id: str,
         keyed: Sequence[KeyedLine],
         names: Collection[str],
+        config: Mapping[str, Any] | None = None,
     ) -> None:
-        self._client, self._reaper = client, reaper
+        self._client, self._reaper, self._config = client, reaper, config
         self._image, self._run_id = image, run_id
         self._keyed, self._names = tuple(keyed), frozenset(names)
         self._seen: dict[bytes, ImageFacts] = {}
@@ -123,9 +128,11 @@ class Contents:
 
     def _look(self, secrets: Secrets) -> ImageFacts:
         with engine_words("Looking at what the image carries"):
-            image = self._client.images.get(self._image)
-            config: dict[str, Any] = image.attrs.get("Config") or {}
-            steps = [str(step.get("CreatedBy") or "") for step in reversed(image.history())]
+            config = self._config
+            if config is None:
+                config = self._client.images.get(self._image).attrs.get("Config") or {}
+            api: Any = self._client.api  # what it says of itself is not typed
+            steps = [str(step.get("CreatedBy") or "") for step in reversed(api.history(self._image))]
         variables = [(name, value) for name, _, value in (text.partition("=") for text in config.get("Env") or ())]
         environment = {
             name: secrets.sight(value)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-
-from tools.tiny_app import table
+from plugin_apps import table
 
 if TYPE_CHECKING:
     from pathlib import Path

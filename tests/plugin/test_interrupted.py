@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-
-from tools.tiny_app import table
+from plugin_apps import table
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tools.tiny_app import table
+from plugin_apps import table
 
 if TYPE_CHECKING:
     from conftest import Bench

@@ -6,8 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-
-from tools.tiny_app import table
+from plugin_apps import table
 
 if TYPE_CHECKING:
     from pathlib import Path

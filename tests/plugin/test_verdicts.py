@@ -8,8 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from tools.tiny_app import table
+from plugin_apps import table
 
 if TYPE_CHECKING:
     from conftest import Bench

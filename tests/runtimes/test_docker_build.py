@@ -17,7 +17,7 @@ from docker_apps import DOCKERFILE, PYTHON_IMAGE, until
 from pytest_llamakey.runtimes.base import Plan, RuntimeFault
 from pytest_llamakey.runtimes.docker_build import shared_folder
 from pytest_llamakey.runtimes.docker_context import declared_args, pack
-from pytest_llamakey.secrecy.keys import DECOY
+from pytest_llamakey.secrecy.keys import DECOY, Secrets
 from pytest_llamakey.spec.model import Deployment, Origin
 
 REAL = "sk-proj-thisIsTheTestersOwnKey123"
@@ -213,6 +213,27 @@ def test_an_interrupted_build_ends_with_its_client(app_folder, signum):
 def processes_with(marker):
     """Programs that have ``marker`` on their command line: the build step's shell, as this machine sees it."""
     return [p for p in psutil.process_iter(["cmdline"]) if f"begun-{marker} " in " ".join(p.info["cmdline"] or ())]
+
+
+@pytest.mark.engine
+def test_a_second_run_with_nothing_changed_looks_at_its_image_once(
+    app_folder, docker_runtime, docker_reaper, plan, monkeypatch
+):
+    from docker.api.image import ImageApiMixin
+
+    from pytest_llamakey.runtimes.docker import DockerRuntime
+
+    folder = app_folder('CMD ["sleep", "60"]', {"a": "unchanged"})
+    first = docker_runtime.start(plan(folder))
+    first.stop()
+    looks, inspect = [], ImageApiMixin.inspect_image
+    monkeypatch.setattr(ImageApiMixin, "inspect_image", lambda self, image: looks.append(image) or inspect(self, image))
+    running = DockerRuntime(docker_reaper).start(replace(plan(folder), run_id=f"second{secrets.token_hex(4)}-1"))
+    try:
+        running.contents(Secrets.fresh())
+    finally:
+        running.stop()
+    assert (running.image, looks) == (first.image, [first.image])
 
 
 @pytest.mark.engine
