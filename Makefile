@@ -9,7 +9,7 @@ SAMPLES := sample_images
 DEMO := $(wildcard $(SAMPLES)/*/llamakey.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test retest lint docs bench dist installs accuracy generations images torture scale clean
+.PHONY: help demo samples test retest lint docs bench dist installs accuracy generations images torture scale clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -24,6 +24,16 @@ demo: $(VENV)/.ready ## run the sample apps: as processes, and in containers whe
 	  echo "demo: the same in containers was left out: see the line above."; \
 	fi; \
 	if [ -n "$$failed" ]; then echo "demo: not all samples did as they should; see above, as:$$failed"; exit 1; fi
+
+samples: $(VENV)/.ready-samples ## every sample in all runtimes that are here, each held against what it is to show: RUNTIME=process
+	@mkdir -p build; failed=; tools/redis || echo "samples: Celery's are left out as processes: see the line above."; \
+	image="$$(tools/engine --check)" || echo "samples: containers are left out: see the line above."; \
+	for runtime in $(or $(RUNTIME),process $${image:+docker}); do \
+	  report="build/samples-$$runtime.json"; rm -f "$$report"; \
+	  (set -x; $(PYTEST) --llamakey $(SAMPLES) --llamakey-runtime $$runtime $${image:+--llamakey-build-arg "$$image"} \
+	    --llamakey-report $$report $(PYTEST_ARGS) && $(BIN)/python -m tools.samples $$report) || failed="$$failed $$runtime"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "samples: not all did as they should; see above, as:$$failed"; exit 1; fi
 
 test: lint docs ## lint, type check, documentation and all tests; engine tests need a container engine (see tools/engine)
 	@tools/redis || echo "test: the tests with Celery are left out: see the line above."
@@ -82,6 +92,12 @@ $(VENV)/.ready: pyproject.toml $(SAMPLES)/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable . --requirement $(SAMPLES)/requirements.txt
+	@touch $@
+
+# What only some samples need: front ends, Celery, a cluster, Compose.
+NEEDED := $(wildcard $(SAMPLES)/frontends/*/requirements.txt $(SAMPLES)/runtimes/celery/right/requirements-worker.txt)
+$(VENV)/.ready-samples: $(VENV)/.ready $(NEEDED)
+	$(BIN)/python -m pip install --quiet --editable '.[kubernetes,compose]' $(addprefix --requirement ,$(NEEDED))
 	@touch $@
 
 # Libraries that the generated apps load their key with; newer environs need marshmallow 4, LlamaIndex's packages 3.

@@ -20,7 +20,7 @@ from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.secrecy.keys import fresh_canary
 from pytest_llamakey.secrecy.masked import for_a_test
 from pytest_llamakey.seen import Seen, undriven
-from pytest_llamakey.starting import taken_ports
+from pytest_llamakey.starting import missing_packages, taken_ports
 from pytest_llamakey.starting.first_start import outlook
 from pytest_llamakey.starting.log_lines import log_tail
 from pytest_llamakey.starting.ready import NotReady, Outlook, wait_until_ready
@@ -299,8 +299,11 @@ class LiveDeployment:
     def _tell(self, fault: RuntimeFault) -> None:
         """Take the keys out of what a fault quotes of the app, and add what to do where that is known."""
         deployment, said = self._setting.deployment, str(fault)
-        more = advice(deployment.runtime, map(_as_written, deployment.key), said) or taken_ports.advice(
-            deployment.runtime, said
+        runtime = deployment.runtime
+        more = (
+            advice(runtime, map(_as_written, deployment.key), said)
+            or taken_ports.advice(runtime, said)
+            or missing_packages.advice(runtime, deployment.folder, said)
         )
         fault.args = (self._seen.quoted(said) + (f"\n{more}" if more else ""),)
         if isinstance(fault, NotReady):

@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-Kind = Literal["container", "network", "volume", "image", "processes", "folder", "lock"]
+Kind = Literal["container", "network", "volume", "image", "processes", "folder", "lock", "program"]
 
 CLOSING = 10.0
 """Seconds that :meth:`Reaper.close` waits for the child to end what remains."""
@@ -29,6 +29,11 @@ _ENVIRONMENT = (
     "DOCKER_CONTEXT",
     "DOCKER_CERT_PATH",
     "DOCKER_TLS_VERIFY",
+    "KUBECONFIG",
+    "KUBERNETES_SERVICE_HOST",
+    "KUBERNETES_SERVICE_PORT",
+    "HTTPS_PROXY",
+    "NO_PROXY",
 )
 
 
@@ -103,6 +108,14 @@ class Reaper:
     def lock(self, path: Path) -> None:
         """Remove this lock file at the end, unless another process holds it by then."""
         self._announce("lock", str(path))
+
+    def program(self, command: tuple[str, ...]) -> None:
+        """Run this command of our package at the end, for what cannot be ended from here without it."""
+        self._announce("program", json.dumps(command))
+
+    def settled_program(self, command: tuple[str, ...]) -> None:
+        """It need not be run any more."""
+        self.settled("program", json.dumps(command))
 
     def settled(self, kind: Kind, name: str) -> None:
         """It has been ended already: forget it. ``name`` is what it was announced by."""

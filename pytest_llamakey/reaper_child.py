@@ -25,6 +25,7 @@ TRIES = 40
 PAUSE = 0.05
 """Processes are killed and folders removed again until nothing is left, at most ``TRIES`` times, seconds apart."""
 ENGINE_TIMEOUT = 20.0
+PROGRAM_TIMEOUT = 180.0
 # In this order: a network goes only when nobody is left in it, an image only when no container is made of it.
 KINDS = ("container", "network", "volume", "image")
 # Without its parents: they may be images that the next run takes as they are.
@@ -298,6 +299,7 @@ class Mark:
 
 def end(ledger: Ledger, run_id: str) -> None:
     """End everything that is still in the ledger."""
+    programs = [begin_program(line) for line in ledger.of("program")]
     groups = {int(name): age for (kind, name), age in ledger.open.items() if kind == "processes"}
     folders = ledger.of("folder")
     if groups or folders:
@@ -314,6 +316,22 @@ def end(ledger: Ledger, run_id: str) -> None:
             names += [name for name in engine.labelled(kind, f"{LABEL}={run_id}") if name not in names]
         for name in names:
             engine.remove(kind, name)
+    for program in programs:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            program.wait(PROGRAM_TIMEOUT)
+        program.kill()
+
+
+def begin_program(line: str) -> subprocess.Popen[bytes]:
+    """Start a command that finds our package where this file is, whatever the interpreter would find by itself."""
+    package = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
+    return subprocess.Popen(
+        json.loads(line),
+        env={**os.environ, "PYTHONPATH": os.path.dirname(package)},  # noqa: PTH120
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def main() -> None:

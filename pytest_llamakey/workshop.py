@@ -111,7 +111,8 @@ class Workshop:
         if wanted == "process" and not deployment.command:
             raise RuntimeFault(
                 f'{deployment.id} has no command, so it cannot run as a plain process: add command = ["…"] to '
-                f"{deployment.origin('name') or 'its llamakey.toml'}, or leave out --llamakey-runtime process"
+                f"{deployment.origin('name') or 'its llamakey.toml'}, leave out --llamakey-runtime process, or have "
+                f'it skipped there: only_in = "{deployment.runtime}"'
             )
         # `docker` asks for containers: deployments that bring their own way of starting them stay as they are.
         if wanted in ("auto", "docker", deployment.runtime):

@@ -133,6 +133,17 @@ def test_a_child_that_was_ended_is_replaced_and_told_everything(tmp_path):
     assert not later.exists()
 
 
+def test_a_program_of_ours_is_run_at_the_end_unless_it_is_settled(tmp_path):
+    reaper, marks = Reaper("test"), [tmp_path / "open", tmp_path / "settled"]
+    code = "import sys, pytest_llamakey; open(sys.argv[1], 'x')"
+    commands = [(sys.executable, "-c", code, str(mark)) for mark in marks]
+    for command in commands:
+        reaper.program(command)
+    reaper.settled_program(commands[1])
+    reaper.close()
+    assert [mark.exists() for mark in marks] == [True, False]
+
+
 def test_a_signal_to_the_child_does_not_end_it(tmp_path):
     reaper = Reaper("test")
     folder = tmp_path / "folder"

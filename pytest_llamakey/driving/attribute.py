@@ -11,7 +11,7 @@ from pytest_llamakey.hosts import among
 from pytest_llamakey.probe import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pytest_llamakey.driving.course import Driven
     from pytest_llamakey.endpoint.server import ReceivedCall
@@ -47,14 +47,15 @@ class Yardstick:
 
 def attribute(
     received: Sequence[ReceivedCall],
-    records: Iterable[ProcessRecord],
+    records: Sequence[ProcessRecord],
     driven: Mapping[str, Driven],
     yardstick: Yardstick,
 ) -> Ledger:
     """Every call in ``received`` with its process, in the order of arrival.
 
     A call names its process itself where the probe tagged it; else it belongs to the worker that was asked at that
-    moment, if one was; ``driven`` says when each was, by replica.
+    moment, if one was; ``driven`` says when each was, by replica. Calls that the probe has stopped on their way to a
+    stranger come after those that arrived.
     """
     told = {
         (record.replica, record.pid, event.data.get("seq")): event
@@ -87,6 +88,14 @@ def attribute(
             strays.append(fact)
         else:
             known.setdefault(owner, []).append(fact)
+    for record in records:
+        owner = (record.replica, record.pid)
+        for event in record.of_kind("call"):
+            if event.data.get("stopped"):
+                begun = asked.get(owner, first_asked.get(record.replica, float("inf")))
+                late = yardstick.origin + event.at >= begun
+                via = ("task" if owner in by_task else yardstick.driven_via) if late else "startup"
+                known.setdefault(owner, []).append(_stopped(event, via, yardstick))
     return Ledger({owner: tuple(calls) for owner, calls in known.items()}, tuple(strays))
 
 
@@ -121,6 +130,24 @@ def _fact(call: ReceivedCall, via: Via, event: Event | None, yardstick: Yardstic
         organization=headers.get("openai-organization", ""),
         project=headers.get("openai-project", ""),
         where=decode.places(event.data["where"]) if event else (),
+    )
+
+
+def _stopped(event: Event, via: Via, yardstick: Yardstick) -> Call:
+    """A call that the probe has not let go to a stranger."""
+    told = event.data
+    return Call(
+        at=event.at,
+        via=via,
+        method=told["method"],
+        host=told["host"],
+        path=told["path"],
+        header=told["header"],
+        key=decode.sight(told["key"]),
+        status=None,
+        exact=False,
+        intended=among(told["host"], yardstick.hosts),
+        where=decode.places(told["where"]),
     )
 
 

@@ -11,47 +11,24 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import httptools
 
 from pytest_llamakey.endpoint.exchange import refusal
 from pytest_llamakey.endpoint.head import Head, Refusal
-from pytest_llamakey.endpoint.message import Incoming, Outgoing
+from pytest_llamakey.endpoint.message import Incoming
+from pytest_llamakey.endpoint.upgrade import Upgrade
 from pytest_llamakey.endpoint.writer import Writer
 
 if TYPE_CHECKING:
     from pytest_llamakey.endpoint.limits import Limits
+    from pytest_llamakey.endpoint.service import Service
 
-UpgradeFactory = Callable[[], "asyncio.BufferedProtocol | asyncio.Protocol"]
 _PIPELINED = 16
 _REMEMBERED = ("GET", "POST")
 _LINGER_SECONDS = 2.0
-
-
-class Service(Protocol):
-    """What a connection needs of the server it belongs to."""
-
-    limits: Limits
-    upgrades: Mapping[str, UpgradeFactory]
-
-    async def answer(self, incoming: Incoming) -> Outgoing | None:
-        """The answer to a request; ``None``: drop the connection."""
-
-    def repeated(self, scheme: str, data: bytes, peer: tuple[str, int]) -> bytes | None:
-        """The answer to a request of just these bytes over ``scheme``, where it is known; the call is then recorded."""
-
-    def opened(self, connection: Connection) -> None:
-        """A connection came to be."""
-
-    def lost(self, connection: Connection) -> None:
-        """A connection is gone."""
-
-    def handed_over(self, connection: Connection, transport: asyncio.Transport) -> None:
-        """A connection speaks another protocol from now on."""
 
 
 class _Phase(Enum):
@@ -60,12 +37,6 @@ class _Phase(Enum):
     BODY = auto()
     DEAF = auto()
     """Nothing that still comes is listened to: the last request is in, or was refused."""
-
-
-@dataclass(frozen=True)
-class _Upgrade:
-    name: str
-    rest: bytes
 
 
 class Connection(asyncio.Protocol):
@@ -89,7 +60,7 @@ class Connection(asyncio.Protocol):
         self._between = True
         self._piece = b""
         self._owes_continue = False
-        self._queue: deque[Incoming | _Upgrade | Refusal] = deque()
+        self._queue: deque[Incoming | Upgrade | Refusal] = deque()
         self._task: asyncio.Task[None] | None = None
         self._deadline = self._loop.time() + self._limits.idle_seconds
 
@@ -255,7 +226,7 @@ class Connection(asyncio.Protocol):
             self._phase = _Phase.DEAF
             # What comes from now on is for the other protocol, which may have to wait for earlier answers.
             self._transport.pause_reading()
-            self._enqueue(_Upgrade(name, rest))
+            self._enqueue(Upgrade(name, rest))
             return
         # An upgrade nobody here knows may be passed over (RFC 9110, section 7.8), but llhttp has taken the body for the
         # other protocol's first bytes: a new parser is told how the body is framed and reads it.
@@ -269,7 +240,7 @@ class Connection(asyncio.Protocol):
         self._owes_continue = False
         self._enqueue(why)
 
-    def _enqueue(self, item: Incoming | _Upgrade | Refusal) -> None:
+    def _enqueue(self, item: Incoming | Upgrade | Refusal) -> None:
         self._queue.append(item)
         if self._task is None:
             self._task = self._loop.create_task(self._work())
@@ -289,7 +260,7 @@ class Connection(asyncio.Protocol):
                 item = self._queue.popleft()
                 if len(self._queue) == _PIPELINED - 1 and self._phase is not _Phase.DEAF:
                     self._transport.resume_reading()
-                if isinstance(item, _Upgrade):
+                if isinstance(item, Upgrade):
                     self._hand_over(item)
                     return
                 if isinstance(item, Refusal):
@@ -322,30 +293,9 @@ class Connection(asyncio.Protocol):
             self._transport.write_eof()
         self._deadline = self._loop.time() + _LINGER_SECONDS
 
-    def _hand_over(self, upgrade: _Upgrade) -> None:
-        transport, protocol = self._transport, self._service.upgrades[upgrade.name]()
-        transport.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n"
-            % upgrade.name.encode("latin-1")
-        )
-        self._service.handed_over(self, transport)
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
-        if upgrade.rest:
-            _deliver(protocol, upgrade.rest)
-        transport.resume_reading()
-
-
-def _deliver(protocol: asyncio.BufferedProtocol | asyncio.Protocol, data: bytes) -> None:
-    if isinstance(protocol, asyncio.Protocol):
-        protocol.data_received(data)
-        return
-    while data:
-        buffer = memoryview(protocol.get_buffer(len(data))).cast("B")
-        size = min(len(buffer), len(data))
-        buffer[:size] = data[:size]
-        protocol.buffer_updated(size)
-        data = data[size:]
+    def _hand_over(self, upgrade: Upgrade) -> None:
+        self._service.handed_over(self, self._transport)
+        upgrade.hand_over(self._transport, self._service.upgrades[upgrade.name]())
 
 
 def _refusal_bytes(why: Refusal) -> bytes:

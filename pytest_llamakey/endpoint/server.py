@@ -11,7 +11,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.endpoint.calls import CallLog, ReceivedCall
-from pytest_llamakey.endpoint.connection import Connection, UpgradeFactory
+from pytest_llamakey.endpoint.connection import Connection
 from pytest_llamakey.endpoint.exchange import Exchange
 from pytest_llamakey.endpoint.limits import Limits
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pytest_llamakey.endpoint.message import Incoming, Outgoing
     from pytest_llamakey.endpoint.tls import Authority
+    from pytest_llamakey.endpoint.upgrade import UpgradeFactory
 
 __all__ = ["Endpoint", "ReceivedCall"]
 

@@ -27,6 +27,7 @@ PARTS = (
     "clients",
     "calls",
     "redirect",
+    "strangers",
     "environment",
     "dotenvs",
     "failures",

@@ -74,6 +74,14 @@ class LentNamespace:
         """Delete what the run has made in it, and wait until its pods and claims are gone. Never raises."""
         if self._kept or not self._turn.locked():
             return
+        self._empty(name)
+        self._turn.release()
+
+    def clear(self) -> None:
+        """Delete all that bears the run's id, whoever made it, and wait until its pods and claims are gone."""
+        self._empty(self._name)
+
+    def _empty(self, name: str) -> None:
         for kind in reversed(tuple(APPLIED)):
             self._delete(kind, name, {"propagationPolicy": "Background"})
         until = time.monotonic() + GONE_SECONDS
@@ -81,7 +89,6 @@ class LentNamespace:
             time.sleep(_POLL)
             self._delete("Pod", name, {"gracePeriodSeconds": 0})
             self._delete("PersistentVolumeClaim", name, {})  # a controller may have made one since
-        self._turn.release()
 
     def leave(self, name: str) -> str:
         """All in it is kept, and nothing else can be run in it; how to remove it."""

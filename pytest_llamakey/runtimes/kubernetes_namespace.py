@@ -118,6 +118,14 @@ class Namespaces:
                 if metadata["labels"][RUN_LABEL] != self._run_id and _abandoned(metadata):
                     self.remove(metadata["name"])
 
+    def clear(self) -> None:
+        """Remove all that bears the run's id, whoever made it, and wait until it is gone. Never raises."""
+        with contextlib.suppress(RuntimeFault):
+            found = self._cluster.call("GET", _PATH, labelSelector=f"{RUN_LABEL}={self._run_id}")["items"]
+            for one in found:
+                self.remove(one["metadata"]["name"])
+        self.close()
+
     def close(self) -> None:
         """Remove what is left, and wait until all of it is gone, at most :data:`GONE_SECONDS`."""
         self._closed.set()

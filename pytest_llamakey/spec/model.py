@@ -250,7 +250,8 @@ class Deployment:
 def runs_elsewhere(deployment: Deployment, wanted: str) -> str:
     """Why ``deployment`` is left out where the runtime ``wanted`` was asked for (or ``auto``), or an empty string."""
     only = deployment.only_in
-    if only is None or wanted in ("auto", only):
+    # `docker` asks for containers: what brings its own way of starting them is run as ever.
+    if only is None or wanted in ("auto", only) or (wanted == "docker" and only != "process"):
         return ""
     where = deployment.origin("only_in") or deployment.id
     return f'{where}: only_in = "{only}", and the {wanted} runtime was asked for'

@@ -147,3 +147,22 @@ OPENAI = "/v1/chat/completions"
 def test_credential(path: str, headers: Any, expected: tuple[str, str, bool]) -> None:
     header, sight, exact = credential(call(1.0, headers=headers, path=path), OURS)
     assert (header, sight.state, exact) == expected
+
+
+def test_a_call_that_was_stopped_on_its_way_to_a_stranger_is_the_processs_own() -> None:
+    told = {
+        "seq": 0, "tag": "app", "method": "POST", "host": "llm.example", "path": "/v1/chat", "header": "authorization",
+        "key": {"state": "match", "shown": "<key>"}, "redirected": False, "where": [],
+    }  # fmt: skip
+    events = (Event(2.0, "call", told | {"stopped": True}), Event(10.5, "call", told | {"stopped": True}))
+    hello = Hello("c", "r", 7, 1, "exec")
+    record = ProcessRecord("r", 7, "c", True, False, hello, (*events, Event(11.0, "call", told)))
+    yardstick = Yardstick(OURS, ("127.0.0.1:9",), ORIGIN, "request")
+    ledger = attribute([], (record,), {"r": driven((7, 1010.0, 1011.0))}, yardstick)
+    found = ledger.by_process["r", 7]
+    assert [(each.via, each.at, each.host, each.status) for each in found] == [
+        ("startup", 2.0, "llm.example", None),
+        ("request", 10.5, "llm.example", None),
+    ]
+    assert not any(each.intended or each.exact for each in found)
+    assert {each.key.state for each in found} == {"match"}

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from tools.tiny_app import DOCKERFILE, server
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,60 +25,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 RUN_LABEL = "org.pytest-llamakey.run"
 RUN_SECONDS = 120
-
-# A server of forked workers, standard library only: GET /ask calls the model.
-SERVER = '''
-"""server.py WORKERS [MODE]"""
-import http.server, json, os, sys, time, urllib.error, urllib.request
-
-WORKERS, MODE = int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        status, body = 200, b"ok"
-        if self.path == "/ask":
-            print("asked", flush=True)
-            if MODE == "slow":
-                time.sleep(60)
-            status, body = call()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-def key_file():
-    path = os.environ.get("KEY_FILE")
-    return open(path).read() if path else ""
-
-def call():
-    key = "sk-another-key" if MODE == "wrong" else key_file() or os.environ["OPENAI_API_KEY"]
-    ask = urllib.request.Request(
-        os.environ["OPENAI_BASE_URL"] + "/chat/completions",
-        json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "ping"}]}).encode(),
-        {"Content-Type": "application/json", "Authorization": "Bearer " + key})
-    try:
-        with urllib.request.urlopen(ask, timeout=20) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        return 502, error.read()
-
-print("starting", flush=True)
-if MODE == "mute":
-    time.sleep(600)
-server = http.server.HTTPServer(("0.0.0.0", 8000), Handler)
-for _ in range(WORKERS):
-    if os.fork() == 0:
-        server.serve_forever()
-while True:
-    os.wait()
-'''
-DOCKERFILE = """\
-ARG PYTHON_IMAGE=python:3.12-slim
-FROM ${PYTHON_IMAGE}
-WORKDIR /app
-COPY server.py .
-EXPOSE 8000
-"""
 
 
 def until(condition: Callable[[], Any], seconds: float) -> Any:
@@ -100,8 +48,8 @@ class Bench:
 
     def app(self, more: str = "", *, build: str = "", mode: str = "", workers: int = 3) -> None:
         """The deployment's files; ``build`` are further lines of its Dockerfile, ``more`` further fields."""
-        (self.folder / "server.py").write_text(SERVER)
-        words = json.dumps(["python", "server.py", str(workers), *([mode] if mode else [])])
+        (self.folder / "server.py").write_text(server())
+        words = json.dumps(["python", "server.py", "8000", str(workers), *([mode] if mode else [])])
         (self.folder / "Dockerfile").write_text(f"{DOCKERFILE}{build}\nCMD {words}\n")
         (self.folder / "llamakey.toml").write_text(
             f'[[deployment]]\nname = "tiny"\nready = "/"\nrequest = {{ path = "/ask" }}\nworkers = {workers}\n{more}'

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from docker_bench import SERVER
+from tools.tiny_app import server
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS = 240
@@ -35,7 +35,7 @@ def manifest(
     """A workload of the tiny app; ``container``, ``pod`` and ``spec`` are further lines of those parts."""
     version = "batch/v1" if kind == "Job" else "apps/v1"
     selector = "" if kind == "Job" else f"selector: {{matchLabels: {{app: {name}}}}}"
-    words = json.dumps(command or ["python3", "/code/server.py", "2"])
+    words = json.dumps(command or ["python3", "/code/server.py", "8000", "2"])
     mounts = "volumeMounts: [{name: code, mountPath: /code}]" if "volumeMounts" not in container else ""
     volumes = "volumes: [{name: code, configMap: {name: code}}]" if "volumes" not in pod else ""
     return f"""\
@@ -63,7 +63,7 @@ kind: ConfigMap
 metadata: {{name: code}}
 data:
   server.py: |
-{indented(SERVER, 4)}
+{indented(server(), 4)}
 """
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from docker_bench import Bench
+
+    from conftest import Run
 
 pytestmark = pytest.mark.engine
 
@@ -23,7 +25,7 @@ PROJECT = """\
 services:
   web:
     build: {context: ., target: app}
-    command: ["sh", "-c", "OPENAI_API_KEY=$$(cat /run/secrets/openai_key) exec python server.py 2"]
+    command: ["sh", "-c", "OPENAI_API_KEY=$$(cat /run/secrets/openai_key) exec python server.py 8000 2"]
     ports: ["TAKEN:8000"]
     secrets: [openai_key]
     environment: {BACK: "${BACK:-beside}"}
@@ -174,7 +176,7 @@ services:
       - -c
       - >-
         touch /given/seen /bound/written /device/written &&
-        OPENAI_API_KEY=$$(cat /run/secrets/openai_key) exec python server.py 2
+        OPENAI_API_KEY=$$(cat /run/secrets/openai_key) exec python server.py PORT 2
     volumes: ["ELSEWHERE:/given", "ELSEWHERE/none:/bound", "data:/device"]
     secrets: [openai_key]
     expose: ["PORT"]
@@ -193,8 +195,6 @@ def test_nothing_outside_of_the_project_is_written_to(docker_bench: Bench, tmp_p
     elsewhere.mkdir()
     (elsewhere / "key.txt").write_text(REAL_KEY)
     text = OUTSIDE.replace("ELSEWHERE", str(elsewhere)).replace("PORT", str(port))
-    script = docker_bench.folder / "server.py"
-    script.write_text(script.read_text().replace("8000", str(port)))
     toml = "[[deployment]]\ncompose = 'compose.yaml'\nready = '/'\nrequest = { path = '/ask' }\nworkers = 2\n"
     write(docker_bench, {"compose.yaml": text, "llamakey.toml": toml})
     code, output, reports = run(docker_bench, "-k", "keyed or wire")
@@ -257,3 +257,14 @@ def test_what_compose_refuses_is_told_in_its_words(docker_bench: Bench, given: s
     assert told.replace("FOLDER", str(docker_bench.folder)) in output, output
     assert report["verdict"] == "error"
     assert list(docker_bench.temporary.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_samples(run_llamakey: Callable[..., Run]) -> None:
+    run = run_llamakey("sample_images/runtimes/compose")
+    assert run.code == 0, run.output
+    found = {one["id"].split("/")[3]: one for one in run.report["deployments"]}
+    assert {half: (one["causes"], one["seen_workers"]) for half, one in found.items()} == {
+        "right": ([], 2),
+        "broken": (["variable-unset"], 2),
+    }

@@ -56,7 +56,7 @@ WORKDIR /app
 COPY server.py .
 EXPOSE 8000
 ENTRYPOINT ["/python"]
-CMD ["server.py", "64"]
+CMD ["server.py", "8000", "64"]
 """
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import yaml
-from docker_bench import until
+from docker_bench import run_of, until
 from kubernetes_bench import ROOT, SECRET_ENV, ClusterBench, manifest, namespaces
 from secluded import hand_on
 
@@ -127,6 +127,59 @@ def test_a_namespace_that_is_lent_is_empty_again_after_each_deployment(bench, cl
     assert not {"llamakey", "openai", "code"} & {*left["secrets"], *left["configmaps"]}, left
 
 
+def test_a_namespace_that_is_lent_from_where_no_pod_can_connect_to(
+    bench, cluster, lent, entitled, tmp_path, python_image
+):
+    """Its volume is claimed by the workload itself, and a claim that was there before is nobody's to write to."""
+    name, config = lent
+    claims = f"api/v1/namespaces/{name}/persistentvolumeclaims"
+    claimed = {
+        "accessModes": ["ReadWriteOnce"], "storageClassName": "llamakey", "resources": {"requests": {"storage": "1Mi"}}
+    }  # fmt: skip
+    data = f"serviceName: db\nvolumeClaimTemplates: [{{metadata: {{name: data}}, spec: {json.dumps(claimed)}}}]"
+    mounts = f"{SECRET_ENV}\nvolumeMounts: [{{name: code, mountPath: /code}}, {{name: data, mountPath: /data}}]"
+    bench.deployment(
+        "db", manifest("db", python_image, kind="StatefulSet", spec=data, container=mounts), "workers = 2\n"
+    )
+    bench.environment |= {"KUBECONFIG": str(config), "LLAMAKEY_NAMESPACE": name}
+    cluster.call("POST", claims, {"metadata": {"name": "data-theirs-0"}, "spec": claimed})
+    output, found = bench.run()
+    assert "is to be empty" in output, output
+    assert found["db"]["error"].count("persistentvolumeclaim/data-theirs-0") == 1
+    cluster.call("DELETE", f"{claims}/data-theirs-0")
+    volume = {
+        "metadata": {"name": name},
+        "spec": {
+            "capacity": {"storage": "1Mi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "llamakey",
+            "hostPath": {"path": str(tmp_path), "type": "Directory"},
+        },
+    }  # fmt: skip
+    cluster.call("POST", "api/v1/persistentvolumes", volume)
+    try:
+        with out_of_reach(entitled[1], tmp_path) as before:
+            output, found = bench.run(before=before)
+    finally:
+        cluster.call("DELETE", f"api/v1/persistentvolumes/{name}")
+    assert (found["db"]["verdict"], found["db"]["seen_workers"]) == ("pass", 2), output
+    assert (
+        cluster.call("GET", claims)["items"]
+        == cluster.call("GET", claims.replace("persistentvolumeclaims", "pods"))["items"]
+        == []
+    )
+
+
+@contextlib.contextmanager
+def out_of_reach(server, folder):
+    """The start of a command that runs in a network of its own, which has nothing but a way to the API server."""
+    port = int(server.rpartition(":")[2])
+    with socket.socket(socket.AF_UNIX) as gate:
+        gate.bind(str(folder / "api"))
+        gate.listen()
+        hand_on(gate, lambda: socket.create_connection(("127.0.0.1", port)))
+        unshared = ("unshare", "--net", sys.executable, str(Path(__file__).with_name("secluded.py")))
+        yield (*unshared, str(folder / "api"), str(port))
+
+
 def check_samples(run, cluster):
     assert run.code == 0, run.output
     right, broken = sorted(run.report["deployments"], key=lambda one: one["name"] != "right")
@@ -151,14 +204,8 @@ def test_the_samples_by_the_direct_route(run_llamakey, cluster, entitled):
 def test_the_samples_from_where_no_pod_can_connect_to(run_llamakey, cluster, entitled, tmp_path):
     """Pytest runs in a network of its own, which has nothing but a way to the API server: as for a remote cluster."""
     path, server = entitled
-    port = int(server.rpartition(":")[2])
-    gate = socket.socket(socket.AF_UNIX)
-    gate.bind(str(tmp_path / "api"))
-    gate.listen()
-    hand_on(gate, lambda: socket.create_connection(("127.0.0.1", port)))
-    secluded = ("unshare", "--net", sys.executable, str(Path(__file__).with_name("secluded.py")))
-    run = run_llamakey(SAMPLES, env={"KUBECONFIG": str(path)}, before=(*secluded, str(tmp_path / "api"), str(port)))
-    gate.close()
+    with out_of_reach(server, tmp_path) as before:
+        run = run_llamakey(SAMPLES, env={"KUBECONFIG": str(path)}, before=before)
     check_samples(run, cluster)
 
 
@@ -210,7 +257,8 @@ def test_a_changed_secret_is_rolled_out_and_what_keeps_the_old_one_is_told(bench
     assert len(told) == 4, findings
 
 
-def test_a_secret_that_changes_without_a_roll_out_reaches_who_reads_its_file_anew(bench, python_image):
+def test_a_secret_that_changes_without_a_roll_out_reaches_who_reads_its_file_anew(bench, entitled, python_image):
+    bench.environment["KUBECONFIG"] = str(entitled[0])
     path = "/run/openai/api-key"
     mounts = "env: [{{name: KEY_FILE, value: {0}}}]\nvolumeMounts:\n- {{name: code, mountPath: /code}}\n- {1}"
     keys = "volumes:\n- name: code\n  configMap: {name: code}\n- name: keys\n  secret:\n    secretName: openai"
@@ -235,31 +283,40 @@ def test_a_secret_that_changes_without_a_roll_out_reaches_who_reads_its_file_ane
     assert slowest < SOON, f"the kubelets were not made to look at once: {slowest:.0f} s"
 
 
-def test_nothing_is_left_of_runs_that_were_interrupted_or_killed(tmp_path, cluster, python_image):
-    from pytest_llamakey.runtimes.kubernetes_namespace import Namespaces
+def test_nothing_is_left_of_runs_that_were_interrupted_or_killed(tmp_path, cluster, python_image, monkeypatch):
+    from pytest_llamakey.runtimes import kubernetes_namespace
 
     runs = []
     for name in ("interrupted", "killed"):
         (tmp_path / name).mkdir()
         bench = ClusterBench(tmp_path / name)
-        bench.deployment(name, manifest(name, python_image, ["python3", "/code/server.py", "2", "mute"]))
+        bench.deployment(name, manifest(name, python_image, ["python3", "/code/server.py", "8000", "2", "mute"]))
         runs.append(bench.begin())
     interrupted, killed = runs
+
+    def of(run):
+        return {name for name in namespaces(cluster) if (ours := run_of(run.pid)) and ours in name}
+
     try:
-        assert until(lambda: len(namespaces(cluster)) == 2, 60)
-        Namespaces(cluster, "another").sweep()
-        time.sleep(1)
-        assert len(namespaces(cluster)) == 2, "a living run's namespace is its own"
+        assert until(lambda: of(interrupted) and of(killed), 60)
+        theirs = of(killed)
+        owner = {**kubernetes_namespace._owner(), "started": 0.0}
+        monkeypatch.setattr(kubernetes_namespace, "_owner", lambda: owner)
+        dead = kubernetes_namespace.Namespaces(cluster, "dead").make()
+        another = kubernetes_namespace.Namespaces(cluster, "another")
+        another.sweep()
+        another.close()
+        assert dead not in namespaces(cluster), "neither its owner nor who outlives it is there any more"
+        assert of(interrupted), "a living run's namespace is its own"
+        assert of(killed) == theirs
+        was = of(interrupted)
         interrupted.send_signal(signal.SIGINT)
         output, _ = interrupted.communicate(timeout=60)
         assert interrupted.returncode == 2, output
-        assert len(namespaces(cluster)) == 1
+        assert not was & namespaces(cluster)
         killed.kill()
         killed.wait()
-        following = Namespaces(cluster, "following")
-        following.sweep()
-        following.close()
-        assert namespaces(cluster) == set()
+        assert until(lambda: not theirs & namespaces(cluster), 60), "who outlives the run does not remove it"
     finally:
         for run in runs:
             run.kill()

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from plugin_apps import SERVER, table
+from plugin_apps import server
+
+from tools.tiny_app import table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +39,7 @@ class Bench:
         """A folder with the server and this ``llamakey.toml`` (by default one deployment)."""
         path = self.root / folder
         path.mkdir(parents=True, exist_ok=True)
-        everything = {"server.py": SERVER, "llamakey.toml": table() if text is None else text, **(files or {})}
+        everything = {"server.py": server(), "llamakey.toml": table() if text is None else text, **(files or {})}
         for name, content in everything.items():
             (path / name).write_text(content)
         return path

@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from plugin_apps import table
+
+from tools.tiny_app import table
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -67,7 +68,7 @@ def test_process_asked_for_without_a_command(bench: Bench) -> None:
     bench.app(text="[[deployment]]\n", files={"Dockerfile": DOCKERFILE})
     result = bench.run("-k", "keyed", "--llamakey-runtime", "process")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines("*has no command*add command =*")
+    result.stdout.fnmatch_lines('*has no command*add command =*only_in = "docker"')
 
 
 def test_docker_asked_for_without_a_dockerfile(bench: Bench) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from plugin_apps import SERVER, table
+from plugin_apps import server
+
+from tools.tiny_app import table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +92,7 @@ def root_deployment(bench: Bench, ini: str = "") -> None:
     (bench.root / "pytest.ini").unlink()
     own = table(name="root").replace("[[deployment]]", "[[tool.llamakey.deployment]]")
     (bench.root / "pyproject.toml").write_text(PYPROJECT.format(ini=ini, table=own))
-    (bench.root / "server.py").write_text(SERVER)
+    (bench.root / "server.py").write_text(server())
     (bench.root / "tests").mkdir()
     (bench.root / "tests" / "test_theirs.py").write_text("def test_theirs(): pass")
     bench.app()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from plugin_apps import table
+
+from tools.tiny_app import table
 
 if TYPE_CHECKING:
     from pathlib import Path

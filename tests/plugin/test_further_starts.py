@@ -6,13 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from plugin_apps import SERVER, table
+from plugin_apps import server
+
+from tools.tiny_app import table
 
 if TYPE_CHECKING:
     from conftest import Bench
-
-MARK = 'print("starting", flush=True)\n'
-assert MARK in SERVER
 
 ENDS = "if call()[0] != 200:\n    sys.exit(3)\n"
 WAITS = "while call()[0] != 200:\n    time.sleep(0.1)\n"
@@ -41,7 +40,7 @@ KEEPS_AND_CHECKS = KEEPS + ENDS
 def run(bench: Bench, at_start: str, *arguments: str, **fields: Any) -> tuple[pytest.RunResult, dict[str, Any]]:
     """A run on the server with these lines before it listens, and the only deployment of the report."""
     text = table(**{"env": {"BOOTS": str(bench.root / "boots")}, **fields}).replace("ready = null\n", "")
-    bench.app(text=text, files={"server.py": SERVER.replace(MARK, MARK + at_start)})
+    bench.app(text=text, files={"server.py": server(at_start)})
     result = bench.run("--llamakey-report", "r.json", *arguments, timeout=120)
     (deployment,) = json.loads((bench.root / "r.json").read_text())["deployments"]
     return result, deployment

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from plugin_apps import table
+
+from tools.tiny_app import table
 
 if TYPE_CHECKING:
     from collections.abc import Callable

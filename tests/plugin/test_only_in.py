@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plugin_apps import table
+import pytest
+
+from tools.tiny_app import table
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -22,6 +24,19 @@ def test_where_no_engine_answers_it_does_not_run_as_processes(bench: Bench) -> N
     bench.pytester._monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     result = bench.run("--llamakey-checks", "keyed")
     result.assert_outcomes(failed=1)
+
+
+@pytest.mark.parametrize("only", ["compose", "systemd"])
+def test_where_containers_are_asked_for_other_kinds_of_them_are_run(bench: Bench, only: str) -> None:
+    keys = {"compose": "service = 'web'", "systemd": "unit = 'app.service'"}[only]
+    bench.app(
+        text=f"[[deployment]]\nonly_in = '{only}'\n{keys}\nport = 8000\n",
+        files={"compose.yaml": "services: {web: {build: .}}\n", "app.service": "[Service]\nExecStart=/bin/true\n"},
+    )
+    bench.pytester._monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    for runtime, outcome in {"docker": "failed", "process": "skipped"}.items():
+        result = bench.run("--llamakey-runtime", runtime, "--llamakey-checks", "keyed")
+        result.assert_outcomes(**{outcome: 1})
 
 
 def test_it_is_the_runtime_that_is_taken(bench: Bench) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from plugin_apps import table
 
 from pytest_llamakey import options
+from tools.tiny_app import table
 
 if TYPE_CHECKING:
     from conftest import Bench

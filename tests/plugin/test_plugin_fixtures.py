@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plugin_apps import table
+from tools.tiny_app import table
 
 if TYPE_CHECKING:
     from conftest import Bench

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import jsonschema
-from plugin_apps import table
 
 from pytest_llamakey.report.json_report import stored_schema
+from tools.tiny_app import table
 
 if TYPE_CHECKING:
     import pytest

@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from plugin_apps import table
+
+from tools.tiny_app import table
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from plugin_apps import table
+
+from tools.tiny_app import table
 
 if TYPE_CHECKING:
     from conftest import Bench

@@ -29,7 +29,19 @@ def with_and_without(world: World, code: str, *options: str, **variables: str) -
     return seen, world.run(code, *options, **variables)
 
 
-C_MODULES = {"_blake2", "_json", "_socket", "_signal", "_thread", "_weakref", "atexit", "gc", "time", "itertools"}
+C_MODULES = {
+    "_blake2",
+    "_json",
+    "_socket",
+    "_signal",
+    "_thread",
+    "_weakref",
+    "atexit",
+    "errno",
+    "gc",
+    "time",
+    "itertools",
+}
 
 
 def test_nothing_is_imported_but_c_modules(world: World) -> None:

@@ -102,6 +102,14 @@ def test_all_that_the_run_made_goes_and_nothing_else(cluster: Namespace, lent: L
     assert lent.make() == "lent", "the next deployment finds it empty"
 
 
+def test_who_outlives_a_killed_run_deletes_all_that_it_made(cluster: Namespace, lent: LentNamespace) -> None:
+    for name, run in (("ours", "r1"), ("others", "r2")):
+        cluster.add("pods", name, **{RUN_LABEL: run})
+        cluster.add("secrets", name, **{RUN_LABEL: run})
+    lent.clear()
+    assert cluster.names() == {"pods/others", "secrets/others"}
+
+
 def test_the_printed_commands_name_all_that_is_made(cluster: Namespace, lent: LentNamespace) -> None:
     cluster.add("pods", "old")
     with pytest.raises(RuntimeFault) as refused:

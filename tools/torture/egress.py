@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tools.torture.apps import DOCKERFILE, server, table
+from tools.tiny_app import DOCKERFILE, server, table
 from tools.torture.cases import Case, Tally, hold
 
 if TYPE_CHECKING:
@@ -36,13 +36,39 @@ for host in {KNOWN!r}:
         with socket.create_connection((host, number), 10) as there:
             print("LED", host, number, *there.getpeername()[:2], flush=True)
 """
-ELSEWHERE = """
-import openai
+STRANGER = """
+HOST, PORT_THERE, HEADERS = "{address}", {port}, {{"Authorization": "Bearer " + KEY}}
+URL = "http://{address}:{port}/v1/chat/completions"
 def asked():
-    client = openai.OpenAI(api_key=KEY, base_url="http://{address}:{port}/v1", max_retries=0)
-    client.chat.completions.create(model="gpt-4o", messages=[{{"role": "user", "content": "ping"}}])
+    told = ask()
     return 200, b"ok"
 """
+ELSEWHERE = {
+    "OpenAI's client": """
+import openai
+def ask():
+    client = openai.OpenAI(api_key=KEY, base_url=URL.rpartition("/chat")[0], max_retries=0)
+    client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "ping"}])
+""",
+    "urllib": "def ask():\n    call(KEY, URL.rpartition('/chat')[0])",
+    "a socket": """
+import socket
+def ask():
+    with socket.create_connection((HOST, PORT_THERE), 10) as there:
+        there.sendall(f"POST /v1/chat/completions HTTP/1.1\\r\\nHost: {HOST}\\r\\nAuthorization: Bearer {KEY}\\r\\n\\r\\n".encode())
+        return there.recv(100)
+""",
+    "requests": "import requests\ndef ask():\n    requests.post(URL, headers=HEADERS, json={}, timeout=10)",
+    "httpx": "import httpx\ndef ask():\n    httpx.post(URL, headers=HEADERS, json={})",
+    "aiohttp": """
+import aiohttp, asyncio
+async def post():
+    async with aiohttp.ClientSession() as session, session.post(URL, headers=HEADERS, json={}) as answer:
+        return await answer.read()
+def ask():
+    asyncio.run(post())
+""",
+}
 TRY = """
 import socket
 def tried(kind, there):
@@ -114,13 +140,13 @@ def _known(place: Bench, *, runtime: str) -> Tally:
     return Tally(len(led), len(led))
 
 
-def _elsewhere(place: Bench) -> Tally:
+def _elsewhere(place: Bench, *, client: str) -> Tally:
     """A hard-coded address of a stranger is named, and the stranger never sees our key."""
     address = own_address()
     with stranger(address) as (port, heard):
         place.write(
             {
-                "server.py": server(ELSEWHERE.format(address=address, port=port)),
+                "server.py": server(STRANGER.format(address=address, port=port) + ELSEWHERE[client]),
                 "llamakey.toml": table(),
                 "Dockerfile": DOCKERFILE,
             }
@@ -128,6 +154,8 @@ def _elsewhere(place: Bench) -> Tally:
         ran = place.run("process", "-v")
     hold("wrong-endpoint" in ran.causes, f"named {ran.causes} instead\n{ran.output[-2000:]}")
     hold(not any(b"sk-llamakey-" in said for said in heard), "the stranger was told the key")
+    (finding,) = [one for one in ran.report["deployments"][0]["findings"] if one["cause"] == "wrong-endpoint"]
+    hold(any(where.startswith("server.py:") for where in finding["where"]), f"no line is named: {finding}")
     place.nothing_left()
     return Tally(
         1, 1, f"the stranger was told of {len(heard)} times, without the key" if heard else "the stranger heard nothing"
@@ -172,9 +200,13 @@ def _refused(place: Bench) -> Tally:
 CASES = (
     Case("processes: known hosts lead to the mock", partial(_known, runtime="process")),
     Case("containers: known hosts lead to the mock", partial(_known, runtime="docker"), engine=True),
-    Case(
-        "processes: a hard-coded stranger is wrong-endpoint, and is not told the key",
-        _elsewhere,
+    *(
+        Case(
+            f"processes: a hard-coded stranger, called by {client}, is wrong-endpoint, and is not told the key",
+            partial(_elsewhere, client=client),
+            short=client == "urllib",
+        )
+        for client in ELSEWHERE
     ),
     Case('containers: egress = "deny"', _denied, engine=True, short=True),
     Case('processes: egress = "deny" is refused', _refused),

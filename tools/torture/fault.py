@@ -10,7 +10,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tools.torture.apps import DOCKERFILE, server, table
+from tools.tiny_app import DOCKERFILE, server, table
 from tools.torture.cases import Case, Tally, hold
 
 if TYPE_CHECKING:

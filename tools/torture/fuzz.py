@@ -24,8 +24,8 @@ from pytest_llamakey.secrecy.masked import for_a_test, quoted
 from pytest_llamakey.spec import dockerfile, manifests, other
 from pytest_llamakey.spec.model import Defaults, SpecError
 from pytest_llamakey.spec.toml import read_deployments
+from tools.tiny_app import server, table
 from tools.torture import fuzz_wire
-from tools.torture.apps import server, table
 from tools.torture.cases import Broken, Case, Tally, hold
 
 if TYPE_CHECKING:

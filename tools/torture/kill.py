@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tools.torture.apps import DOCKERFILE, server, table
+from tools.tiny_app import DOCKERFILE, server, table
 from tools.torture.bench import LEFT, family, labelled, runs_of, until
 from tools.torture.cases import Case, Tally, hold
 

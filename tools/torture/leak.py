@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tools.torture.apps import DOCKERFILE, server, table
+from tools.tiny_app import DOCKERFILE, server, table
 from tools.torture.bench import family
 from tools.torture.cases import Case, Tally, hold
 from tools.torture.planted import Planted, azure_key, project_key, service_key

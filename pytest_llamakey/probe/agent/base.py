@@ -71,9 +71,9 @@ def kind_of(thing):
     return "%s.%s" % (cls.__module__, cls.__qualname__)
 
 
-def wrap(owner, name, make):
+def wrap(owner, name, make, inherited=None):
     """Put ``make(original)`` in the place of ``owner.name``; it looks like the original to who inspects it."""
-    original = vars(owner).get(name)
+    original = vars(owner).get(name, inherited)
     if original is None or getattr(original, "_llamakey", False):
         return
     wrapper = make(original)

@@ -11,6 +11,7 @@ from pytest_llamakey.probe.agent.failures import hook_traceback
 from pytest_llamakey.probe.agent.redirect import hook_ssl, hook_uvloop
 from pytest_llamakey.probe.agent.serving import before_loop, hook_gunicorn, hook_uvicorn, hook_waitress
 from pytest_llamakey.probe.agent.spawning import hook_subprocess
+from pytest_llamakey.probe.agent.strangers import hook_socket, hook_tls
 
 
 def classes(*names):
@@ -29,6 +30,11 @@ def transports(sync, asynchronous):
         wrap(vars(module)[asynchronous], "handle_async_request", around_async_send)
 
     return hook
+
+
+def hook_all_tls(module):
+    hook_ssl(module)
+    hook_tls(module)
 
 
 def hook_base_client(module):
@@ -52,7 +58,10 @@ HOOKS = {
     "dotenv.main": hook_dotenv,
     "pydantic_settings.sources": hook_settings,  # until 2.8
     "pydantic_settings.sources.providers.dotenv": hook_settings,
-    "ssl": hook_ssl,
+    "socket": hook_socket,
+    "ssl": hook_all_tls,
+    "gevent._socket3": hook_socket,
+    "gevent.ssl": hook_tls,
     "subprocess": hook_subprocess,
     "traceback": hook_traceback,
     "uvloop": hook_uvloop,

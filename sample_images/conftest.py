@@ -1,0 +1,42 @@
+# Some samples need more than sample_images/requirements.txt has: a front end's packages, Celery, a Redis. Where that is not
+# on this machine they are skipped, and pytest says what to install.
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_llamakey.options import read
+
+HERE = Path(__file__).parent
+# For each sample: the package of its `ask.py`, which runs beside pytest; the package that the app itself imports where it is
+# a plain process; the program that is started with it there; and where its packages are listed.
+NEEDS = {
+    "frontends/chainlit": ("socketio", "chainlit", "", "requirements.txt"),
+    "frontends/gradio": ("", "gradio", "", "requirements.txt"),
+    "frontends/streamlit": ("streamlit", "streamlit", "", "requirements.txt"),
+    "runtimes/celery/broken": ("", "celery", "redis-server", "requirements-worker.txt"),
+    "runtimes/celery/right": ("", "celery", "redis-server", "requirements-worker.txt"),
+}
+
+
+def lacking(sample, runtime):
+    """What has to be installed before the sample can run, as a sentence, or nothing."""
+    beside, imported, program, listed = NEEDS.get(sample, ("", "", "", ""))
+    as_process = runtime == "process"
+    for package in filter(None, (beside, imported if as_process else "")):
+        if importlib.util.find_spec(package) is None:
+            return f"{package} is not installed: {sys.executable} -m pip install -r {HERE / sample / listed}"
+    if as_process and program and shutil.which(program) is None:
+        return f"{program} is not installed (as root on Debian: tools/redis; macOS: brew install redis)"
+    return ""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    runtime = read(config).runtime
+    for item in items:
+        sample = item.path.parent
+        if sample.is_relative_to(HERE) and (reason := lacking(sample.relative_to(HERE).as_posix(), runtime)):
+            item.add_marker(pytest.mark.skip(reason=reason))

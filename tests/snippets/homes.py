@@ -1,0 +1,85 @@
+"""Where each command that README and docs tell a reader to type is run: in these files, or by a test that is named."""
+
+from __future__ import annotations
+
+SAMPLES = "tests/e2e/test_samples.py::test_the_runs_are_green_and_complete"
+TUTORIAL = "tests/e2e/test_first_five_minutes.py::test_the_tutorial_works_with_the_wheel_alone"
+CI = ".ci/run::make test"
+_GITLAB = "pytest --llamakey -m llamakey deploy --llamakey-runtime process --llamakey-report llamakey.json"
+_BINDING = "kubectl create clusterrolebinding pytest-llamakey --clusterrole pytest-llamakey"
+
+AS_PROCESSES = (
+    "pytest --llamakey",
+    "pytest --llamakey path/to/app",
+    "pytest --llamakey path/to/app --llamakey-runtime process",
+    "pytest --llamakey --llamakey-checks all path/to/app",
+    "pytest --llamakey -m llamakey deploy",
+    "pytest --llamakey -m llamakey deploy --llamakey-report llamakey.json",
+    f"{_GITLAB} --junitxml junit.xml",
+    f"{_GITLAB} --llamakey-codequality quality.json --junitxml junit.xml",
+)
+"""Run on a tiny app, which boots within a moment."""
+IN_CONTAINERS = (
+    "pytest --llamakey path/to/app/Dockerfile",
+    "pytest --llamakey path/to/app --llamakey-build-arg PYTHON_IMAGE=mirror.example/python:3.12-slim",
+    "pytest --llamakey compose.yaml",
+)
+"""The same, where an engine answers."""
+ON_A_CLUSTER = ("pytest --llamakey deploy.yaml",)
+KUBECTL = (
+    "kubectl create serviceaccount pytest-llamakey",
+    f"{_BINDING} --serviceaccount default:pytest-llamakey",
+)
+"""Asked of the cluster, which checks them and makes nothing; that the rights suffice, test_kubernetes.py shows."""
+OWN = (
+    "python -m pytest_llamakey COMMAND",
+    "python -m pytest_llamakey explain CAUSE",
+    "python -m pytest_llamakey doctor",
+    "python -m pytest_llamakey doctor path/to/app",
+    "python -m pytest_llamakey census",
+    "python -m pytest_llamakey init path/to/app",
+    "python -m pytest_llamakey init shop",
+)
+ENGINES = ("tools/engine", "python -m pytest_llamakey census shop-web-1")
+INSTALLED = (
+    "pip install pytest-llamakey",
+    "pip install pytest-llamakey -r requirements.txt",
+    'pip install "pytest-llamakey[compose]"',
+    'pip install "pytest-llamakey[kubernetes]"',
+    "pip install pytest_llamakey-*.whl",
+    "pip install path/to/clone",
+)
+"""Run in a clean environment, with a wheel that was built before."""
+ELSEWHERE = {
+    "pytest --llamakey sample_images/gunicorn sample_images/broken_client_before_env": SAMPLES,
+    'pytest --llamakey sample_images/gunicorn --llamakey-build-arg "$(tools/engine)"': SAMPLES,
+    "pytest --llamakey sample_images/runtimes/celery": "tests/e2e/test_celery.py::test_web_and_worker_of_one_app",
+    "pytest --llamakey sample_images/runtimes/compose": "tests/e2e/test_compose.py::test_the_samples",
+    "pytest --llamakey sample_images/runtimes/kubernetes": (
+        "tests/e2e/test_kubernetes.py::test_the_samples_by_the_direct_route"
+    ),
+    "pytest --llamakey sample_images/runtimes/node": "tests/e2e/test_node.py::test_each_worker_of_a_node_cluster",
+    "pip install pytest-llamakey flask gunicorn python-dotenv": TUTORIAL,
+    "python -m pytest_llamakey init": TUTORIAL,
+    "pytest --llamakey .": TUTORIAL,
+    "python -m pytest_llamakey explain client-before-env": TUTORIAL,
+}
+MADE = {
+    "make test": CI,
+    "make lint": CI,
+    "make docs": CI,
+    "make demo": SAMPLES,
+    "make samples": "tests/test_makefile.py::test_all_samples_are_run_and_held_against_what_they_are_to_show",
+    "make dist": "tests/packaging/test_dist.py::test_wheel_and_sdist_are_built_the_same_twice_and_are_complete",
+    "make accuracy": "tests/test_accuracy_generator.py",
+    "make accuracy SEED=7 COUNT=100": "tests/test_accuracy_generator.py",
+    "make accuracy SEED=7 ONLY=17,23": "tests/test_accuracy_generator.py",
+    "make bench": "tests/snippets/test_snippet_commands.py::test_make_runs_what_there_is",
+    "make bench QUICK=1": "tests/snippets/test_snippet_commands.py::test_make_runs_what_there_is",
+    "make torture": "tests/torture/test_torture.py::test_it_is_survived",
+    "make torture SUITE=leak ONLY=containers": "tests/torture/test_torture.py::test_it_is_survived",
+    "make torture SUITE=flake RUNS=200": "tests/torture/test_torture.py::test_it_is_survived",
+    "make torture SUITE=leak WRITE=1": "tests/torture/test_torture.py::test_it_is_survived",
+}
+"""Most take from minutes to hours: make is run with programs that only note their words, which the real ones must know;
+what they do is run by the test that is named, in a short form where it takes long."""

@@ -1,0 +1,89 @@
+"""Holds a JSON report of ``pytest --llamakey sample_images`` against what the samples are to show (``make samples``).
+
+    python -m tools.samples build/samples.json
+
+Every worker that is expected was seen; a right sample's request made each worker call once, with the exact header; a broken
+one showed the causes it expects and no other. Prints a table, and ends with 1 where a sample did otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+SEVERAL_CALLS = {"embedding": 2}
+"""Samples whose request makes a worker call more than once: a question to an index is an embedding and a completion."""
+HEADERS = ("authorization", "api-key")
+
+
+def wrong(deployment: Mapping[str, Any]) -> Iterator[str]:
+    """What of one deployment's report is not as it is to be, a line each."""
+    seen, expected = deployment["seen_workers"], deployment["expected_workers"]
+    if not seen or seen != expected:
+        yield f"{seen} of {expected} workers"
+    if deployment["causes"] != deployment["expected"]:
+        yield f"found {deployment['causes']}, expected {deployment['expected']}"
+    verdict = "fail" if deployment["expected"] else "pass"
+    if (deployment["verdict"], deployment["outcome"]) != (verdict, "passed"):
+        why = str(deployment.get("error") or "").partition("\n")[0]
+        yield f"verdict {deployment['verdict']}, outcome {deployment['outcome']} {why}".rstrip()
+    if deployment["expected"]:
+        return
+    calls = driven(deployment)
+    wanted = SEVERAL_CALLS.get(deployment["name"], 1) * seen
+    if len(calls) != wanted:
+        yield f"{len(calls)} calls, {wanted} are to be made"
+    odd = [call for call in calls if call["header"] not in HEADERS or call["credential"] != "match"]
+    yield from (f"a call with {call['header']}: {call['credential']}" for call in odd)
+    yield from (f"a call was answered with {call['status']}" for call in calls if call["status"] != 200)
+    for replica in deployment["replicas"]:
+        workers = [process for process in replica["workers"] if process["role"] == "worker"]
+        helped = any(process["role"] == "helper" for process in replica["workers"])
+        counts = {len([call for call in worker["calls"] if call["via"] in ("request", "task")]) for worker in workers}
+        if len(counts) > 1 and not helped:
+            yield f"workers made different numbers of calls: {sorted(counts)}"
+
+
+def driven(deployment: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The calls that were made for a request or a task."""
+    processes = [process for replica in deployment["replicas"] for process in replica["workers"]]
+    return [call for process in processes for call in process["calls"] if call["via"] in ("request", "task")]
+
+
+def main() -> int:
+    """Judge the report that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m tools.samples", description=__doc__.partition("\n")[0])
+    parser.add_argument("report", type=Path)
+    deployments = json.loads(parser.parse_args().report.read_text())["deployments"]
+    table = Table("sample", "runtime", "workers", "calls", "causes", "")
+    failed = 0
+    for one in deployments:
+        told = list(wrong(one))
+        failed += bool(told)
+        sample = one["id"].partition("::")[0].removeprefix("sample_images/").removesuffix("/llamakey.toml")
+        workers = f"{one['seen_workers']} of {one['expected_workers']}"
+        table.add_row(
+            sample,
+            one["runtime"],
+            workers,
+            str(len(driven(one))),
+            ", ".join(one["causes"]),
+            "\n".join(told) or "as it should",
+        )
+    Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "160"))).print(table)
+    print(f"{len(deployments) - failed} of {len(deployments)} samples did as they should")
+    return 1 if failed or not deployments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
