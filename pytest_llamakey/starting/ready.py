@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from pytest_llamakey.runtimes.base import Exit, RuntimeFault
+from pytest_llamakey.starting import app_port
 from pytest_llamakey.starting.log_lines import ends_in_error, log_tail, tells_trouble, text_of
 
 if TYPE_CHECKING:
@@ -65,8 +66,11 @@ def wait_until_ready(
     """Return when ``replica`` is ready as its deployment defines it.
 
     Raises:
+        RuntimeFault: it is to be asked something, and nothing says on which port.
         NotReady: its first process ended (seen within one poll), it never will be, or ``seconds`` have passed.
     """
+    if replica.app_port is None:
+        app_port.need_none(deployment)
     started, outlook = time.monotonic(), outlook or Outlook()
     awaited, probe = _condition(replica, deployment)
     last = "nothing yet"
@@ -87,11 +91,16 @@ def wait_until_ready(
             raise NotReady(
                 f"the app {_refuses(probe, deployment)}{log_tail(replica)}", f"answers with {last} each time"
             )
+        if outlook.serves and (elsewhere := probe.elsewhere()) and outlook.serves():
+            told = f"the app {elsewhere} ({awaited}). {app_port.correct(deployment)}"
+            raise NotReady(f"{told}{log_tail(replica)}", elsewhere)
         waited = time.monotonic() - started
         if waited > seconds:
             advice = "If it only needs longer, raise --llamakey-timeout"
             if ends_in_error(text_of(replica)):
                 advice = "Its log ends in an error, which more time will hardly mend"
+            elif elsewhere := app_port.listens_elsewhere(replica):
+                advice = f"It {elsewhere}. {app_port.correct(deployment)}"
             raise NotReady(
                 f"the app was not ready after {round(seconds, 1):g} s: waited for {awaited}; last seen: {last}. "
                 f"{advice}{log_tail(replica)}",
@@ -153,21 +162,33 @@ def _condition(replica: RunningReplica, deployment: Deployment) -> tuple[str, _P
         return f"GET {ready.path} to answer below 400", _PathProbe(replica, ready.path)
     completes: Callable[[], bool] | None = getattr(replica, "completes", None)
     if completes is not None and completes():
-        return "its job to be done", _JobProbe(completes)
+        return "its job to be done", _JobProbe(replica, completes)
     port = replica.app_port
     if deployment.task and not deployment.requests:
         # A queue's worker listens nowhere, whatever its image EXPOSEs; its broker is waited for before the first task.
         port = None
     if port is not None:
         return f"a process that listens on port {port}", _ListenProbe(replica, port)
-    return "its first process to run", _AliveProbe()
+    return "its first process to run", _AliveProbe(replica)
 
 
 class _Probe:
     """Called again and again: empty when ready, else what was seen."""
 
+    def __init__(self, replica: RunningReplica) -> None:
+        self._replica, self._unreached = replica, 0.0
+
     def __call__(self) -> str:
         return ""
+
+    def _missed(self) -> None:
+        self._unreached = self._unreached or time.monotonic()
+
+    def elsewhere(self) -> str:
+        """See :func:`app_port.listens_elsewhere`; once nobody was reached at the port for :data:`STEADY` seconds."""
+        if not self._unreached or time.monotonic() - self._unreached < STEADY:
+            return ""
+        return app_port.listens_elsewhere(self._replica)
 
 
 class _AliveProbe(_Probe):
@@ -175,7 +196,8 @@ class _AliveProbe(_Probe):
 
 
 class _JobProbe(_Probe):
-    def __init__(self, completes: Callable[[], bool]) -> None:
+    def __init__(self, replica: RunningReplica, completes: Callable[[], bool]) -> None:
+        super().__init__(replica)
         self._completes = completes
 
     def __call__(self) -> str:
@@ -184,7 +206,8 @@ class _JobProbe(_Probe):
 
 class _LogProbe(_Probe):
     def __init__(self, replica: RunningReplica, pattern: str) -> None:
-        self._replica, self._pattern = replica, re.compile(pattern, re.MULTILINE)
+        super().__init__(replica)
+        self._pattern = re.compile(pattern, re.MULTILINE)
 
     def __call__(self) -> str:
         text = self._replica.logs().decode(errors="replace")
@@ -195,8 +218,8 @@ class _PathProbe(_Probe):
     """``status`` is what the app has answered ``times`` times without a break, for ``seconds``; 0 for nothing."""
 
     def __init__(self, replica: RunningReplica, path: str) -> None:
-        self.path, self.status, self.times = path, 0, 0
-        self._replica, self._since = replica, 0.0
+        super().__init__(replica)
+        self.path, self.status, self.times, self._since = path, 0, 0, 0.0
         # The app is asked in plain HTTP; reading a certificate bundle for it would cost more than the question.
         self._client = httpx.Client(timeout=5, trust_env=False, verify=False)  # noqa: S501
 
@@ -212,7 +235,9 @@ class _PathProbe(_Probe):
             status = self._ask(f"http://{address.host}:{address.port}{self.path}")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             self.times = 0
+            self._missed()
             return f"{type(error).__name__} ({error})"
+        self._unreached = 0.0
         if status != self.status or not self.times:
             self.status, self.times, self._since = status, 0, time.monotonic()
         self.times += 1
@@ -236,11 +261,13 @@ class _PathProbe(_Probe):
 
 class _ListenProbe(_Probe):
     def __init__(self, replica: RunningReplica, port: int) -> None:
-        self._replica, self._port = replica, port
+        super().__init__(replica)
+        self._port = port
 
     def __call__(self) -> str:
         listening = sorted({port for row in self._replica.census() for port in row.listens})
         if self._port in listening:
             return ""
+        self._missed()
         others = f"; it listens on {', '.join(map(str, listening))}" if listening else ""
         return f"nobody listens on port {self._port}{others}"
