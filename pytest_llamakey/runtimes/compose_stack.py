@@ -62,7 +62,10 @@ class Stack:
         if said.code:
             words = self._refused(said)
             raise Refused(words) if _REQUIRED.search(words) else RuntimeFault(words)
-        found: Mapping[str, Any] = json.loads(said.output)
+        try:
+            found: Mapping[str, Any] = json.loads(said.output)
+        except ValueError:  # compose 2.40 ends with 0 where it cannot decode the file
+            raise RuntimeFault(self._refused(said)) from None
         return found
 
     def build(self, service: str, tag: str, arguments: Mapping[str, str]) -> None:

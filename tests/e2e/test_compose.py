@@ -240,6 +240,7 @@ def test_findings_name_the_line_of_the_compose_file(docker_bench: Bench) -> None
             "compose.yaml:4: docker compose says: error while interpolating services.web.environment.MODEL",
         ),
         ("env_file: [none.env, none2.env]", "compose.yaml: docker compose says: env file FOLDER/none2.env not found"),
+        ("command: gunicorn app:make()", "compose.yaml: docker compose says: decoding failed due to the following"),
         (
             'build: {context: ., dockerfile_inline: "FROM BASE_IMAGE\\nRUN false"}',
             "compose.yaml: docker compose build web failed.",

@@ -64,7 +64,7 @@ class RunView:
             return f"{self.report.deployments[0].name} is {'not ' if self.wrong else ''}right"
         if self.wrong:
             return f"{self.wrong} of {every} deployments {'is' if self.wrong == 1 else 'are'} not right"
-        return f"All {every} deployments are right"
+        return "Both deployments are right" if every == 2 else f"All {every} deployments are right"  # noqa: PLR2004
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
@@ -74,8 +74,8 @@ class RunView:
         engine = (("engine", f"{report.engine.name} {report.engine.version}"),) if report.engine else ()
         findings = sum(len(each.findings) for each in report.deployments)
         return (
-            ("workers driven", f"{seen:,}"),
-            ("findings", f"{findings:,}"),
+            ("worker driven" if seen == 1 else "workers driven", f"{seen:,}"),
+            ("finding" if findings == 1 else "findings", f"{findings:,}"),
             ("took", f"{report.seconds:.1f} s"),
             ("started", report.started.replace("T", " ").replace("Z", " UTC")),
             *engine,
