@@ -141,6 +141,7 @@ class Failure:
     """An exception that the process printed or ended with; ``where`` are the app's own lines it came through.
 
     ``later`` as of an :class:`EnvironmentMiss`. What a call of the model or a client ended in is a :class:`CallError`.
+    ``asked`` are the variables of the fields that settings lack, by their class.
     """
 
     at: float
@@ -148,6 +149,7 @@ class Failure:
     message: str
     where: tuple[Place, ...] = ()
     later: Place | None = None
+    asked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ def moment(at: float, where: Sequence[Place], what: str) -> str:
 
 def key_label(sight: KeySight) -> str:
     """The key in a timeline."""
-    return {"missing": "none", "empty": '""', "match": "<key>"}.get(sight.state, sight.shown)
+    return {"missing": "none", "empty": sight.shown or '""', "match": "<key>"}.get(sight.state, sight.shown)
 
 
 def class_name(kind: str) -> str:

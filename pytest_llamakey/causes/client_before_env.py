@@ -17,7 +17,7 @@ from pytest_llamakey.causes.base import (
     variables,
 )
 from pytest_llamakey.causes.examples import client_before_env as examples
-from pytest_llamakey.causes.trail import ABSENT, arrived, given, holding, passed_on, read_by
+from pytest_llamakey.causes.trail import ABSENT, given, holding, passed_on, read_by
 from pytest_llamakey.causes.uses import asked, grouped, once
 from pytest_llamakey.symptoms.base import about_keys
 from pytest_llamakey.symptoms.lookups import about_key, delivered_names, last_words, lookups
@@ -153,19 +153,6 @@ def _never_reached(facts: Facts, trouble: Trouble, use: Use) -> tuple[_Arrival, 
             told = moment(missed.at, missed.where, f"{missed.name} is looked up, and is not set yet")
             arrival = _Arrival(math.inf, missed.later, f"{missed.later} {missed.later.text} was not reached")
             return arrival, innermost(missed.where), told
-    if arrived(process):
-        return None
-    readable = [path for path, state in process.files.items() if state == "readable"]
-    # An empty variable is what a start script made of a file that it did not find.
-    sights = (process.environment.get(name) for name in read_by(use.kind))
-    scripted = any(sight is not None and sight.state == "empty" for sight in sights)
-    if given(facts, "file") and readable and use.kind and not scripted:
-        # The key lay there to be read, and nothing had read it when the client was built.
-        return (
-            _Arrival(math.inf, None, f"{readable[0]} was not read before pid {process.pid} ended"),
-            use.place,
-            use.line,
-        )
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.causes.base import (
@@ -10,6 +11,7 @@ from pytest_llamakey.causes.base import (
     Trouble,
     ancestors,
     built,
+    innermost,
     moment,
     place_of,
     raised,
@@ -17,7 +19,7 @@ from pytest_llamakey.causes.base import (
 )
 from pytest_llamakey.causes.carriers import carrier
 from pytest_llamakey.causes.examples import key_missing as examples
-from pytest_llamakey.causes.trail import arrived, asked_program, given, is_key, key_like
+from pytest_llamakey.causes.trail import arrived, asked_program, given, is_key, key_like, scripted
 from pytest_llamakey.causes.uses import bereft, once
 from pytest_llamakey.findings import Finding
 from pytest_llamakey.symptoms.lookups import about_key, files_missed, lookups
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
     from pytest_llamakey.causes.uses import Use
     from pytest_llamakey.facts import Facts, Place, Process, Replica, SourceLine
+
+
+_HANDS_ON = re.compile(r"\bexport\b|\bunset\b|\bexec\b|\benv\b")
 
 
 class KeyMissing(Cause):
@@ -72,7 +77,10 @@ class KeyMissing(Cause):
         gone = (
             [path for path, state in first.process.files.items() if state == "absent"] if given(facts, "file") else []
         )
-        if lost is None and asked_for is not None and given(facts, "file"):
+        kept = _kept_by_shell(facts, first.process, variable)
+        if kept:
+            fix = f"Write `export` before {variable}= in {kept[0]}: without it the shell keeps the variable to itself."
+        elif lost is None and asked_for is not None and given(facts, "file"):
             fix = f"Deliver the key where {asked_for.where[0]} has it read from, or have the delivered file read."
         elif gone:
             fix = f"Leave {gone[0]} where it was delivered: it was gone when pid {first.process.pid} started."
@@ -100,9 +108,11 @@ class KeyMissing(Cause):
             where=[
                 *(line.place for line in (*services, *asking)),
                 delivered,
+                *kept,
                 *_unit_lines(facts),
                 *(asked_for.where[:1] if asked_for else ()),
                 _failing_line(first.process) or use.place,
+                _reading_line(first.process, use),
             ],
             evidence=_story(facts, first, use, variable),
             fix=fix,
@@ -124,10 +134,18 @@ def _undelivered(facts: Facts, trouble: Trouble) -> bool:
         # It lies where the app does not look.
         process = trouble.process
         told = any(files_missed(facts, process)) or any(map(about_key, process.failures))
-        return told or asked_program(process) is not None
+        # Whoever asks whether a file is there, and goes on without, ends up with a client that has none.
+        return told or asked_program(process) is not None or trouble.process.clients != ()
     if carrier(facts).keeps and not arrived(trouble.process):
         return not _ancestor_had_it(trouble.replica, trouble.process)
     return bool(_delivered_names(facts)) and not _ancestor_had_it(trouble.replica, trouble.process)
+
+
+def _kept_by_shell(facts: Facts, process: Process, variable: str) -> list[Place]:
+    """The lines of a start script that set the variable for the script alone."""
+    if variable in process.environment:
+        return []
+    return [place for place in scripted(facts, variable) if not _HANDS_ON.search(place.text)]
 
 
 def _asking(facts: Facts) -> list[SourceLine]:
@@ -190,6 +208,15 @@ def _failing_line(process: Process) -> Place | None:
     building = [client.where for client in process.clients]
     seeking = [miss.where for miss in lookups(process) if key_like(miss.name)]
     return next((where[0] for where in (*failed, *raising, *calling, *building, *seeking) if where), None)
+
+
+def _reading_line(process: Process, use: Use) -> Place | None:
+    """Where a text went on in the place of the key, or where the look-up stands that an error of a call tells of."""
+    if use.defaulted is not None or use.key.shown:
+        return use.place
+    said = [error.message for error in process.errors[:1]]
+    names = [miss for miss in process.environment_misses if any(f"'{miss.name}'" == each for each in said)]
+    return next((innermost(miss.where) for miss in names), None)
 
 
 def _story(facts: Facts, trouble: Trouble, use: Use, variable: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ from pytest_llamakey.causes.trail import (
     had_key,
     handed_on,
     holding,
+    is_key,
     key_like,
     passed_on,
     read_by,
@@ -130,7 +131,8 @@ def _passed_by(trouble: Trouble, use: Use, names: frozenset[str]) -> bool:
     if not process.reported:
         return False
     if use.defaulted is not None and use.defaulted.name not in names and arrived(process):
-        return True
+        late = (c for c in process.environment_changes if c.name == use.defaulted.name and c.at > use.defaulted.at)
+        return not any(is_key(change.key) for change in late)
     there = holding(trouble.replica, process, use.at)
     if use.key.state == "different":
         changed = any(change.key == use.key for change in process.environment_changes)

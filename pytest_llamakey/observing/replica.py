@@ -22,6 +22,7 @@ def replica_facts(recorded: Recorded, calls: Mapping[int, tuple[Call, ...]]) -> 
     by_pid = recorded.by_pid
     workers = {row.pid for row in (*recorded.driven.first.workers, *recorded.driven.last.workers)}
     workers |= set(recorded.driven.drives)
+    workers -= _fresh(recorded, workers)
     mains = {row.pid for row in (*recorded.driven.first.mains, *recorded.driven.last.mains)} - workers
     helpers = {pid for pid in by_pid if pid not in workers | mains and (calls.get(pid) or _has_client(by_pid[pid]))}
     if not workers:
@@ -62,6 +63,21 @@ def _sought(records: Iterable[ProcessRecord], names: tuple[str, ...]) -> bool:
     started_with = decode.environment(latest.hello.env)
     empty = any(started_with[name].state == "empty" for name in names or KEY_NAMES if name in started_with)
     return told or empty or "unreadable" in files_of(latest).values()
+
+
+def _fresh(recorded: Recorded, workers: set[int]) -> set[int]:
+    """Workers that have yet to come to where all before them ended while they started, and who starts them anew."""
+    if recorded.driven.drives:
+        return set()
+    latest = {pid: records[-1] for pid, records in recorded.by_pid.items()}
+    ended = [each for pid, each in latest.items() if pid not in workers and not each.alive]
+    failed = {each.hello.ppid for each in ended if events_of(each, "failure") and not events_of(each, "serving")}
+    told = ("failure", "miss", "client", "serving")
+    return {
+        pid
+        for pid in workers & latest.keys()
+        if {pid, latest[pid].hello.ppid} & failed and not any(events_of(latest[pid], kind) for kind in told)
+    }
 
 
 def _parents(pids: Iterable[int], by_pid: Mapping[int, list[ProcessRecord]]) -> set[int]:

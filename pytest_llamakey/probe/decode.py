@@ -104,7 +104,8 @@ def error(event: Event) -> facts.CallError:
 def failure(event: Event) -> facts.Failure:
     """A ``failure`` event."""
     data = event.data
-    return facts.Failure(event.at, data["type"], data["message"], places(data["where"]), _line(data, "later"))
+    asked = tuple(data.get("asked") or ())
+    return facts.Failure(event.at, data["type"], data["message"], places(data["where"]), _line(data, "later"), asked)
 
 
 def rollcall(event: Event) -> tuple[facts.Rollcall, ...]:

@@ -30,6 +30,7 @@ PARTS = (
     "strangers",
     "environment",
     "dotenvs",
+    "settings",
     "failures",
     "spawning",
     "serving",

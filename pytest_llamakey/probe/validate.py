@@ -136,6 +136,8 @@ def is_event(data: Mapping[str, Any]) -> bool:
         return False
     if not all(data.get(name) is None or _is_place(data[name]) for name in ("literal", "later")):
         return False
+    if not all(isinstance(name, str) for name in data.get("asked") or ()):
+        return False
     if data["ev"] == "exit" and not _is_exit(data):
         return False
     if data["ev"] == "rollcall":

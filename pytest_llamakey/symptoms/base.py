@@ -63,7 +63,7 @@ def key_words(sight: KeySight) -> str:
     return {
         "match": "the delivered key",
         "missing": "no key",
-        "empty": "an empty key",
+        "empty": f"no key, but the text {sight.shown}" if sight.shown else "an empty key",
         "mangled": f"an altered key ({sight.shown})",
         "different": f"another key ({sight.shown})",
     }[sight.state]

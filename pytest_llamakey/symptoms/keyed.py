@@ -86,6 +86,8 @@ def _in_vain(facts: Facts, replica: Replica, process: Process) -> str:
 
 def _says(process: Process, name: str) -> bool:
     words = last_words(process).upper()
+    if any(name in failure.asked for failure in process.failures):
+        return True
     return name in words or name.replace("__", ".") in words  # settings within settings
 
 

@@ -86,6 +86,9 @@ def names_in(failure: Failure) -> Iterator[str]:
     """The variables that an exception names as what it lacks, in capitals."""
     if failure.type.endswith(_OF_CODE):
         return
+    if failure.asked:
+        yield from failure.asked
+        return
     # A dictionary's keys are written small, as fields of settings are.
     yield from (name.upper().replace(".", "__") for name in _LACKING_SETTINGS.findall(failure.message))
     fields = not failure.type.endswith("KeyError")
@@ -173,9 +176,11 @@ def speaks_of_key(process: Process) -> bool:
 
 
 def about_key(failure: Failure) -> bool:
-    """Whether an exception speaks of a key: in its words, or, where it has none (``assert API_KEY``), in its line."""
-    said = failure.message or (failure.where[0].text if failure.where else "")
-    return _speaks(said)
+    """Whether an exception speaks of a key: in its words, or, where it has none (``assert API_KEY``), in its line.
+
+    So does the line that would have somebody at a terminal enter the key (``getpass("Your OpenAI key: ")``).
+    """
+    return _speaks(_said(failure))
 
 
 def _speaks(text: str) -> bool:
@@ -184,4 +189,10 @@ def _speaks(text: str) -> bool:
 
 def last_words(process: Process) -> str:
     """What the process said when it failed, or else the deployment before it ended."""
-    return "\n".join(f"{each.type}: {each.message}" for each in process.failures) or process.log_tail
+    return "\n".join(f"{each.type}: {_said(each)}" for each in process.failures) or process.log_tail
+
+
+def _said(failure: Failure) -> str:
+    """Its words, or where it has none of its own the line that it came of."""
+    said = "" if failure.type.endswith("EOFError") else failure.message
+    return said or (failure.where[0].text if failure.where else "")

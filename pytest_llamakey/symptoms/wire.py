@@ -61,7 +61,9 @@ def _broken_helpers(replica: Replica, worker: Process) -> Iterator[Symptom]:
     begun = worker.drive.began if worker.drive else 0.0
     for helper in replica.processes:
         called_itself = any(call.via != "rollcall" for call in helper.calls)
-        if helper.role != "helper" or helper.ppid != worker.pid or called_itself or helper.key.state != "match":
+        # Where neither has the key, the worker's own symptom says so.
+        had = "match" in {helper.key.state, worker.key.state}
+        if helper.role != "helper" or helper.ppid != worker.pid or called_itself or not had:
             continue
         failed = [client for client in helper.clients if client.error and client.at >= begun]
         if failed and failed[-1].key.state != "match" and any(map(about_keys, helper.errors)):

@@ -185,6 +185,7 @@ def test_settings_that_look_for_the_file_elsewhere_find_no_key() -> None:
         ("builtins.AttributeError", "'Settings' object has no attribute 'openai_key'", ["OPENAI_KEY"]),
         ("builtins.AttributeError", "'NoneType' object has no attribute 'api_key'", []),
         ("builtins.TypeError", "unexpected keyword argument 'openai_key'", []),
+        ("builtins.SystemExit", "Please set OPENAI_API_KEY", ["OPENAI_API_KEY"]),
         ("decouple.UndefinedValueError", "LLM_API_KEY not found. Declare it as envvar", ["LLM_API_KEY"]),
     ],
 )

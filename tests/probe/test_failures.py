@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pytest_llamakey.probe import decode
 
 if TYPE_CHECKING:
@@ -75,3 +77,65 @@ def test_a_call_that_failed_is_told_as_that_alone(world: World) -> None:
     (record,) = world.records()
     assert record.of_kind("error")
     assert not record.of_kind("failure")
+
+
+def test_the_words_of_an_exit_are_told_with_the_line(world: World) -> None:
+    code = """
+import sys
+def check():
+    sys.exit("set OPENAI_API_KEY")
+check()
+"""
+    done = world.run(code)
+    assert "set OPENAI_API_KEY" in done.err
+    (failure,) = failures(done)
+    assert (failure.type, failure.message) == ("builtins.SystemExit", "set OPENAI_API_KEY")
+    assert [str(place) for place in failure.where] == ["app.py:4", "app.py:5"]
+
+
+def test_an_exit_in_good_order_is_no_failure(world: World) -> None:
+    assert not failures(world.run("import sys\nsys.exit(0)"))
+
+
+def test_an_exit_code_is_another_program_s_word(world: World) -> None:
+    assert not failures(world.run("import sys\nsys.exit(3)"))
+
+
+SETTINGS = """
+from pydantic import AliasChoices, BaseModel, Field, SecretStr
+from pydantic_settings import BaseSettings
+
+class Model(BaseModel):
+    api_key: SecretStr
+    name: str = "gpt-4o-mini"
+
+class Settings(BaseSettings):
+    model_config = {{{config}}}
+    {field}
+Settings()
+"""
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "asked"),
+    [
+        ('"env_nested_delimiter": "__"', "llm: Model", ("LLM__API_KEY",)),
+        ('"env_nested_delimiter": "__", "env_prefix": "app_"', "llm: Model", ("APP_LLM__API_KEY",)),
+        ('"env_prefix": "GPT_"', "api_key: str", ("GPT_API_KEY",)),
+        ("", 'key: str = Field(alias="OPENAI_KEY")', ("OPENAI_KEY",)),
+        ("", 'key: str = Field(validation_alias=AliasChoices("A_KEY", "B_KEY"))', ("A_KEY", "B_KEY")),
+        ("", "llm: str", ("LLM",)),
+    ],
+)
+def test_settings_tell_the_variables_of_the_fields_that_they_lack(
+    world: World, config: str, field: str, asked: tuple[str, ...]
+) -> None:
+    pytest.importorskip("pydantic_settings")
+    (failure,) = failures(world.run(SETTINGS.format(config=config, field=field)))
+    assert failure.type.endswith("ValidationError")
+    assert failure.asked == asked
+
+
+def test_what_a_request_lacks_is_no_variable(world: World) -> None:
+    (failure,) = failures(world.run("import pydantic\nclass A(pydantic.BaseModel):\n    api_key: str\nA()"))
+    assert failure.asked == ()

@@ -37,6 +37,8 @@ def agent(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         ("$KEY", "mangled", '"$KEY"'),
         ("%KEY%", "mangled", '"%KEY%"'),
         ("50%", "different", None),
+        ("None", "empty", '"None"'),
+        ("Nonesuch", "different", None),
         (CANARY[5:], "mangled", f"<key>[5:{len(CANARY)}]"),
         (CANARY.upper(), "mangled", "<key> in other letter case"),
         (CANARY[:22] + CANARY[26:], "mangled", "<key>[:22] + '' + <key>[26:]"),

@@ -140,10 +140,29 @@ EXAMPLES = (
                 rollcall=(),
                 drive=None,
                 files={"/run/secrets/openai": "readable"},
+                environment_misses=(
+                    replace(miss(0.5, "OPENAI_API_KEY"), later=at("gunicorn.conf.py:6", function="post_fork")[0]),
+                ),
+                log_tail="openai.OpenAIError: set the OPENAI_API_KEY environment variable",
             ),
             delivered=("file:/run/secrets/openai",),
         ),
         True,
+    ),
+    Example(
+        "the app asks whether a file is there, and goes on without where it is not",
+        app(
+            keyless(
+                role="helper",
+                ended=0.9,
+                clients=(client(0.5, EMPTY, error="OpenAIError: Missing credentials"),),
+                rollcall=(),
+                drive=None,
+                files={"/run/secrets/openai": "readable"},
+            ),
+            delivered=("file:/run/secrets/openai",),
+        ),
+        False,
     ),
     Example(
         "the same, where a start script had looked for the file elsewhere and set an empty variable",

@@ -25,9 +25,20 @@ from pytest_llamakey.causes.recorded import (
     source,
     worker,
 )
-from pytest_llamakey.facts import Failure, Refusal, Replica
+from pytest_llamakey.facts import Failure, KeySight, Refusal, Replica
 
 _NO_FILE = Failure(1.0, "builtins.FileNotFoundError", "[Errno 2] No such file: '/run/secrets/openai'", at("env.py:4"))
+_NOBODY = Failure(
+    0.5, "builtins.EOFError", "EOF when reading a line", at("app.py:7", 'KEY = input("Your OpenAI key: ")')
+)
+_NO_SECTION = Failure(
+    0.5,
+    "pydantic_core._pydantic_core.ValidationError",
+    "1 validation error for Settings\nllm\n  Field required",
+    at("conf.py:9"),
+    asked=("LLM__API_KEY",),
+)
+_NONE = KeySight("empty", '"None"')
 _NO_ITEM = Refusal("CreateContainerConfigError", "couldn't find key", at("deploy.yaml:12")[0], "openai/key")
 
 EXAMPLES = (
@@ -101,6 +112,48 @@ EXAMPLES = (
         app(
             keyless(clients=(), errors=(), rollcall=(), failures=(_NO_FILE,), files={"/etc/openai": "readable"}),
             delivered=("file:/etc/openai",),
+        ),
+        True,
+    ),
+    Example(
+        "the app asks whether a file is there, and goes on without where it is not",
+        app(
+            ended(
+                clients=(client(0.5, EMPTY, error="OpenAIError: Missing credentials"),),
+                files={"/etc/openai": "readable"},
+            ),
+            delivered=("file:/etc/openai",),
+        ),
+        True,
+    ),
+    Example(
+        "the app would have somebody enter it, and nobody is there",
+        app(
+            ended(
+                environment_misses=(miss(0.49, "OPENAI_API_KEY", "app.py:6"),),
+                failures=(_NOBODY,),
+            ),
+            delivered=("none",),
+        ),
+        True,
+    ),
+    Example(
+        "the settings lack all that stands in their section of the model",
+        app(ended(failures=(_NO_SECTION,)), delivered=("none",)),
+        True,
+    ),
+    Example(
+        "the text None goes out in its place",
+        app(
+            keyless(
+                key=_NONE,
+                clients=(client(key=_NONE),),
+                environment_misses=(miss(0.49, "OPENAI_API_KEY", text='key = str(os.getenv("OPENAI_API_KEY"))'),),
+                errors=(),
+                calls=(call(_NONE),),
+                rollcall=(roll(_NONE),),
+            ),
+            delivered=("none",),
         ),
         True,
     ),

@@ -106,6 +106,54 @@ EXAMPLES = (
         True,
     ),
     Example(
+        "the settings lack a section as a whole, whose fields have variables of their own",
+        app(
+            worker(
+                role="helper",
+                ended=1.3,
+                clients=(),
+                calls=(),
+                rollcall=(),
+                failures=(replace(_LACKS, message="1 error\nllm\n  Field required", asked=("LLM__API_KEY",)),),
+                drive=None,
+            )
+        ),
+        True,
+    ),
+    Example(
+        "the app ends with a word of its own on a name that is not delivered",
+        app(
+            worker(
+                role="helper",
+                ended=1.3,
+                clients=(),
+                calls=(),
+                rollcall=(),
+                environment_misses=(miss(1.2, "OPENAI_API_KEY", "app.py:6"),),
+                failures=(Failure(1.2, "builtins.SystemExit", "Please set OPENAI_API_KEY", at("app.py:7")),),
+                environment={"OPENAI_TOKEN": MATCH},
+                drive=None,
+            ),
+            delivered=("env:OPENAI_TOKEN",),
+        ),
+        True,
+    ),
+    Example(
+        "a text stands in until a line that runs later sets the variable",
+        app(
+            worker(
+                clients=(client(key=FOREIGN, literal=at("app.py:5")[0]),),
+                environment={},
+                environment_misses=(miss(0.49, "OPENAI_API_KEY", text='os.getenv("OPENAI_API_KEY") or "pending"'),),
+                environment_changes=(change(0.9),),
+                calls=(call(FOREIGN),),
+                rollcall=(roll(FOREIGN),),
+            ),
+            delivered=("file:/run/secrets/openai",),
+        ),
+        False,
+    ),
+    Example(
         "a pool's process holds the key and looks another name up, and its worker has nothing to call with",
         app(
             worker(clients=(), calls=(), rollcall=(), drive=_FAILED),

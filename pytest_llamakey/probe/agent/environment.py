@@ -1,11 +1,12 @@
 """The watched variables as the app changes them, and the key-like ones that it looks up in vain."""
 
 import os
+import sys
 
-from pytest_llamakey.probe.agent.base import NAMES, quiet
+from pytest_llamakey.probe.agent.base import NAMES, peek, quiet
 from pytest_llamakey.probe.agent.literals import literal
 from pytest_llamakey.probe.agent.places import caller, place, shown_name, source_line, where
-from pytest_llamakey.probe.agent.sight import sight_of_variable, watched
+from pytest_llamakey.probe.agent.sight import sight_of_variable, unset, watched
 from pytest_llamakey.probe.agent.wire import put
 
 _missed = set()  # type: ignore[var-annotated]  # (name, innermost place) of each look-up that was told
@@ -56,6 +57,7 @@ def watch_environment():
 @quiet
 def variable_changed(name, value):
     name = os.fsdecode(name)
+    unset.discard(name)
     if watched(name):
         value = None if value is None else os.fsdecode(value)
         stands = literal(value) if watched(name) == "key" else None
@@ -66,6 +68,7 @@ def variable_changed(name, value):
 def variable_missed(name):
     name = os.fsdecode(name)
     if name == name.upper() and any(word in name for word in _KEY_WORDS) and _asked_for():
+        unset.add(name)
         places = where()
         once = name, (places[0]["file"], places[0]["line"]) if places else None
         if once not in _missed:
@@ -92,6 +95,25 @@ def line_to_come(name, frames):
             text = source_line(code.co_filename, number) or ""
             # without indentation: what stands under a condition may never run
             if text[:1].strip() and text[0] != "#" and any(word in text for word in words):
+                return place(code, number)
+    return _hook_to_come(words)
+
+
+def _hook_to_come(words):
+    """The line of a hook in gunicorn's configuration, not under a condition, that would have set it after the fork."""
+    hooks = sys.modules.get("__config__")  # gunicorn.app.base, get_config_from_module_name_or_filename
+    for hook in ("post_fork", "post_worker_init"):
+        code = peek(peek(hooks, hook), "__code__")
+        if code is None or not shown_name(code.co_filename):
+            continue
+        depth = None
+        for number in range(code.co_firstlineno + 1, code.co_firstlineno + _MOST_LINES):
+            text = source_line(code.co_filename, number) or ""
+            if text[:1].strip():
+                break
+            bare = text.strip()
+            depth = len(text) - len(text.lstrip()) if depth is None and bare else depth
+            if bare and bare[0] != "#" and len(text) - len(text.lstrip()) == depth and any(w in bare for w in words):
                 return place(code, number)
     return None
 

@@ -3,10 +3,11 @@
 import os
 import sys
 
-from pytest_llamakey.probe.agent.base import NAMES, kind_of, peek, quiet, wrap
+from pytest_llamakey.probe.agent.base import NAMES, SELF, kind_of, peek, quiet, wrap
 from pytest_llamakey.probe.agent.clients import told
 from pytest_llamakey.probe.agent.environment import CLIENTS_READ, line_to_come
-from pytest_llamakey.probe.agent.places import place, shown_name
+from pytest_llamakey.probe.agent.places import caller, place, shown_name, where
+from pytest_llamakey.probe.agent.settings import lacking
 from pytest_llamakey.probe.agent.sight import clean, sight
 from pytest_llamakey.probe.agent.wire import put, wire
 
@@ -58,7 +59,30 @@ def failed(error):
     message = _without_secrets(clean(error, 1000) + ("" if root is error else " (%s)" % told(root)))
     names = (*NAMES, *CLIENTS_READ)
     later = next(filter(None, (line_to_come(name, frames[::-1]) for name in names)), None)
-    put("failure", type=kind_of(error), message=message, where=[place(*f) for f in frames[:-6:-1]], later=later)
+    places = [place(*f) for f in frames[:-6:-1]]
+    asked = quiet(lacking)(root) or []
+    put("failure", type=kind_of(error), message=message, where=places, later=later, asked=asked)
+
+
+def around_sys_exit(original):
+    """``sys.exit("set your key")`` of the app's own leaves nothing but its words on the terminal."""
+
+    def exit(*args):  # noqa: A001 - it stands for one
+        if args and args[0] is not None and not isinstance(args[0], int):
+            gave_up(args[0])
+        return original(*args)
+
+    return exit
+
+
+@quiet
+def gave_up(status):
+    frame = caller()
+    while frame.f_code.co_filename == SELF:
+        frame = frame.f_back
+    if len(_failed) < _MOST_FAILURES and shown_name(frame.f_code.co_filename):
+        message = _without_secrets(clean(status, 1000))
+        put("failure", type="builtins.SystemExit", message=message, where=where(), later=None, asked=[])
 
 
 def _without_secrets(message):

@@ -12,6 +12,8 @@ _PLAIN_VARIABLES = (
     "OPENAI_ORGANIZATION",
     "OPENAI_PROJECT_ID",
 )
+_NOTHINGS = ("None", "null", "undefined")  # what a language makes of no value where a text is asked for
+unset = set()  # type: ignore[var-annotated]  # variables that were looked up in vain, and are not set since
 _foreign = []  # type: ignore[var-annotated]  # keys seen that are not ours, so that no text we send shows them
 
 
@@ -29,6 +31,8 @@ def sight(value):
         return {"state": "missing", "shown": "<%s>" % type(value).__name__}
     if not value:
         return {"state": "empty", "shown": ""}
+    if value in _NOTHINGS or _reference(value) in unset:
+        return {"state": "empty", "shown": '"%s"' % value}
     if value == CANARY:
         return {"state": "match", "shown": "<key>"}
     if value in CONFIG.get("earlier", ()):
@@ -46,14 +50,19 @@ def _fingerprint(value):
     return blake2b(value.encode("utf-8", "surrogatepass"), digest_size=4, key=SALT).hexdigest()
 
 
+def _reference(value):
+    """The variable to which ``value`` is a reference that nobody has expanded, or ``""``."""
+    word = value.strip(" \"'")
+    name = word[1:].strip("{}") if word[:1] == "$" else word[1:-1] if word[:1] == word[-1:] == "%" else ""
+    return name if name.isidentifier() else ""
+
+
 def _altered(value):
     """How ``value`` is an alteration of the delivered key, or ``""``."""
     key, size = CANARY, len(CANARY)
     if not key:
         return ""
-    word = value.strip(" \"'")
-    name = word[1:].strip("{}") if word[:1] == "$" else word[1:-1] if word[:1] == word[-1:] == "%" else ""
-    if name.isidentifier():  # a reference to a variable that nobody has expanded
+    if _reference(value):
         return '"' + value + '"'
     if key in value and len(value) <= size + 16:
         return '"' + repr(value)[1:-1].replace(key, "<key>") + '"'
