@@ -46,11 +46,12 @@ class SocketTable:
     """The sockets of this moment. Processes in another network namespace than ours show none."""
 
     def __init__(self) -> None:
-        self._by_inode = _read_tables() if sys.platform == "linux" else None
+        self._known = {**_unix(), **_tcp("/proc/net/tcp")} if sys.platform == "linux" else None
+        self._whole = False
 
     def of(self, process: psutil.Process) -> Sockets:
         """The sockets of ``process``; none where they may not be looked at."""
-        rows = self._asked(process) if self._by_inode is None else self._matched(process.pid, self._by_inode)
+        rows = self._asked(process) if self._known is None else self._matched(process.pid, self._known)
         return Sockets(
             frozenset(row.port for row in rows if row.listens and row.port is not None),
             tuple(sorted(row.port for row in rows if not row.listens and row.port is not None)),
@@ -58,17 +59,20 @@ class SocketTable:
             sum(not row.listens and row.port is None for row in rows),
         )
 
-    @staticmethod
-    def _matched(pid: int, by_inode: dict[str, _Socket]) -> list[_Socket]:
-        found: dict[str, _Socket] = {}
+    def _matched(self, pid: int, known: dict[str, _Socket | None]) -> list[_Socket]:
+        inodes = set()
         with contextlib.suppress(OSError):
             folder = f"/proc/{pid}/fd"
             for name in os.listdir(folder):  # noqa: PTH208 - polled: paths as objects are measurably slower
-                with contextlib.suppress(OSError, KeyError):
+                with contextlib.suppress(OSError):
                     link = os.readlink(f"{folder}/{name}")  # noqa: PTH115
                     if link.startswith("socket:["):
-                        found[link] = by_inode[link[8:-1]]
-        return list(found.values())
+                        inodes.add(link[8:-1])
+        if not self._whole and not inodes <= known.keys():
+            # Only now: for each of the two tables the kernel goes through all of its buckets, some milliseconds each.
+            known.update(_tcp("/proc/net/tcp6"))
+            self._whole = True
+        return [row for row in map(known.get, inodes) if row is not None]
 
     @staticmethod
     def _asked(process: psutil.Process) -> list[_Socket]:
@@ -85,20 +89,27 @@ class SocketTable:
             return []
 
 
-def _read_tables() -> dict[str, _Socket]:
-    """Each listening or connected TCP socket, and each Unix socket that listens or was accepted, by inode."""
-    found = {}
-    for name in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError), open(name, encoding="ascii") as stream:  # noqa: PTH123 - as above
-            for line in stream:
-                fields = line.split()
-                if fields[3] in {_ESTABLISHED, _LISTEN}:
-                    port = int(fields[1].rpartition(":")[2], 16)
-                    found[fields[9]] = _Socket(f"tcp:{port}:{fields[9]}", fields[3] == _LISTEN, port)
+def _tcp(table: str) -> dict[str, _Socket | None]:
+    """The TCP sockets in ``table`` that listen or are connected, by inode; of others only that they are there."""
+    found: dict[str, _Socket | None] = {}
+    with contextlib.suppress(OSError), open(table, encoding="ascii") as stream:  # noqa: PTH123 - as above
+        for line in stream:
+            fields = line.split()
+            found[fields[9]] = None
+            if fields[3] in {_ESTABLISHED, _LISTEN}:
+                port = int(fields[1].rpartition(":")[2], 16)
+                found[fields[9]] = _Socket(f"tcp:{port}:{fields[9]}", fields[3] == _LISTEN, port)
+    return found
+
+
+def _unix() -> dict[str, _Socket | None]:
+    """The Unix sockets that listen or were accepted, by inode; of others only that they are there."""
+    found: dict[str, _Socket | None] = {}
     with contextlib.suppress(OSError), open("/proc/net/unix", encoding="utf-8", errors="replace") as stream:  # noqa: PTH123
         next(stream)
         for line in stream:
             fields = line.split(maxsplit=7)
+            found[fields[6]] = None
             if fields[7:]:  # with a path
                 listens = bool(int(fields[3], 16) & _UNIX_LISTENS)
                 if listens or fields[5] == _UNIX_CONNECTED:
