@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 
 import psutil
 import pytest
@@ -35,18 +37,29 @@ def workers(seen: dict) -> list[dict]:
     return [one for one in found if one["command"][1:4] != ["-S", "-E", "-c"]]
 
 
+def changed_in_an_hour(path: Path) -> None:
+    """A file that holds the key, and was changed later than whatever runs now was started."""
+    path.write_text("OPENAI_API_KEY=sk-another\n")
+    later = time.time() + 3600
+    os.utime(path, (later, later))
+
+
 def newest_container() -> object:
     with closing(connect()) as client:
         return client.containers.list(filters={"label": RUN_LABEL}, ignore_removed=True)[0]
 
 
-def test_a_process(llamakey_deploy, llamakey_key):
+def test_a_process(llamakey_deploy, llamakey_key, tmp_path):
     app = llamakey_deploy("sample_images/gunicorn", runtime="process")
     code, seen = census(f"pid:{psutil.Process(app.workers[0].pid).ppid()}")
     assert code == 0
     assert {worker["pid"] for worker in workers(seen)} == {worker.pid for worker in app.workers}
     assert {len(worker["held"]["OPENAI_API_KEY"]["shown"]) for worker in workers(seen)} == {SHOWN}
     assert llamakey_key not in json.dumps(seen)
+    secret = tmp_path / "openai.key"
+    changed_in_an_hour(secret)
+    code, seen = census(f"pid:{psutil.Process(app.workers[0].pid).ppid()}", "--secret", str(secret))
+    assert (code, {found["cause"] for found in seen["suspicions"]}) == (1, {"stale-key"})
 
 
 def test_a_container(llamakey_deploy, llamakey_key):
@@ -84,10 +97,16 @@ def test_a_unit(llamakey_deploy):
 
 def test_a_compose_project(llamakey_deploy):
     app = llamakey_deploy("sample_images/runtimes/compose/right")
-    project = newest_container().labels["com.docker.compose.project"]
+    labels = newest_container().labels
+    project = labels["com.docker.compose.project"]
     _code, seen = census(f"compose:{project}/web")
     assert len(workers(seen)) == len(app.workers)
     assert all(worker["held"]["OPENAI_API_KEY"]["shown"] for worker in workers(seen))
+    assert "stale-key" not in {found["cause"] for found in seen["suspicions"]}
+    changed_in_an_hour(Path(labels["com.docker.compose.project.working_dir"], ".env"))
+    code, seen = census(f"compose:{project}/web")
+    assert code == 1
+    assert {found["cause"] for found in seen["suspicions"]} == {"stale-key"}
 
 
 @pytest.mark.cluster
