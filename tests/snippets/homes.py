@@ -64,22 +64,20 @@ ELSEWHERE = {
     "pytest --llamakey .": TUTORIAL,
     "python -m pytest_llamakey explain client-before-env": TUTORIAL,
 }
+TORTURE = "tests/torture/test_torture.py::test_it_is_survived"
 MADE = {
-    "make test": CI,
-    "make lint": CI,
-    "make docs": CI,
-    "make demo": SAMPLES,
-    "make samples": "tests/test_makefile.py::test_all_samples_are_run_and_held_against_what_they_are_to_show",
-    "make dist": "tests/packaging/test_dist.py::test_wheel_and_sdist_are_built_the_same_twice_and_are_complete",
-    "make accuracy": "tests/test_accuracy_generator.py",
-    "make accuracy SEED=7 COUNT=100": "tests/test_accuracy_generator.py",
-    "make accuracy SEED=7 ONLY=17,23": "tests/test_accuracy_generator.py",
-    "make bench": "tests/snippets/test_snippet_commands.py::test_make_runs_what_there_is",
-    "make bench QUICK=1": "tests/snippets/test_snippet_commands.py::test_make_runs_what_there_is",
-    "make torture": "tests/torture/test_torture.py::test_it_is_survived",
-    "make torture SUITE=leak ONLY=containers": "tests/torture/test_torture.py::test_it_is_survived",
-    "make torture SUITE=flake RUNS=200": "tests/torture/test_torture.py::test_it_is_survived",
-    "make torture SUITE=leak WRITE=1": "tests/torture/test_torture.py::test_it_is_survived",
+    "test": CI,
+    "lint": CI,
+    "docs": CI,
+    "demo": SAMPLES,
+    "samples": "tests/test_makefile.py::test_all_samples_are_run_and_held_against_what_they_are_to_show",
+    "dist": "tests/packaging/test_dist.py::test_wheel_and_sdist_are_built_the_same_twice_and_are_complete",
+    "installs": TUTORIAL,
+    "generations": "tests/e2e/test_generations.py::test_pairs_come_out_on_the_oldest_generation",
+    "images": "tests/test_pairs_tools.py",
+    "accuracy": "tests/test_accuracy_generator.py",
+    "bench": "tests/snippets/test_snippet_commands.py::test_make_runs_what_there_is",
+    "torture": TORTURE,
 }
-"""Most take from minutes to hours: make is run with programs that only note their words, which the real ones must know;
-what they do is run by the test that is named, in a short form where it takes long."""
+"""By make's target. Most take from minutes to hours: make is run with programs that only note their words, which the
+real ones must know; what they do is run by the test that is named, in a short form where it takes long."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-INLINE = re.compile(r"pytest --llamakey|python -m pytest_llamakey")
+INLINE = re.compile(r"pytest --llamakey|python -m pytest_llamakey|make [a-z]")
 
 
 @dataclass(frozen=True)
