@@ -53,7 +53,9 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, help="rounds of each case (default 7, with --quick 3)")
     parser.add_argument(
-        "--resume", action="store_true", help=f"only the lines that are not in {NUMBERS.name}, and keep the others"
+        "--resume",
+        action="store_true",
+        help=f"only what was not measured yet; the others of {NUMBERS.name} stay",
     )
     parser.add_argument("--write", action="store_true", help="write the numbers and the docs all the same")
     asked = parser.parse_args()
@@ -63,16 +65,17 @@ def main() -> int:
     kept = _kept() if asked.resume or asked.lines else {}
     keep = asked.write or not (asked.quick or asked.lines)
     rows: dict[str, list[Row]] = {}
-    for line in asked.lines or [line for line in LINES if line not in kept]:
-        begun = time.monotonic()
+    for line in asked.lines or [line for line in LINES if not kept.get(line, {}).get("measured")]:
+        begun, load, measured = time.monotonic(), psutil.getloadavg()[0], True
         try:
             rows[line] = list(importlib.import_module(f"benchmarks.{line}").measure(plan))
         except Exception as error:  # noqa: BLE001 - one line that cannot be measured here keeps no other from it
-            rows[line] = [Row(line, f"not measured: {type(error).__name__}: {error}")]
+            measured, rows[line] = False, [Row(line, f"not measured: {type(error).__name__}: {error}")]
         seconds = round(time.monotonic() - begun)
         print(f"{line}: {seconds} s", file=sys.stderr, flush=True)
         if keep:
-            kept[line] = {"seconds": seconds, "rows": [asdict(row) for row in rows[line]]}
+            told = {"measured": measured, "seconds": seconds, "load before": round(load, 2)}
+            kept[line] = {**told, "rows": [asdict(row) for row in rows[line]]}
             _keep(kept)
     _show(rows)
     wrong = [f"{row.what}: {row.wrong}" for each in rows.values() for row in each if row.wrong]
@@ -119,7 +122,7 @@ def _keep(kept: dict[str, dict[str, Any]]) -> None:
     missing = [line for line in LINES if line not in kept]
     lines = [
         f"{about['when']}: {about['machine']}, Python {about['python']}, {minutes:.0f} minutes.",
-        "Raw numbers, and the seconds of each line: `benchmarks/last.json`.",
+        "Raw numbers, with the seconds that each line took and the load before it: `benchmarks/last.json`.",
         *([f"Not measured yet: {', '.join(missing)}."] if missing else []),
         "",
         "| what | figure | against | goal | met |",

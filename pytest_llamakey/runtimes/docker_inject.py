@@ -119,13 +119,15 @@ def _missing_folders(client: docker.DockerClient, container: Container, entries:
     missing: list[str] = []
     known: set[str] = {"/"}
     for entry in entries:
-        for parent in reversed(PurePosixPath(entry.path).parents):
+        absent: list[str] = []
+        for parent in PurePosixPath(entry.path).parents:  # from within: where one is there, so are all above it
             folder = str(parent)
-            if folder in known:
-                continue
-            known.add(folder)
-            if str(parent.parent) in missing or look(client, container, folder) is None:
-                missing.append(folder)
+            if folder in known or look(client, container, folder) is not None:
+                known.add(folder)
+                break
+            absent.append(folder)
+        known.update(absent)
+        missing += reversed(absent)
     return missing
 
 
