@@ -87,7 +87,7 @@ def server(setup: str = "", worker: str = "") -> str:
 def table(**fields: Any) -> str:
     """One ``[[deployment]]`` of the server: two workers, ready by ``/health``, driven by ``/ask``.
 
-    ``mode`` is the server's; every other name is a key of ``llamakey.toml``.
+    ``mode`` is the server's; every other name is a key of ``llamakey.toml``, left out where it is ``None``.
     """
     mode = fields.pop("mode", "")
     workers = fields.get("workers", 2)
@@ -98,7 +98,9 @@ def table(**fields: Any) -> str:
         "workers": workers,
         **fields,
     }
-    return "[[deployment]]\n" + "".join(f"{name} = {_toml(value)}\n" for name, value in values.items())
+    return "[[deployment]]\n" + "".join(
+        f"{name} = {_toml(value)}\n" for name, value in values.items() if value is not None
+    )
 
 
 def _toml(value: Any) -> str:

@@ -9,6 +9,7 @@ import re
 import tempfile
 import threading
 from collections import defaultdict, deque
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from filelock import FileLock, Timeout
 from pytest_llamakey.runtimes.base import Plan, RuntimeFault
 from pytest_llamakey.runtimes.docker_buildkit import BuildKit, BuildTool, find_buildkit
 from pytest_llamakey.runtimes.docker_context import Context, pack
-from pytest_llamakey.runtimes.docker_engine import engine_words, explain
+from pytest_llamakey.runtimes.docker_engine import engine_words, explain, silence
 from pytest_llamakey.spec.dockerfile_facts import read
 
 if TYPE_CHECKING:
@@ -128,7 +129,9 @@ class Images:
 
     def _build(self, context: Context, plan: Plan) -> str:
         if self._tool is None:
-            self._tool = find_buildkit(self._reaper, SILENCE_SECONDS) or EngineBuild(self._client)
+            self._tool = find_buildkit(self._reaper, SILENCE_SECONDS, partial(silence, self._client)) or EngineBuild(
+                self._client
+            )
         plan.progress(f"Building {context.path}")
         label = hashlib.sha256(f"{context.path}{context.target}".encode()).hexdigest()[:32]
         tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -143,6 +146,8 @@ class Images:
             at = f" [{step}" if "]" in step else f" {step}" if step else ""
             plan.progress(line if plan.verbose else f"Building {context.path}{at}")
         if not image:
+            if why := silence(self._client):
+                raise RuntimeFault(f"Building {context.path} failed. {why}")
             raise RuntimeFault(_failure(context, step, tail, isinstance(self._tool, BuildKit)))
         self._remove_older(label, image, plan.run_id)
         return image

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Protocol
 from pytest_llamakey.runtimes.base import RuntimeFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pytest_llamakey.reaper import Reaper
     from pytest_llamakey.runtimes.docker_context import Context
 
 _ASK_SECONDS = 20
+_QUIET_SECONDS = 15.0
+"""How long a build says nothing before its engine is asked whether it is there still."""
 # From 18.09 on the client has BuildKit built in, from 23.0 on by its plugin buildx (docs.docker.com/build/buildkit).
 _BUILT_IN = ((18, 9), (23, 0))
 
@@ -33,17 +35,21 @@ class BuildTool(Protocol):
         """Lines of the build's output, each with the image id once it is known; no id at all: the build failed."""
 
 
-def find_buildkit(reaper: Reaper, silence: float) -> BuildKit | None:
-    """The first ``docker`` on PATH that has BuildKit; a build that is mute for ``silence`` seconds is given up."""
+def find_buildkit(reaper: Reaper, silence: float, gone: Callable[[], str] = str) -> BuildKit | None:
+    """The first ``docker`` on PATH that has BuildKit.
+
+    A build that is mute for ``silence`` seconds is given up, and one whose engine is ``gone`` (the reason; empty while
+    it answers).
+    """
     for folder in os.get_exec_path():
         program = Path(folder) / "docker"
         if not os.access(program, os.X_OK) or program.is_dir():
             continue
         if _succeeds(program, "buildx", "version") is not None:
-            return BuildKit(program, ("--load",), reaper, silence)
+            return BuildKit(program, ("--load",), reaper, silence, gone)
         version = re.match(r"Docker version (\d+)\.(\d+)", _succeeds(program, "--version") or "")
         if version and _BUILT_IN[0] <= (int(version[1]), int(version[2])) < _BUILT_IN[1]:
-            return BuildKit(program, (), reaper, silence)
+            return BuildKit(program, (), reaper, silence, gone)
     return None
 
 
@@ -64,6 +70,7 @@ class BuildKit:
     options: tuple[str, ...]
     reaper: Reaper
     silence: float
+    gone: Callable[[], str]
 
     def build(self, context: Context, labels: dict[str, str]) -> Iterator[tuple[str, str]]:
         """See :class:`BuildTool`."""
@@ -116,14 +123,18 @@ class BuildKit:
         waiting = b""
         with selectors.DefaultSelector() as selector, output:
             selector.register(output, selectors.EVENT_READ)
-            heard = time.monotonic()
+            heard = asked = time.monotonic()
             while True:
                 # In short steps, so that an interrupt is seen at once on every platform.
                 if not selector.select(1.0):
                     if time.monotonic() - heard > self.silence:
                         raise RuntimeFault(f"Building {context.path} was given up: no output for {self.silence:.0f} s.")
+                    if time.monotonic() - asked > _QUIET_SECONDS:
+                        if why := self.gone():
+                            raise RuntimeFault(f"Building {context.path} was given up. {why}")
+                        asked = time.monotonic()
                     continue
-                heard = time.monotonic()
+                heard = asked = time.monotonic()
                 piece = os.read(output.fileno(), 65536)
                 if not piece:
                     break

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError, DockerException
-from requests.exceptions import RequestException
+from requests.exceptions import RequestException, Timeout
 from testcontainers.core.docker_client import DockerClient as TestcontainersClient
 from testcontainers.core.docker_client import get_docker_host
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 60
 """How long any one answer of the engine may take; builds and pulls have bounds of their own."""
+PING_SECONDS = 10.0
+"""How long an engine may take to say that it is there, before it counts as one that hangs."""
 RUN_LABEL = "org.pytest-llamakey.run"
 """On everything that one run starts; its value is the run id."""
 KEPT_LABEL = "org.pytest-llamakey.kept"
@@ -41,13 +43,29 @@ def connect() -> docker.DockerClient:
     return client
 
 
+def silence(client: docker.DockerClient) -> str:
+    """Why the engine does not answer any more, in a sentence with what to do; empty if it does."""
+    try:
+        client.api.get(f"{client.api.base_url}/_ping", timeout=PING_SECONDS)
+    except (RequestException, OSError) as error:
+        reason = "it takes connections and says nothing" if isinstance(error, Timeout) else _words(error)
+        return f"The container engine does not answer any more ({reason}): it was stopped, or hangs. Start it again."
+    return ""
+
+
 def _unreachable(host: str, error: BaseException) -> str:
     reason = _root_cause(error)
-    words = os.strerror(reason.errno).lower() if isinstance(reason, OSError) and reason.errno else str(reason)
+    words = _words(error)
     advice = "Start Docker (or set DOCKER_HOST to where it listens)"
     if isinstance(reason, PermissionError):
         advice = "Let this user use it (the docker group, or DOCKER_HOST of an engine of their own)"
     return f"No container engine answers at {host} ({words}). {advice}, or run with --llamakey-runtime process."
+
+
+def _words(error: BaseException) -> str:
+    """The operating system's words for what is at the bottom of an error."""
+    reason = _root_cause(error)
+    return os.strerror(reason.errno).lower() if isinstance(reason, OSError) and reason.errno else str(reason)
 
 
 def _root_cause(error: BaseException) -> BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ from docker.errors import APIError, DockerException, NotFound
 from requests.exceptions import RequestException
 
 from pytest_llamakey.runtimes.base import Address, Exit, ProcessRow, RuntimeFault
-from pytest_llamakey.runtimes.docker_engine import engine_words
+from pytest_llamakey.runtimes.docker_engine import engine_words, silence
+from pytest_llamakey.runtimes.docker_output import Output
 from pytest_llamakey.runtimes.docker_way import LOOPBACK
 from pytest_llamakey.runtimes.forward import Forward
 from pytest_llamakey.runtimes.warden_client import WardenClient, WardenGone, process_rows
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
 
     from pytest_llamakey.runtimes.docker_way import Way
 
-LOG_BYTES = 8 * 1024 * 1024
-"""How much of the output is kept, counted from its end."""
 JOIN_SECONDS = 2.0
 HALT_SECONDS = 10
 """How long an app has to end by itself when its container is stopped: what ``docker stop`` gives it."""
@@ -33,27 +33,8 @@ _NOT_FOUND_CODES = (126, 127)
 _SHELL_SIGNAL, _LAST_SIGNAL = 128, 64
 _RETRY_SECONDS = 0.2
 _RETRIES = 25
-
-
-class Output:
-    """The last :data:`LOG_BYTES` of what was written. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._text = bytearray()
-
-    def add(self, piece: bytes) -> None:
-        """Take up a further piece."""
-        with self._lock:
-            self._text += piece
-            # Cut rarely: each cut moves all that is kept.
-            if len(self._text) > LOG_BYTES + LOG_BYTES // 8:
-                del self._text[:-LOG_BYTES]
-
-    def read(self) -> bytes:
-        """All that is kept."""
-        with self._lock:
-            return bytes(self._text[-LOG_BYTES:])
+_LOOKS = 6
+_OF_ENGINE = (-signal.SIGKILL, -signal.SIGTERM)
 
 
 class DockerReplica:
@@ -81,6 +62,8 @@ class DockerReplica:
         self._forward: Forward | None = None
         self._output = Output()
         self._exit: Exit | None = None
+        self._lost = ""
+        """That it ended with its engine, in a sentence, if it did."""
         self._stopping = threading.Event()
         self._address = self._published(way)
         self._log = self._thread(self._follow)
@@ -101,8 +84,10 @@ class DockerReplica:
         """See :class:`~pytest_llamakey.runtimes.base.RunningReplica`.
 
         Raises:
-            RuntimeFault: the container lives and cannot be looked into.
+            RuntimeFault: the container lives and cannot be looked into, or has ended with its engine.
         """
+        if self._lost:
+            raise RuntimeFault(self._lost)
         if self._exit is not None:
             return ()
         if self._warden is None:
@@ -252,6 +237,8 @@ class DockerReplica:
                 with contextlib.suppress(DockerException, RequestException):
                     self.container.reload()
                     out_of_memory = bool(self.container.attrs["State"].get("OOMKilled"))
+                if code in _OF_ENGINE and not out_of_memory and self._engine_ends():
+                    return
                 self._exit = Exit(code, out_of_memory)
             except NotFound:
                 self._exit = Exit(-9)  # removed by force
@@ -261,7 +248,22 @@ class DockerReplica:
                 continue
             return
         # The engine has been silent for long: nothing more is to be learnt of this container.
-        self._exit = Exit(-9)
+        self._ended_with_engine(silence(self._client))
+
+    def _engine_ends(self) -> bool:
+        """Whether the engine goes, too: it ends its containers by these signals, and stops answering."""
+        for _ in range(_LOOKS):
+            if self._stopping.is_set():
+                return False
+            if why := silence(self._client):
+                self._ended_with_engine(why)
+                return True
+            time.sleep(_RETRY_SECONDS)
+        return False
+
+    def _ended_with_engine(self, why: str) -> None:
+        self._lost = f"Container {self.id} ended with the container engine, or cannot be seen any more. {why}".rstrip()
+        self._exit = Exit(-9, words="ended with the container engine")
 
     def _ask(self, warden: WardenClient, do: str, pids: Collection[int] = ()) -> Any:
         try:
@@ -273,7 +275,7 @@ class DockerReplica:
 
     def _ended_soon(self) -> bool:
         """Whether the container's end is about to be known: it takes the warden with it a moment before that."""
-        end = time.monotonic() + JOIN_SECONDS
+        end = time.monotonic() + JOIN_SECONDS + _LOOKS * _RETRY_SECONDS
         while self._exit is None and time.monotonic() < end:
             time.sleep(0.01)
         return self._exit is not None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
+from pytest_llamakey.runtimes.docker_engine import silence
 from pytest_llamakey.runtimes.docker_stream import Stream
 from pytest_llamakey.runtimes.warden_client import WardenClient, WardenGone, warden_source
 
@@ -41,7 +42,9 @@ class Warden(WardenClient):
         self._ways = ways
 
     def _open(self) -> Stream:
-        heard = ""
+        heard = silence(self._client)
+        if heard:
+            raise WardenGone(heard)
         for way in self._ways.allowed:
             try:
                 stream = self._enter(*way)

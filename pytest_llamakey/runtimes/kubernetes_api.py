@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 30.0
 """How long any one answer of the API server may take."""
+PING_SECONDS = 10.0
+"""How long it may take to say that it is there, before it counts as one that hangs."""
 _NEEDS = (
     "Kubernetes deployments need the package kr8s, which is not installed: pip install 'pytest-llamakey[kubernetes]'"
 )
@@ -127,6 +129,16 @@ class Cluster:
         if status >= 400:  # noqa: PLR2004 - RFC 9110, section 15.5
             raise ApiFault(f"Kubernetes refuses {doing}: {_message(answer)}", status)
         return answer
+
+    def silence(self) -> str:
+        """Why the API server does not answer any more, in a sentence; empty if it does, be it with a refusal."""
+        try:
+            self.run(self._asked("GET", "api/v1", None, {}, {}), PING_SECONDS)
+        except Exception as error:  # noqa: BLE001 - whatever keeps it from answering
+            return (
+                f"The Kubernetes API server does not answer any more ({_in_words(error)}): is it, or the way there, up?"
+            )
+        return ""
 
     async def _asked(
         self, method: str, path: str, body: Any, headers: Mapping[str, str], params: Mapping[str, str]

@@ -110,7 +110,9 @@ class KubernetesReplica:
             self._warden.hold(pids)
         except WardenGone as error:
             if not self._stopped_soon():
-                raise RuntimeFault(f"The processes of pod {self.id} cannot be held still: {error}") from error
+                raise RuntimeFault(
+                    f"The processes of pod {self.id} cannot be held still: {self._why(error)}"
+                ) from error
 
     def release(self) -> None:
         """See :class:`~pytest_llamakey.runtimes.base.RunningReplica`."""
@@ -198,6 +200,10 @@ class KubernetesReplica:
         is_job = self._world.workload.resource.kind == "Job"
         return is_job and not self._let_go and state is not None and state.over and state.ended == Exit(0)
 
+    def _why(self, error: WardenGone) -> str:
+        """What keeps us from the pod: the API server on the way there, if it is silent."""
+        return self._world.cluster.silence() or str(error)
+
     @property
     def _state(self) -> PodState | None:
         return self._world.pods.state(self.id)
@@ -220,7 +226,7 @@ class KubernetesReplica:
         except WardenGone as error:
             if self._stopped_soon():
                 return None
-            raise RuntimeFault(f"Pod {self.id} cannot be looked into: {error}") from error
+            raise RuntimeFault(f"Pod {self.id} cannot be looked into: {self._why(error)}") from error
 
     def _stopped_soon(self) -> bool:
         """Whether the container's end is about to be known: it takes the warden with it a moment before that."""

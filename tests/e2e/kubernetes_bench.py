@@ -6,70 +6,16 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tools.tiny_app import server
+from tools.tiny_manifest import SECRET_ENV, indented, manifest
+
+__all__ = ["ROOT", "SECRET_ENV", "ClusterBench", "indented", "manifest", "namespaces"]
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS = 240
-SECRET_ENV = """
-env:
-- name: OPENAI_API_KEY
-  valueFrom: {secretKeyRef: {name: openai, key: api-key}}
-"""
-
-
-def manifest(
-    name: str,
-    image: str,
-    command: list[str] | None = None,
-    *,
-    kind: str = "Deployment",
-    container: str = SECRET_ENV,
-    pod: str = "",
-    spec: str = "replicas: 1",
-) -> str:
-    """A workload of the tiny app; ``container``, ``pod`` and ``spec`` are further lines of those parts."""
-    version = "batch/v1" if kind == "Job" else "apps/v1"
-    selector = "" if kind == "Job" else f"selector: {{matchLabels: {{app: {name}}}}}"
-    words = json.dumps(command or ["python3", "/code/server.py", "8000", "2"])
-    mounts = "volumeMounts: [{name: code, mountPath: /code}]" if "volumeMounts" not in container else ""
-    volumes = "volumes: [{name: code, configMap: {name: code}}]" if "volumes" not in pod else ""
-    return f"""\
-apiVersion: {version}
-kind: {kind}
-metadata: {{name: {name}}}
-spec:
-{indented(spec, 2)}
-{indented(selector, 2)}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-{indented(pod, 6)}
-{indented(volumes, 6)}
-      containers:
-      - name: app
-        image: {image}
-        command: {words}
-        ports: [{{containerPort: 8000}}]
-{indented(mounts, 8)}
-{indented(container, 8)}
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {{name: code}}
-data:
-  server.py: |
-{indented(server(), 4)}
-"""
-
-
-def indented(text: str, by: int) -> str:
-    """``text`` as a part of YAML that stands this far in."""
-    return textwrap.indent(text.strip("\n"), " " * by)
 
 
 @dataclass

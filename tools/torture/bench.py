@@ -151,11 +151,11 @@ class Bench:
             raise Broken(f"left after {seconds:.0f} s: {', '.join(self.remains(run))}")
 
 
-def labelled(run: str) -> list[tuple[str, str]]:
-    """Kind and name of all in the engine that bears the label of this run."""
+def labelled(run: str, host: str = "") -> list[tuple[str, str]]:
+    """Kind and name of all in the engine (at ``host``, by default the usual one) that bears the label of this run."""
     import docker
 
-    client = docker.from_env()
+    client = docker.DockerClient(host) if host else docker.from_env()
     mark = {"label": f"{RUN_LABEL}={run}"}
     try:
         found = [

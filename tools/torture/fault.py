@@ -12,8 +12,13 @@ from typing import TYPE_CHECKING
 
 from tools.tiny_app import DOCKERFILE, server, table
 from tools.torture.cases import Case, Tally, hold
+from tools.torture.fault_cluster import CASES as CLUSTER
+from tools.torture.fault_engine import CASES as ENGINE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from tools.torture.bench import Bench
 
 BOUND = 90.0
@@ -26,6 +31,25 @@ HANGS = "def asked():\n    time.sleep(3600)"
 DEAF = "import signal\nfor number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):\n    signal.signal(number, signal.SIG_IGN)"
 LATE = "import threading\ndef late():\n    time.sleep(0.05)\n    if os.fork() == 0:\n        time.sleep(600)\nthreading.Thread(target=late).start()"
 CLOCK = "real = time.time\nstarted = time.monotonic()\ntime.time = lambda: real() - 86400 * 365 * (time.monotonic() - started > 0.3)"
+
+FLAPS = """
+steady = Handler.do_GET
+def flaps(self):
+    if self.path == "/health" and int(time.monotonic() * 4) % 2:
+        return self.send_error(503)
+    steady(self)
+Handler.do_GET = flaps
+"""
+GREEDY = "def asked():\n    held = [bytearray(1 << 20) for _ in range(2000)]\n    return call()"
+LIMITED = """
+services:
+  app:
+    build: {context: ., args: [PYTHON_IMAGE]}
+    command: ["python", "server.py", "8000", "2"]
+    mem_limit: 96m
+    memswap_limit: 96m
+    environment: [OPENAI_API_KEY]
+"""
 
 
 def _app(place: Bench, setup: str, worker: str = "", **fields: object) -> None:
@@ -46,6 +70,17 @@ def _told(place: Bench, *, setup: str, runtime: str, verdict: str, said: tuple[s
     return Tally(1, 1, f"{ran.verdicts[0]}: {', '.join(ran.causes) or 'no cause'} after {ran.seconds:.0f} s")
 
 
+def _memory(place: Bench) -> Tally:
+    """A worker takes more memory than its container may have, while it is asked: the kernel kills it."""
+    _app(place, GREEDY, compose="compose.yaml", port=8000, command=None)
+    place.write({"compose.yaml": LIMITED})
+    ran = place.run("auto", limit=BOUND)
+    hold(ran.verdicts == ["fail"] and "worker-died" in ran.causes, f"{ran.verdicts} {ran.causes}\n{ran.output[-2500:]}")
+    hold("signal 9" in ran.output, f"its end is not told\n{ran.output[-2500:]}")
+    place.nothing_left()
+    return Tally(1, 1, f"fail: worker-died, signal 9, after {ran.seconds:.0f} s")
+
+
 def _port(place: Bench) -> Tally:
     """A fixed port that another program has."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -57,19 +92,43 @@ def _port(place: Bench) -> Tally:
     return Tally(1, 1, "error, with the port")
 
 
-def _full(place: Bench) -> Tally:
-    """No room for temporary files: the app's folder is larger than what is left of them."""
-    small = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place.temporary)]
+@contextlib.contextmanager
+def _small(folder: Path) -> Iterator[None]:
+    """A file system of 256 KiB there."""
+    folder.mkdir(exist_ok=True)
+    small = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
     hold(subprocess.run(small, check=False).returncode == 0, "needs root, for a small tmpfs")
     try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+def _full(place: Bench) -> Tally:
+    """No room for temporary files: the app's folder is larger than what is left of them."""
+    with _small(place.temporary):
         _app(place, "")
         place.write({"large.bin": "x" * 1_000_000})
         ran = place.run("process", limit=BOUND)
         hold(ran.verdicts == ["error"] and "space" in ran.errors, f"{ran.verdicts} {ran.errors}\n{ran.output[-2500:]}")
         place.nothing_left()
-    finally:
-        subprocess.run(["umount", "-l", str(place.temporary)], check=False)
     return Tally(1, 1, "error: no space left")
+
+
+def _full_cache(place: Bench, *, runtime: str) -> Tally:
+    """No room in the cache folder: what is remembered there for the next run is a help, and no more."""
+    cache = place.folder.parent / "full"
+    with _small(cache):
+        filled = cache / "filled"
+        with contextlib.suppress(OSError), filled.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        place.environment["XDG_CACHE_HOME"] = str(cache)
+        _app(place, "")
+        ran = place.run(runtime, limit=BOUND)
+        hold(ran.verdicts == ["pass"], f"{ran.verdicts} {ran.errors}\n{ran.output[-2500:]}")
+        place.nothing_left()
+    return Tally(1, 1, "pass")
 
 
 def _two(place: Bench, *, runtime: str) -> Tally:
@@ -163,9 +222,14 @@ CASES = (
     Case("processes: its clock jumps back a year", partial(_P, setup=CLOCK, verdict="pass", said=())),
     Case("processes: a taken port", _port),
     Case("processes: no room for temporary files", _full),
+    *(
+        Case(f"{told}: no room in the cache folder", partial(_full_cache, runtime=runtime), engine=runtime == "docker")
+        for told, runtime in (("processes", "process"), ("containers", "docker"))
+    ),
+    Case("processes: ready flaps", partial(_P, setup=FLAPS, verdict="pass", said=())),
     Case("processes: pytest is stopped for a while", _stopped),
     Case("processes: two runs at once", partial(_two, runtime="process")),
-    Case("processes: 12 deployments under -n 4", partial(_many, count=12)),
+    Case("processes: 50 deployments under -n 4", partial(_many, count=50)),
     Case(
         "containers: a worker is killed while it is driven",
         partial(_told, setup=KILLED, runtime="docker", verdict="fail", said=("worker-died",)),
@@ -173,4 +237,7 @@ CASES = (
     ),
     Case("containers: paused by somebody else", _paused, engine=True),
     Case("containers: two runs at once on one engine", partial(_two, runtime="docker"), engine=True),
+    Case("compose: the kernel kills a worker for want of memory while it is driven", _memory, engine=True),
+    *ENGINE,
+    *CLUSTER,
 )

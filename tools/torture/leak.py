@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tools.tiny_app import DOCKERFILE, server, table
+from tools.tiny_manifest import manifest
 from tools.torture.bench import family
 from tools.torture.cases import Case, Tally, hold
 from tools.torture.planted import Planted, azure_key, project_key, service_key
@@ -181,7 +182,7 @@ def _search(place: Bench, runtime: str, planted: Planted, ways: tuple[tuple[str,
     place.environment |= {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary), "MESSAGES": str(messages)}
     written = ["--llamakey-html", str(outer / "page.html"), "--junit-xml", str(outer / "junit.xml")]
     problems: list[str] = []
-    with _watched(place, planted, engine=runtime == "docker") as seen:
+    with _watched(place, planted, engine=runtime != "process") as seen:
         for way in ways:
             ran = place.run(runtime, *written, *way)
             hold(ran.verdicts and "could not be pulled" not in ran.output, f"it did not run:\n{ran.output[-2000:]}")
@@ -253,6 +254,54 @@ def _image(place: Bench) -> Tally:
     return _search(place, "docker", planted, (LOUD,))
 
 
+COMPOSE = """
+services:
+  app:
+    build: {context: ., args: [PYTHON_IMAGE]}
+    command: ["python", "server.py", "8000", "2"]
+    env_file: [.env]
+    environment:
+      OPENAI_API_KEY: ${OPENAI_API_KEY}
+      ANTHROPIC_API_KEY: ${ANTHROPIC_API_KEY:-none}
+"""
+UNIT = """
+[Service]
+WorkingDirectory=/app
+EnvironmentFile=/app/.env
+ExecStart=/usr/bin/env python server.py 8000 2
+"""
+SYSTEMD = (
+    "RUN apt-get -q update && apt-get -q install -y --no-install-recommends systemd && rm -rf /var/lib/apt/lists/*\n"
+)
+
+
+def _compose(place: Bench) -> Tally:
+    """Compose interpolates variables of which the tester has real ones, and reads the project's .env."""
+    planted = _plant(place, compose="compose.yaml", port=8000, command=None)
+    place.write({"compose.yaml": COMPOSE})
+    return _search(place, "auto", planted, (PLAIN, LOUD))
+
+
+def _pods(place: Bench) -> Tally:
+    """The code with its keys is a ConfigMap, and the Secret of the manifest has a real one."""
+    planted = _plant(place, manifests=["app.yaml"], key="secret:openai/api-key", command=None)
+    planted.inside["secret"] = project_key()
+    code = (place.folder / "server.py").read_text()
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "openai"}}
+    secret["stringData"] = {"api-key": planted.inside["secret"]}
+    text = manifest("app", place.image, code=code)
+    place.write({"app.yaml": f"{text}---\n{json.dumps(secret)}\n"})
+    return _search(place, "auto", planted, (LOUD,))
+
+
+def _unit(place: Bench) -> Tally:
+    """The unit's EnvironmentFile is the .env with its keys."""
+    fields = {"unit": "app.service", "build": ".", "port": 8000, "key": "dotenv:.env", "workdir": "/app"}
+    planted = _plant(place, dockerfile=SYSTEMD, command=None, **fields)
+    place.write({"app.service": UNIT})
+    return _search(place, "auto", planted, (LOUD,))
+
+
 def _case(name: str, run: Callable[[Bench], Tally], *, engine: bool = False, short: bool = False) -> Case:
     return Case(name, run, engine=engine, short=short)
 
@@ -269,5 +318,8 @@ CASES = (
     ),
     _case("containers: an app that dies with a key on its lips", partial(_crash, "docker"), engine=True),
     _case("containers: a build that fails", _build, engine=True),
+    _case("compose: environment, .env, code, log, answers, exceptions", _compose, engine=True),
+    _case("pods: environment, a Secret, code, log, answers, exceptions", _pods, engine=True),
+    _case("units: environment, .env, code, log, answers, exceptions", _unit, engine=True),
     _case("containers: ENV, ARG, history and layers of the image", _image, engine=True, short=True),
 )

@@ -1,0 +1,158 @@
+"""The container engine fails under a run: stopped, killed, paused and restarted, in each phase of the run."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import psutil
+from docker.errors import DockerException
+from requests.exceptions import RequestException
+
+from tools.tiny_app import DOCKERFILE, server, table
+from tools.torture.bench import LEFT, RUN_LABEL, labelled, runs_of, until
+from tools.torture.cases import Broken, Case, Tally, hold
+from tools.torture.engines import Engine, engine
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
+    from tools.torture.bench import Bench
+
+REACHED = 60.0
+"""Seconds within which a phase must be reached."""
+BOUND = 120.0
+"""Seconds within which a run must end once its engine has failed: one answer is waited for for sixty."""
+BUILD_MARK = "7207"
+SLOW_BUILD = f"RUN sleep {BUILD_MARK}\n"
+SLOW_START = "time.sleep(600)"
+PHASES = ("build", "start", "drive", "stop")
+SLOW_ANSWER = 'def asked():\n    print("asked", flush=True)\n    time.sleep(600)'
+
+
+def _begun(place: Bench, own: Engine, phase: str) -> subprocess.Popen[str]:
+    """A run that has come to this phase."""
+    setup = {"start": SLOW_START, "drive": SLOW_ANSWER}.get(phase, "")
+    dockerfile = DOCKERFILE + (SLOW_BUILD if phase == "build" else "")
+    place.write({"server.py": server(setup), "llamakey.toml": table(), "Dockerfile": dockerfile})
+    report = place.folder.parent / f"report-{phase}.json"
+    process = place.begin("docker", "--llamakey-timeout", "30", "--llamakey-report", str(report), wrapped=own.beside)
+    reached = {"build": _builds, "stop": partial(_killed, own)}.get(phase)
+    word = {"start": "starting", "drive": "asked"}.get(phase, "")
+    hold(
+        reached() if reached else until(lambda: _said(own, process.pid, word) or process.poll() is not None, REACHED),
+        f"it never came to {phase}\n{place.output(process)[-1500:]}",
+    )
+    return process
+
+
+def _builds() -> bool:
+    """Whether the build's slow step has begun."""
+
+    def sleeping() -> bool:
+        return any(one.info["cmdline"] == ["sleep", BUILD_MARK] for one in psutil.process_iter(["cmdline"]))
+
+    return bool(until(sleeping, REACHED))
+
+
+def _said(own: Engine, pid: int, word: str) -> bool:
+    """Whether the app of that run has come so far as to write this."""
+    with own.client() as client, contextlib.suppress(DockerException, RequestException):
+        for run in runs_of(pid):
+            for one in client.containers.list(filters={"label": f"{RUN_LABEL}={run}"}, ignore_removed=True):
+                if word.encode() in one.logs():
+                    return True
+    return False
+
+
+def _killed(own: Engine) -> bool:
+    """Whether the engine has begun to remove a container of the run that serves: it is killed for that."""
+    with own.client() as client:
+        events = client.events(decode=True, filters={"event": "kill", "label": RUN_LABEL})
+        late = threading.Timer(REACHED, events.close)
+        late.start()
+        try:
+            return any(event["Actor"]["Attributes"].get("signal") == "9" for event in events)
+        finally:
+            late.cancel()
+
+
+def _stop(own: Engine) -> None:
+    own.end()
+
+
+def _kill(own: Engine) -> None:
+    own.end(signal.SIGKILL)
+
+
+def _pause(own: Engine) -> None:
+    own.pause()
+
+
+def _restart(own: Engine) -> None:
+    own.end()
+    own.start()
+
+
+def _mend(own: Engine) -> None:
+    """Have it answer again."""
+    own.resume()
+    if not until(own.answers, 3):
+        own.start()
+
+
+def _phase(place: Bench, own: Engine, phase: str, fault: Callable[[Engine], None]) -> str:
+    """What came of one run whose engine failed in that phase; raises Broken."""
+    process = _begun(place, own, phase)
+    (run,) = runs_of(process.pid)
+    started = time.monotonic()
+    fault(own)
+    try:
+        ran = place.ended(process, place.folder.parent / f"report-{phase}.json", started, BOUND)
+    finally:
+        _mend(own)
+    hold(
+        ran.verdicts == ["error"] or (phase == "stop" and ran.verdicts == ["pass"]),
+        _told(phase, ran.verdicts, ran.output),
+    )
+    hold(phase == "stop" or "engine" in ran.errors, _told(phase, ran.errors, ran.output))
+    place.nothing_left()
+    place.write({"server.py": server(), "llamakey.toml": table(), "Dockerfile": DOCKERFILE})
+    report = place.folder.parent / f"report-after-{phase}.json"
+    begun = time.monotonic()
+    after = place.ended(place.begin("docker", "--llamakey-report", str(report), wrapped=own.beside), report, begun)
+    hold(after.verdicts == ["pass"], _told(f"after {phase}", after.verdicts, after.output))
+    left = partial(labelled, run, own.host)
+    hold(until(lambda: not left(), LEFT), f"{phase}: the next run has left {left()}")
+    return f"{phase}: {ran.verdicts[0]} after {ran.seconds:.0f} s"
+
+
+def _told(phase: str, what: object, output: str) -> str:
+    return f"{phase}: {what}\n{output[-2500:]}"
+
+
+def _fails(place: Bench, *, fault: Callable[[Engine], None], phases: tuple[str, ...] = PHASES) -> Tally:
+    told, broken = [], []
+    with engine(place.image) as own:
+        place.environment["DOCKER_HOST"] = own.host
+        for phase in phases:
+            try:
+                told.append(_phase(place, own, phase, fault))
+            except Broken as error:
+                broken.append(str(error))
+    return Tally(len(phases), len(told), "\n".join(broken) or "; ".join(told))
+
+
+CASES = tuple(
+    Case(
+        f"containers: the engine is {told} while it builds, starts, drives, stops",
+        partial(_fails, fault=fault),
+        engine=True,
+    )
+    for told, fault in (("stopped", _stop), ("killed", _kill), ("paused", _pause), ("restarted", _restart))
+)
