@@ -16,7 +16,7 @@ from pytest_llamakey.spec.toml import read_deployments
 if TYPE_CHECKING:
     import argparse
 
-    from pytest_llamakey.guess.draft import Draft
+    from pytest_llamakey.guess.fields import Draft
 
 SUMMARY = "write a commented llamakey.toml for the app in a folder, and say what was guessed and what could not be"
 

@@ -33,6 +33,7 @@ _MOST_BYTES = 1 << 20
 _APPS = {"FastAPI", "Flask", "Quart", "Starlette", "get_wsgi_application"}
 _ROUTERS = {"APIRouter": "prefix", "Blueprint": "url_prefix"}
 _VERBS = {"get", "post", "put", "patch", "delete", "route", "api_route", "websocket"}
+_QUEUES = frozenset({"delay", "apply_async", "send_task"})
 _ASKS = re.compile(
     r"^a?(stream_)?(complete|chat|predict|query|structured_predict)$|^(as_(chat|query)_engine|create|parse|"
     r"get_text_embedding|get_query_embedding|aget_text_embedding|aget_query_embedding|from_documents)$"
@@ -44,7 +45,10 @@ _DEEP = 4
 
 @dataclass(frozen=True)
 class Route:
-    """A path of the app: ``asks`` where its function, or one that it calls, calls a model."""
+    """A path of the app: ``asks`` where its function, or one that it calls, calls a model.
+
+    ``queued``: it hands work on to a queue.
+    """
 
     path: str
     method: str
@@ -52,6 +56,7 @@ class Route:
     taken: Taken
     asks: bool
     websocket: bool = False
+    queued: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,9 @@ def read_code(folder: Path) -> Code:
                     asks = _asks(node, functions, _DEEP, set())
                     socket = method == "WEBSOCKET"
                     said = taken(node, path, models)
-                    routes.append(Route(prefix + path or "/", method, module.at(node), said, asks, socket))
+                    routes.append(
+                        Route(prefix + path or "/", method, module.at(node), said, asks, socket, _queued(node))
+                    )
                 made = [_name(each.func) for each in ast.walk(node) if isinstance(each, ast.Call)]
                 kind = next((name for name in made if name in _APPS), "")
                 if kind and any(isinstance(each, ast.Return) and each.value for each in node.body):
@@ -146,7 +153,8 @@ def read_code(folder: Path) -> Code:
     places = {id(node): module.at(node) for module in modules for node in ast.walk(module.tree)}
     for view in views_of([(module.dotted, module.tree) for module in modules]):
         asks, said = _asks(view.function, functions, _DEEP, set()), taken(view.function, view.path, models)
-        routes.append(Route(view.path, view.method, places[id(view.function)], said, asks))
+        queued = _queued(view.function)
+        routes.append(Route(view.path, view.method, places[id(view.function)], said, asks, queued=queued))
     fronts = tuple(fronts_of((module.file, module.tree) for module in modules))
     return Code(
         tuple(routes), (*apps, *factories), variables, dotenv, secret, azure, tuple(tasks), fronts, len(modules)
@@ -269,6 +277,12 @@ def _asks(function: ast.AST, functions: Mapping[str, ast.AST], deep: int, seen: 
     further = [name for name in sorted(names) if name in functions and name not in seen]
     seen.update(further)
     return deep > 0 and any(_asks(functions[name], functions, deep - 1, seen) for name in further)
+
+
+def _queued(function: ast.AST) -> bool:
+    """Whether it hands work on to Celery's workers, or to another queue's."""
+    called = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
+    return any(isinstance(func, ast.Attribute) and func.attr in _QUEUES for func in called)
 
 
 def _read_variables(node: ast.AST) -> Iterator[tuple[str, bool]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.guess import start as starts
 from pytest_llamakey.guess.bodies import in_path
 from pytest_llamakey.guess.code import Code, Route, read_code
+from pytest_llamakey.guess.fields import Draft
 from pytest_llamakey.guess.platform import Compose, Workload, read_compose, read_workload
 from pytest_llamakey.spec import dockerfile_facts
 from pytest_llamakey.spec.complete import compose_files
@@ -27,37 +28,6 @@ _PROBED = re.compile(r"https?://[^/\s\"']+(/[^\s\"'|;)]*)")
 _TALKS = re.compile(
     r"ask|chat|query|complet|answer|question|generat|summar|prompt|message|search|predict", re.IGNORECASE
 )
-
-
-@dataclass(frozen=True)
-class Field:
-    """A field of ``llamakey.toml`` with its value and the reason; one that is no more than an offer is not ``sure``."""
-
-    name: str
-    value: Any
-    why: str
-    sure: bool = True
-
-
-@dataclass
-class Draft:
-    """A deployment to be: ``fields`` in the order of the file, ``open`` what nobody but its owner can say.
-
-    ``runtime`` is empty where nothing says how the app is started. ``also`` are other ways that were seen.
-    """
-
-    runtime: str = ""
-    fields: list[Field] = field(default_factory=list)
-    open: list[str] = field(default_factory=list)
-    also: list[str] = field(default_factory=list)
-
-    def say(self, name: str, value: Any, why: str, *, sure: bool = True) -> None:
-        """Add a field."""
-        self.fields.append(Field(name, value, why, sure))
-
-    def get(self, name: str) -> Any:
-        """A field's value, if it was guessed."""
-        return next((each.value for each in self.fields if each.name == name and each.sure), None)
 
 
 def draft(folder: Path) -> Draft:
@@ -94,6 +64,11 @@ def draft(folder: Path) -> Draft:
             made.also.append(f"manifests are here too: a [[deployment]] with manifests = [{files}] tests those")
     elif compose is not None:
         made.runtime = "compose"
+        asking = [route for route in code.routes if route.asks]
+        if compose.worker and code.tasks and asking and all(route.queued for route in asking):
+            service = f'service = "{compose.service}"'
+            made.also.append(f"{asking[0].place} hands its work on: a [[deployment]] with {service} needs no request")
+            compose = compose.worker
         made.say("compose", compose.file, "the compose file here")
         begun = starts.of_compose(compose.command, folder) if compose.command else begun
         others = ", ".join(name for name in compose.built if name != compose.service)
@@ -118,8 +93,11 @@ def draft(folder: Path) -> Draft:
             "how the app is started: no Dockerfile, compose file, manifest, Procfile, unit or web app is here"
         )
         return made
-    _ready(made, code, facts, workload)
-    _request(made, code, folder)
+    if compose is not None and compose.celery and made.runtime == "compose":
+        _task(made, code, sure=True)
+    else:
+        _ready(made, code, facts, workload)
+        _request(made, code, folder)
     _workers(made, begun)
     _key(
         made,
@@ -214,9 +192,7 @@ def _ready(made: Draft, code: Code, facts: DockerfileFacts | None, workload: Wor
 
 
 def _request(made: Draft, code: Code, folder: Path) -> None:
-    for task in code.tasks[:1]:
-        value = {"app": task.app, "name": task.name, "args": list(task.args)}
-        made.say("task", value, f"{task.place}, a Celery task; for a worker beside the web app", sure=not code.routes)
+    _task(made, code, sure=not code.routes)
     if code.tasks and not code.routes:
         return
     front = _front(code)
@@ -235,6 +211,17 @@ def _request(made: Draft, code: Code, folder: Path) -> None:
     others = [f"{r.method} {r.path} ({r.place})" for r in candidates if r is not best and r.asks]
     if others:
         made.also.append(f"other routes call the model too: {', '.join(others[:4])}")
+
+
+def _task(made: Draft, code: Code, *, sure: bool) -> None:
+    for task in code.tasks[:1]:
+        value = {"app": task.app, "name": task.name, "args": list(task.args)}
+        made.say(
+            "task",
+            value,
+            f"{task.place}, a Celery task{'' if sure else '; for a worker beside the web app'}",
+            sure=sure,
+        )
 
 
 def _asked(made: Draft, front: Front, folder: Path) -> None:

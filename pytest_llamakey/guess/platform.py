@@ -24,7 +24,8 @@ _KINDS = {"Deployment": "deployment", "StatefulSet": "statefulset", "DaemonSet":
 class Compose:
     """The service under test, empty where several could be meant, and how it gets its key.
 
-    ``built`` are all services of its build folder, ``command`` is what it is started by.
+    ``built`` are all services of its build folder, ``command`` is what it is started by; ``celery``: it is Celery's
+    worker, and ``worker`` is the service beside it that is.
     """
 
     file: str
@@ -35,6 +36,8 @@ class Compose:
     key: str = ""
     key_where: str = ""
     command: Named | None = None
+    celery: bool = False
+    worker: Compose | None = None
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,28 @@ def read_compose(path: Path, of_model: Callable[[str], bool]) -> Compose:
     ):
         if len(found) == 1:
             (one,) = found
-            beside = tuple(each.name for each in built if _context(each) == _context(one))
-            made = Compose(path.name, names, beside, one.name, f"{one.origin}, {why}", command=one.command)
-            return _keyed(made, one, of_model)
+            kin = [each for each in built if _context(each) == _context(one)]
+            workers = [
+                _service(path, names, kin, each, "Celery's worker", of_model)
+                for each in kin
+                if each is not one and _celery(each)
+            ]
+            made = _service(path, names, kin, one, why, of_model)
+            return replace(made, worker=next(iter(workers), None))
     return Compose(path.name, names)
+
+
+def _service(
+    path: Path, names: tuple[str, ...], kin: list[Service], service: Service, why: str, of_model: Callable[[str], bool]
+) -> Compose:
+    built = tuple(each.name for each in kin)
+    made = Compose(path.name, names, built, service.name, f"{service.origin}, {why}")
+    return _keyed(replace(made, command=service.command, celery=_celery(service)), service, of_model)
+
+
+def _celery(service: Service) -> bool:
+    words = service.command.text.split() if service.command else []
+    return "celery" in words and "worker" in words
 
 
 def _context(service: Service) -> str:

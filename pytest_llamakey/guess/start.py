@@ -168,7 +168,7 @@ def _counted(words: list[str], env: Mapping[str, str], where: str) -> tuple[int 
     """The number of workers where the command, or the variable that gunicorn and uvicorn look at, says one."""
     for before, word in zip(["", *words], words, strict=False):
         match = _WORKERS.match(word)
-        if match and (before in {"--workers", "-w", "--processes"} or not word[0].isdigit()):
+        if match and (before in {"--workers", "-w", "--processes", "--concurrency", "-c"} or not word[0].isdigit()):
             return int(match[1]), where
     if env.get("WEB_CONCURRENCY", "").isdigit():
         return int(env["WEB_CONCURRENCY"]), WEB_CONCURRENCY

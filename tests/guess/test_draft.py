@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_llamakey.commands.init import render
-from pytest_llamakey.guess.draft import Draft, draft
+from pytest_llamakey.guess.draft import draft
 from pytest_llamakey.spec.model import Defaults
 from pytest_llamakey.spec.toml import read_deployments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from pytest_llamakey.guess.fields import Draft
 
     Project = Callable[..., Draft]
 
@@ -243,6 +245,30 @@ def test_a_compose_file_says_how_it_is_started_where_the_dockerfile_does_not(pro
         ["compose.yaml:2"],
     )
     assert any(line.startswith("compose.yaml runs this code in worker too:") for line in made.also)
+
+
+def test_where_the_web_hands_on_all_its_work_the_worker_is_under_test(project: Project) -> None:
+    compose = """services:
+  web: {build: ., command: gunicorn app:app, ports: ["80:80"], environment: {OPENAI_API_KEY: "${OPENAI_API_KEY}"}}
+  jobs: {build: ., command: celery -A tasks worker --concurrency 2}
+"""
+    app = """from flask import Flask
+from tasks import summarize
+app = Flask(__name__)
+@app.post("/ask")
+def ask():
+    return summarize.delay("x").id
+"""
+    tasks = """from celery import Celery
+celery = Celery("tasks")
+@celery.task
+def summarize(text):
+    return llm.complete(text)
+"""
+    made = project(compose_DOT_yaml=compose, app_DOT_py=app, tasks_DOT_py=tasks)
+    assert (made.get("service"), made.get("workers"), made.get("request")) == ("jobs", 2, None)
+    assert made.get("task") == {"app": "tasks", "name": "tasks.summarize", "args": ["ping"]}
+    assert any(line.startswith("app.py:5 hands its work on:") for line in made.also)
 
 
 def test_a_compose_file_beside_a_dockerfile(project: Project) -> None:

@@ -1,0 +1,37 @@
+"""The fields of a deployment to be, each with the reason, and what is left to its owner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of ``llamakey.toml`` with its value and the reason; one that is no more than an offer is not ``sure``."""
+
+    name: str
+    value: Any
+    why: str
+    sure: bool = True
+
+
+@dataclass
+class Draft:
+    """A deployment to be: ``fields`` in the order of the file, ``open`` what nobody but its owner can say.
+
+    ``runtime`` is empty where nothing says how the app is started. ``also`` are other ways that were seen.
+    """
+
+    runtime: str = ""
+    fields: list[Field] = field(default_factory=list)
+    open: list[str] = field(default_factory=list)
+    also: list[str] = field(default_factory=list)
+
+    def say(self, name: str, value: Any, why: str, *, sure: bool = True) -> None:
+        """Add a field."""
+        self.fields.append(Field(name, value, why, sure))
+
+    def get(self, name: str) -> Any:
+        """A field's value, if it was guessed."""
+        return next((each.value for each in self.fields if each.name == name and each.sure), None)
