@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.starting.from_outside import FromOutside
 from pytest_llamakey.starting.ready import Outlook
 from pytest_llamakey.starting.restarts import are_alone, are_starting_anew, never_starts
 
@@ -31,6 +32,8 @@ def outlook(
     ``origin`` is the moment (:func:`time.time`) that the records count from.
     """
     accompanied = bool(deployment.services) or deployment.runtime in _ACCOMPANIED
+    if not deployment.probe:
+        return Outlook(FromOutside(replica, accompanied=accompanied).hopeless)
     since: list[float] = []
 
     def alone(family: Sequence[ProcessRecord]) -> bool:

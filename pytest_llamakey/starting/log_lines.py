@@ -92,6 +92,6 @@ def ends_in_error(text: str) -> bool:
     return bool(found) and 0 < len(flush) <= _AFTER
 
 
-def tells_trouble(text: str) -> bool:
-    """Whether the app has logged an error."""
-    return bool(_TROUBLE.search(text))
+def tells_trouble(text: str, times: int = 1) -> bool:
+    """Whether the app has logged an error, and so many ``times``."""
+    return len(_TROUBLE.findall(text)) >= times

