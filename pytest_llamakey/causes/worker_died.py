@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from pytest_llamakey.symptoms import Kind
 
 _MOST_LINES = 5
+_TIMEOUT = "WORKER TIMEOUT"
+"""What gunicorn logs of a worker before it ends it; what the worker says after that may fill many lines."""
+_TIMED_OUT = "[CRITICAL] WORKER TIMEOUT (pid:7)\nTraceback (most recent call last):\nSystemExit: 1\n"
+_SILENT: dict[str, Any] = {"ended": 2.0, "exit": "orderly", "calls": (), "drive": Drive("died"), "log_tail": _TIMED_OUT}
 _KILLED: dict[str, Any] = {"ended": 2.0, "exit": "signal 9", "calls": ()}
 
 
@@ -43,6 +47,7 @@ class WorkerDied(Cause):
 
     EXAMPLES = (
         Example("killed while it was driven", app(worker(**_KILLED, drive=Drive("died", requests=1))), True),
+        Example("ended by its server", app(worker(**_SILENT)), True),
         Example("killed after its call", app(worker(ended=3.0, exit="signal 11")), True),
         Example("restarted before it was reached", app(worker(ended=0.9, exit="orderly", calls=(), drive=None)), True),
         Example("vanished, with nothing driven", app(worker(ended=0.9, drive=None), driven=False), True),
@@ -70,7 +75,7 @@ class WorkerDied(Cause):
                     *(innermost(error.where) for error in errors),
                 ],
                 evidence=_story(troubles),
-                fix=_fix(ending),
+                fix=_fix(ending, timed_out=bool(_timeout(troubles[0].process.log_tail))),
             )
 
 
@@ -81,14 +86,25 @@ def _story(troubles: list[Trouble]) -> Iterator[str]:
         yield f"{when}pid {process.pid} ended{f': {process.exit}' if process.exit else ''}"
     first = troubles[0].process
     yield from (raised(error) for error in last_error(first))
-    yield from (f"log: {first_line(line)}" for line in folded(_lines(first.log_tail))[-_MOST_LINES:])
+    last = folded(_lines(first.log_tail))[-_MOST_LINES:]
+    told = [line for line in _timeout(first.log_tail) if line not in last]
+    yield from (f"log: {first_line(line)}" for line in (*told, *last))
+
+
+def _timeout(log_tail: str) -> list[str]:
+    return [line for line in _lines(log_tail) if _TIMEOUT in line][-1:]
 
 
 def _lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.strip()]
 
 
-def _fix(ending: str) -> str:
+def _fix(ending: str, *, timed_out: bool) -> str:
+    if timed_out:
+        return (
+            "Its server ended it for being silent for too long: raise the timeout (gunicorn's --timeout), or do what "
+            "takes so long, an import or an index, while the app starts."
+        )
     if ending.startswith("os._exit"):
         return "See why the app ends the process there; an exception in its place would be answered and logged."
     if ending.startswith("signal 9"):

@@ -179,6 +179,15 @@ def test_worker_died_shows_its_last_log_lines() -> None:
 # Precedence
 
 
+def test_worker_died_tells_its_servers_timeout_whatever_was_logged_after_it() -> None:
+    log = "\n".join(
+        ["[CRITICAL] WORKER TIMEOUT (pid:7)", *(f"File app.py, line {each}{'x' * each}" for each in range(9))]
+    )
+    finding = only(app(worker(ended=2.0, exit="orderly", calls=(), drive=Drive("died"), log_tail=log)))
+    assert finding.evidence[1] == "log: [CRITICAL] WORKER TIMEOUT (pid:7)"
+    assert "gunicorn's --timeout" in finding.fix
+
+
 def test_a_consequence_is_not_told_beside_its_root() -> None:
     assert causes_of(app(main_process(environment={}), keyless(), delivered=("none",))) == ["key-missing"]
 
