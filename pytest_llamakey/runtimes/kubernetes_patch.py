@@ -19,7 +19,8 @@ from pytest_llamakey.spec.manifests import WORKLOADS
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from pytest_llamakey.spec.manifests import Manifests, Resource
+    from pytest_llamakey.spec.manifest_files import Resource
+    from pytest_llamakey.spec.manifests import Manifests
 
 RUN_LABEL = "org.pytest-llamakey.run"
 """On all that one run makes; its value is the run's id."""

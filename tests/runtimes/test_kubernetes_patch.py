@@ -9,7 +9,8 @@ import pytest
 
 from pytest_llamakey.runtimes.kubernetes_patch import ROLE_LABEL, Inlay, bodies, left_out, path_of
 from pytest_llamakey.secrecy.keys import DECOY
-from pytest_llamakey.spec.manifests import Manifests, Resource, Workload
+from pytest_llamakey.spec.manifest_files import Resource
+from pytest_llamakey.spec.manifests import Manifests, Workload
 
 INLAY = Inlay(
     labels={"run": "r1"},
