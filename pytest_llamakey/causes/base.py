@@ -206,8 +206,9 @@ def last_error(process: Process) -> tuple[CallError | Failure, ...]:
 
 
 def first_line(text: str) -> str:
-    """The first line of a message, cut at a length that still fits a report."""
-    line = text.strip().partition("\n")[0]
+    """The first line of a message that has words in it, cut at a length that still fits a report."""
+    lines = text.strip().splitlines() or [""]
+    line = next((each.strip() for each in lines if any(map(str.isalnum, each))), lines[0])
     most = 200
     return line if len(line) <= most else f"{line[: most - 1]}…"
 

@@ -124,6 +124,8 @@ def uses(facts: Facts, trouble: Trouble, names: Collection[str]) -> tuple[Use, .
 def _clients(process: Process, sights: Collection[KeySight], names: Collection[str]) -> Iterator[Use]:
     wanted = {_look(sight) for sight in sights}
     failing = any(about_keys(error) for error in process.errors)
+    # LlamaIndex builds its default model without a key, and then gives it up with an error of its own.
+    given_up = not process.errors and any(map(about_key, process.failures))
     rows = {str(innermost(row.where)) for row in process.rollcall if faulty(row) and row.where}
     calls = {_look(call.key) for call in process.calls if call.via != "rollcall"}
     silent = process.drive is not None and process.drive.outcome != "called"
@@ -131,7 +133,7 @@ def _clients(process: Process, sights: Collection[KeySight], names: Collection[s
     for client in sorted(process.clients, key=lambda each: each.at):
         look, line = _look(client.key), str(innermost(client.where))
         if client.key.state in {"match", "mangled"} or (
-            look not in wanted if sights else not (client.error or failing)
+            look not in wanted if sights else not (client.error or failing or (given_up and client.key.state in ABSENT))
         ):
             continue
         if rows and line not in rows and not client.error and look not in calls and not silent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_llamakey.facts import EnvironmentMiss, Facts, KeySight, Place, Process
     from pytest_llamakey.findings import Finding
 
+_GIVES_KEY = re.compile(r"OpenAI\w*\(.*\bapi_key\s*=")
 _ERRORS = 400
 """HTTP statuses from here on tell of one (RFC 9110, 15.5)."""
 
@@ -189,7 +191,7 @@ def _failed(facts: Facts, trouble: Trouble, names: frozenset[str]) -> Iterator[U
         return
     for missed in reversed(lookups(process)):
         if (
-            names_model_key(missed.name)
+            (names_model_key(missed.name) or _for_client(process, missed))
             and key_like(missed.name)
             and (missed.name not in names or missed not in process.environment_misses)
             and not _passed_over(process, missed, names)
@@ -199,6 +201,12 @@ def _failed(facts: Facts, trouble: Trouble, names: frozenset[str]) -> Iterator[U
             line = moment(missed.at, missed.where, f"{missed.name} is looked up, and is not set")
             yield Use(missed.at, process.key, missed.where, line)
             return
+
+
+def _for_client(process: Process, missed: EnvironmentMiss) -> bool:
+    """Whether the app failed over a look-up that a client was to be given, whatever the variable's name."""
+    failed = any(f"'{missed.name}'" == failure.message for failure in process.failures)
+    return failed and any(_GIVES_KEY.search(place.text) for place in missed.where)
 
 
 def _passed_over(process: Process, missed: EnvironmentMiss, names: frozenset[str]) -> bool:

@@ -8,6 +8,7 @@ from pytest_llamakey.facts import KeySight
 from pytest_llamakey.spec.model import OPENAI_KEY
 from pytest_llamakey.symptoms.base import Symptom, about_keys, died, held_key, key_words, proven
 from pytest_llamakey.symptoms.lookups import (
+    about_key,
     delivered_names,
     files_missed,
     last_words,
@@ -20,7 +21,11 @@ from pytest_llamakey.symptoms.lookups import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_llamakey.facts import Facts, Process, Replica
+    from pytest_llamakey.facts import EnvironmentMiss, Facts, Process, Replica
+
+
+_NEAR = 5
+"""Lines between a look-up and what is raised because of it."""
 
 
 def keyed(facts: Facts) -> Iterator[Symptom]:
@@ -79,9 +84,23 @@ def _in_vain(facts: Facts, replica: Replica, process: Process) -> str:
         # The app's own words for it: "no key for the model".
         sought = [miss.name for miss in lookups(process) if miss.where]
         names = [name for name in sought if name in delivered or name == OPENAI_KEY][-1:] or ["its key"]
+    if not names and process.ended is not None:
+        names = [miss.name for miss in lookups(process) if _ended_over(process, miss)]
     files = [path for path in unreadable(process) if path in process.log_tail]
     files += [path for path, _failure in files_missed(facts, process)]
     return next(iter(names + files), "")
+
+
+def _ended_over(process: Process, miss: EnvironmentMiss) -> bool:
+    """Whether the process ended right below this look-up, in words of the app's own on a key."""
+    place = next(iter(miss.where), None)
+    if place is None or not names_model_key(miss.name):
+        return False
+    lines = [failure.where[0] for failure in process.failures if failure.where and about_key(failure)]
+    return any(
+        (line.file, line.function) == (place.file, place.function) and 0 <= line.line - place.line <= _NEAR
+        for line in lines
+    )
 
 
 def _says(process: Process, name: str) -> bool:

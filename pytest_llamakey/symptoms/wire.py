@@ -97,7 +97,8 @@ def process_error(worker: Process) -> str:
     said: tuple[CallError | Failure, ...] = (*worker.errors[-1:], *worker.failures[-1:])
     for last in said:
         where = f" ({last.where[0]})" if last.where else ""
-        message = next(iter(last.message.strip().splitlines()), "")
+        lines = last.message.strip().splitlines()
+        message = next((line for line in lines if any(map(str.isalnum, line))), "".join(lines[:1]))
         return f"{last.type.removeprefix('builtins.')}: {message[:_SHOWN]}{where}"
     return ""
 

@@ -28,6 +28,7 @@ _OTHER = {"OPENAI_KEY": MATCH}
 _RENAMED = ("env:OPENAI_KEY",)
 _EMPTY_CLIENT = replace(client(0.5, EMPTY), where=at("app.py:5", 'llm = OpenAI(api_key=os.getenv("OPENAI_KEY", ""))'))
 _LACKS = Failure(1.2, "builtins.AttributeError", "'Settings' has no attribute 'OPENAI_KEY'", at("app.py:11"))
+_NO_DEFAULT = "\n******\nCould not load OpenAI model.\nOriginal error:\nNo API key found for OpenAI.\n******"
 _FAILED = Drive("answered", answer=500, requests=1)
 
 EXAMPLES = (
@@ -135,6 +136,54 @@ EXAMPLES = (
                 drive=None,
             ),
             delivered=("env:OPENAI_TOKEN",),
+        ),
+        True,
+    ),
+    Example(
+        "the app checks at start, and ends with a word of its own on a key",
+        app(
+            worker(
+                role="helper",
+                ended=1.3,
+                clients=(),
+                calls=(),
+                rollcall=(),
+                environment_misses=(miss(1.2, "OPENAI_API_KEY", "app.py:6"),),
+                failures=(Failure(1.2, "builtins.RuntimeError", "the API key is not configured", at("app.py:7")),),
+                environment={"OPENAI_TOKEN": MATCH},
+                drive=None,
+            ),
+            delivered=("env:OPENAI_TOKEN",),
+        ),
+        True,
+    ),
+    Example(
+        "LlamaIndex's default model finds no key, and is given up",
+        app(
+            worker(
+                clients=(client(1.1, EMPTY, "app.py:11"),),
+                calls=(),
+                rollcall=(),
+                environment_misses=(miss(1.1, "OPENAI_API_KEY", "app.py:11", "return Settings.llm"),),
+                failures=(Failure(1.1, "builtins.ValueError", _NO_DEFAULT, at("app.py:11", "return Settings.llm")),),
+                environment={"LLM_KEY": MATCH},
+                drive=_FAILED,
+            ),
+            delivered=("env:LLM_KEY",),
+        ),
+        True,
+    ),
+    Example(
+        "a look-up of any name, in what a client is given",
+        app(
+            worker(
+                clients=(),
+                calls=(),
+                rollcall=(),
+                environment_misses=(miss(1.2, "MY_SECRET", "app.py:8", 'OpenAI(api_key=os.environ["MY_SECRET"])'),),
+                failures=(Failure(1.2, "builtins.KeyError", "'MY_SECRET'", at("app.py:8")),),
+                drive=_FAILED,
+            )
         ),
         True,
     ),
