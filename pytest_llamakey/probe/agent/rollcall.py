@@ -65,6 +65,17 @@ def stand_in(thing, clients, direct):
 
 def rollcall():
     """One row for each client, LLM and embedding object that is alive: what a copy of it has sent."""
+    me = thread_id()
+    private.add(me)
+    try:
+        return everyone()
+    finally:
+        private.discard(me)
+        # what openai imports asks threading for the current thread, which then keeps a dummy of ours for ever
+        (peek(sys.modules.get("threading"), "_active") or {}).pop(me, None)
+
+
+def everyone():
     clients = family("openai._base_client", "BaseClient")
     llms = family("llama_index.core.base.llms.base", "BaseLLM")
     wanted = {**clients, **llms, **family("llama_index.core.base.embeddings.base", "BaseEmbedding")}
@@ -80,20 +91,13 @@ def rollcall():
         if (number, kind_of(thing)) in numbered:
             known.setdefault(number, numbered[number, kind_of(thing)])
     order = sorted(things, key=lambda i: (known.get(i, (1 << 30,))[0], kind_of(things[i])))
-    me = thread_id()
-    private.add(me)
-    try:
-        rows = []
-        for number in order:
-            row = called(things[number], clients)
-            if row:
-                places = known.get(number, (0, []))[1]
-                rows.append(dict(row, setting=roles.get(number, ""), where=places))
-        return rows
-    finally:
-        private.discard(me)
-        # what openai imports asks threading for the current thread, which then keeps a dummy of ours for ever
-        (peek(sys.modules.get("threading"), "_active") or {}).pop(me, None)
+    rows = []
+    for number in order:
+        row = called(things[number], clients)
+        if row:
+            places = known.get(number, (0, []))[1]
+            rows.append(dict(row, setting=roles.get(number, ""), where=places))
+    return rows
 
 
 def called(thing, clients):
