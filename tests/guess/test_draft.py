@@ -337,3 +337,10 @@ def test_nothing_at_all(project: Project) -> None:
     made = project(README="hello")
     assert made.runtime == ""
     assert made.open
+
+
+def test_the_workers_that_a_script_makes_where_nobody_says_another_number(project: Project) -> None:
+    script = "#!/bin/sh\nexec gunicorn app:app --workers ${WORKERS:-3}\n"
+    dockerfile = 'FROM x\nEXPOSE 80\nENTRYPOINT ["./start.sh"]\n'
+    made = project(app_DOT_py=FLASK, start_DOT_sh=script, Dockerfile=dockerfile)
+    assert made.get("workers") == 3
