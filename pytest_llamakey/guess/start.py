@@ -25,7 +25,7 @@ _SETS = re.compile(r"^\s*(?:export\s+)?(\w+)=", re.MULTILINE)
 _PORT_WORDS = {"--port", "--server.port", "-p", "--bind", "-b", "--listen", "runserver", "--http"}
 _PORT_AT_END = re.compile(r"^((?:--(?:(?:server\.)?port|bind|listen)=|-[bp])?(?:[\w.*\[\]]*:)?)(\d{2,5})$")
 WEB_CONCURRENCY = "WEB_CONCURRENCY of the Dockerfile"
-_OR_ELSE = re.compile(r"\$\{\w+:?-(\d+)\}")
+_OR_ELSE = re.compile(r"\$\{(\w+):?-(\d+)\}")
 """``${WORKERS:-3}``: three, where nobody says another number."""
 _WORKERS = re.compile(r"^(?:--workers=|--processes=|-w)?(\d+)$")
 _SERVERS = ("gunicorn", "uvicorn", "hypercorn", "fastapi", "flask", "granian")
@@ -168,7 +168,7 @@ def _script(words: tuple[str, ...], folder: Path) -> Path | None:
 
 def _counted(words: list[str], env: Mapping[str, str], where: str) -> tuple[int | None, str]:
     """The number of workers where the command, or the variable that gunicorn and uvicorn look at, says one."""
-    words = [_OR_ELSE.sub(r"\1", word.strip("\"'")) for word in words]
+    words = [_OR_ELSE.sub(lambda said: env.get(said[1]) or said[2], word.strip("\"'")) for word in words]
     for before, word in zip(["", *words], words, strict=False):
         match = _WORKERS.match(word)
         if match and (before in {"--workers", "-w", "--processes", "--concurrency", "-c"} or not word[0].isdigit()):

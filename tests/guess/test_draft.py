@@ -344,3 +344,7 @@ def test_the_workers_that_a_script_makes_where_nobody_says_another_number(projec
     dockerfile = 'FROM x\nEXPOSE 80\nENTRYPOINT ["./start.sh"]\n'
     made = project(app_DOT_py=FLASK, start_DOT_sh=script, Dockerfile=dockerfile)
     assert made.get("workers") == 3
+    made = project(
+        app_DOT_py=FLASK, start_DOT_sh=script, Dockerfile=dockerfile.replace("FROM x", "FROM x\nENV WORKERS=5")
+    )
+    assert made.get("workers") == 5
