@@ -364,6 +364,31 @@ def test_the_probe_starts_in_every_python_of_the_image(app_folder, start):
     assert int(lines[-1]) >= 6
 
 
+CONDA = """\
+set -e
+python=$(readlink -f "$(command -v python3)")
+library=$(python3 -c 'import os; print(os.path.dirname(os.__file__))')
+for prefix in /opt/conda /opt/conda/envs/app; do
+  mkdir -p $prefix/bin $prefix/lib
+  cp "$python" $prefix/bin/python
+  cp -a "$library" $prefix/lib/
+  $prefix/bin/python -c 'import os, site; [os.makedirs(each, exist_ok=True) for each in site.getsitepackages()]'
+done
+rm -f $(which -a python python3)
+"""
+
+
+def test_the_probe_starts_where_python_is_condas_alone(app_folder, start):
+    """A prefix of its own with its own standard library and packages, an environment in it, and no python on PATH."""
+    rest = "COPY conda.sh /\nRUN sh /conda.sh\nUSER 1234"
+    command = ("sh", "-c", "/opt/conda/bin/python -c 1; exec env -i /opt/conda/envs/app/bin/python -c 1")
+    source = "import sys; print('probe', sys.prefix, flush=True)"
+    folder = app_folder(rest, {"conda.sh": CONDA})
+    (replica,) = start(folder, command=command, agent=lambda _replica, _workdir: source).replicas
+    assert until(replica.exited, 20) == Exit(0)
+    assert replica.logs().decode().splitlines() == ["probe /opt/conda", "probe /opt/conda/envs/app"]
+
+
 def test_the_probe_starts_behind_su_and_in_uvs_environments(app_folder, start):
     rest = (
         "RUN python -m pip install --quiet uv && uv venv --quiet /opt/u && useradd --create-home app\n"

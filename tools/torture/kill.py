@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 REACHED = 60.0
 """Seconds within which a phase must be reached."""
+MOMENTS = 20
+"""How many runs are interrupted at a moment of their own."""
 SLOW = """
 def asked():
     print("asked", flush=True)
@@ -90,6 +92,41 @@ def _killed(place: Bench, *, runtime: str, phase: str, way: str, spread: bool = 
     return Tally(1, 1, f"gone after {time.monotonic() - started:.1f} s")
 
 
+def _interrupted_anywhere(place: Bench, *, runtime: str) -> Tally:
+    """Ctrl-C at moments that are spread over a whole run: its copy or build, start, drive, stop and reports."""
+    place.write({"server.py": server(), "llamakey.toml": table(workers=2), "Dockerfile": DOCKERFILE})
+    whole = 0.0
+    for _ in range(2):  # the first one also builds, and finds out what is kept for later ones
+        started = time.monotonic()
+        hold(place.begin(runtime).wait(REACHED) == 0, "the run does not pass to begin with")
+        whole = time.monotonic() - started
+    ended = 0
+    for number in range(MOMENTS):
+        process = place.begin(runtime)
+        runs, relatives = _watched(process, whole * (number + 1) / MOMENTS)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGINT)
+        process.wait(LEFT)
+        ended += process.returncode != 0
+        for run in runs:
+            place.nothing_left(run if runtime != "process" else "")
+        alive = partial(_alive, relatives)
+        hold(until(lambda alive=alive: not alive(), LEFT), f"still there: {alive()}")
+    return Tally(MOMENTS, MOMENTS, f"{ended} of {MOMENTS} were cut short, of runs of {whole:.1f} s")
+
+
+def _watched(process: subprocess.Popen[str], seconds: float) -> tuple[set[str], list[psutil.Process]]:
+    """The runs and the processes that ``process`` has had until ``seconds`` are over."""
+    runs: set[str] = set()
+    relatives: set[psutil.Process] = set()
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and process.poll() is None:
+        runs.update(runs_of(process.pid))
+        relatives.update(family(process.pid))
+        time.sleep(0.02)
+    return runs, list(relatives)
+
+
 def _alive(processes: list[psutil.Process]) -> list[str]:
     """The command lines of those that are more than zombies."""
     found = []
@@ -144,6 +181,10 @@ CASES = (
         for runtime, kind in (("processes", "process"), ("containers", "docker"))
         for phase in PHASES
         for way in WAYS
+    ),
+    *(
+        Case(f"{runtime}, at any moment: Ctrl-C", partial(_interrupted_anywhere, runtime=kind), engine=kind == "docker")
+        for runtime, kind in (("processes", "process"), ("containers", "docker"))
     ),
     *(
         Case(f"{runtime}: {told}", partial(_ended, runtime=kind, failing=failing), engine=kind == "docker")
