@@ -1,8 +1,9 @@
-# Some samples need more than sample_images/requirements.txt has: a front end's packages, Celery, a Redis. Where that is not
+# Some samples need more than sample_images/requirements.txt has: a front end's packages, Celery, a Redis, Compose. Where that is not
 # on this machine they are skipped, and pytest says what to install.
 import importlib.util
 import shutil
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from pytest_llamakey.options import read
 
 HERE = Path(__file__).parent
+KUBERNETES = "kr8s is not installed: pip install 'pytest-llamakey[kubernetes]'"
 # For each sample: the package of its `ask.py`, which runs beside pytest; the package that the app itself imports where it is
 # a plain process; the program that is started with it there; and where its packages are listed.
 NEEDS = {
@@ -25,11 +27,28 @@ def lacking(sample, runtime):
     """What has to be installed before the sample can run, as a sentence, or nothing."""
     beside, imported, program, listed = NEEDS.get(sample, ("", "", "", ""))
     as_process = runtime == "process"
+    if not as_process and sample.startswith("runtimes/kubernetes"):
+        return "" if importlib.util.find_spec("kr8s") else KUBERNETES
+    if not as_process and sample.startswith("runtimes/compose"):
+        return no_compose()
     for package in filter(None, (beside, imported if as_process else "")):
         if importlib.util.find_spec(package) is None:
             return f"{package} is not installed: {sys.executable} -m pip install -r {HERE / sample / listed}"
     if as_process and program and shutil.which(program) is None:
         return f"{program} is not installed (as root on Debian: tools/redis; macOS: brew install redis)"
+    return ""
+
+
+@lru_cache(maxsize=1)
+def no_compose():
+    """Why Compose cannot be run here, or nothing."""
+    from pytest_llamakey.runtimes.base import RuntimeFault
+    from pytest_llamakey.runtimes.compose_tool import find_compose
+
+    try:
+        find_compose(None)
+    except RuntimeFault as fault:
+        return str(fault)
     return ""
 
 

@@ -98,7 +98,7 @@ def draft(folder: Path) -> Draft:
     else:
         _ready(made, code, facts, workload)
         _request(made, code, folder)
-    _workers(made, begun)
+    _workers(made, begun, _front(code))
     _key(
         made,
         code,
@@ -256,8 +256,10 @@ def _sent(route: Route) -> dict[str, Any]:
     return sent if route.taken.body is None else {**sent, "json": route.taken.body}
 
 
-def _workers(made: Draft, begun: Start | None) -> None:
-    if begun is not None and begun.workers:
+def _workers(made: Draft, begun: Start | None, front: Front | None) -> None:
+    if front is not None:
+        made.say("workers", 1, f"{front.place}, {front.kind}: a page is one process")
+    elif begun is not None and begun.workers:
         made.say("workers", begun.workers, begun.workers_where)
     else:
         made.say("workers", 2, "how many worker processes must show up; without it, as many as are found", sure=False)
