@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ def replica_facts(recorded: Recorded, calls: Mapping[int, tuple[Call, ...]]) -> 
     workers -= _fresh(recorded, workers)
     mains = {row.pid for row in (*recorded.driven.first.mains, *recorded.driven.last.mains)} - workers
     helpers = {pid for pid in by_pid if pid not in workers | mains and (calls.get(pid) or _has_client(by_pid[pid]))}
+    helpers |= _failed_children(recorded, workers) - mains
     if not workers:
         # Nothing ever served: whoever looked for a key in vain may be the reason.
         denied = "Permission denied" in recorded.log_tail
@@ -65,18 +67,28 @@ def _sought(records: Iterable[ProcessRecord], names: tuple[str, ...]) -> bool:
     return told or empty or "unreadable" in files_of(latest).values()
 
 
+def _failed_children(recorded: Recorded, workers: set[int]) -> set[int]:
+    """Processes that a worker started, and that ended over a look-up before they had a client."""
+    latest = {pid: records[-1] for pid, records in recorded.by_pid.items() if pid not in workers}
+    ended = {pid: each for pid, each in latest.items() if each.hello.ppid in workers and not each.alive}
+    return {pid for pid, each in ended.items() if events_of(each, "miss") and events_of(each, "failure")}
+
+
 def _fresh(recorded: Recorded, workers: set[int]) -> set[int]:
     """Workers that have yet to come to where all before them ended while they started, and who starts them anew."""
     if recorded.driven.drives:
         return set()
     latest = {pid: records[-1] for pid, records in recorded.by_pid.items()}
     ended = [each for pid, each in latest.items() if pid not in workers and not each.alive]
-    failed = {each.hello.ppid for each in ended if events_of(each, "failure") and not events_of(each, "serving")}
+    lost = [each for each in ended if events_of(each, "failure") and not events_of(each, "serving")]
+    failed = Counter(each.hello.ppid for each in lost)
+    supervisors = {pid for pid, times in failed.items() if times > 1}
     told = ("failure", "miss", "client", "serving")
     return {
         pid
         for pid in workers & latest.keys()
-        if {pid, latest[pid].hello.ppid} & failed and not any(events_of(latest[pid], kind) for kind in told)
+        if (latest[pid].hello.ppid in failed or pid in supervisors)
+        and not any(events_of(latest[pid], kind) for kind in told)
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.facts import KeySight
 from pytest_llamakey.hosts import AZURE_HOSTS, OPENAI_HOSTS, among
 from pytest_llamakey.symptoms.base import (
     ERRORS,
@@ -20,6 +21,7 @@ from pytest_llamakey.symptoms.base import (
     took_over,
 )
 from pytest_llamakey.symptoms.elsewhere import astray, uncalled
+from pytest_llamakey.symptoms.lookups import about_key
 from pytest_llamakey.symptoms.provider import mismatch
 
 if TYPE_CHECKING:
@@ -70,6 +72,9 @@ def _broken_helpers(replica: Replica, worker: Process) -> Iterator[Symptom]:
             sight = failed[-1].key
             what = f"pid {helper.pid} works for pid {worker.pid}, and could not use its client with {key_words(sight)}"
             yield Symptom("wire", "call-key", what, replica.id, helper.pid, sight)
+        elif not helper.clients and helper.ended is not None and any(map(about_key, helper.failures)):
+            what = f"pid {helper.pid} works for pid {worker.pid}, and ended: {process_error(helper)}"
+            yield Symptom("wire", "call-key", what, replica.id, helper.pid, KeySight("missing"))
 
 
 def _arrived(facts: Facts, replica: Replica, worker: Process) -> bool:

@@ -70,6 +70,33 @@ def test_where_a_worker_serves_a_look_up_alone_makes_no_helper() -> None:
     assert set(seen(record(1, ppid=0), record(7), record(9, miss(2.0, NAME)))) == {1, 7}
 
 
+def failure(at: float) -> Event:
+    return event(at, "failure", type="builtins.KeyError", message=f"'{NAME}'")
+
+
+def test_a_child_of_a_worker_s_that_ended_over_a_look_up_is_a_helper() -> None:
+    found = seen(
+        record(1, ppid=0),
+        record(7),
+        record(9, miss(2.0, NAME), failure(2.0), alive=False, ppid=7),
+        record(10, miss(2.0, NAME), alive=False, ppid=7),
+        record(11, miss(2.0, NAME), failure(2.0), alive=False, ppid=70),
+    )
+    assert {pid: process.role for pid, process in found.items()} == {1: "main", 7: "worker", 9: "helper"}
+
+
+def test_where_workers_end_while_they_start_the_latest_stands_in_for_none_of_them() -> None:
+    gone = record(6, miss(2.0, NAME), failure(2.0), alive=False)
+    found = seen(record(1, ppid=0), gone, record(7))
+    assert {pid: process.role for pid, process in found.items()} == {1: "main", 6: "helper"}
+    asked = seen(record(1, ppid=0), gone, record(7), drives={7: Drive("called")})
+    assert asked[7].role == "worker"
+    between = seen(record(1), gone, record(5, failure(2.0), alive=False), first=Roster((row(1),), (), ()))
+    assert {pid: process.role for pid, process in between.items()} == {1: "main", 5: "helper", 6: "helper"}
+    come_as_far = seen(record(1, ppid=0), gone, record(7, miss(3.0, NAME)))
+    assert come_as_far[7].role == "worker"
+
+
 def test_a_launcher_is_the_main_process_of_what_it_started() -> None:
     roster = Roster((row(7, 4),), (), ())
     found = seen(record(2, ppid=0), record(4, ppid=2), record(7, ppid=4), first=roster)

@@ -222,6 +222,27 @@ EXAMPLES = (
         True,
     ),
     Example(
+        "a pool's process ends over the look-up before it has a client",
+        app(
+            worker(clients=(), calls=(), rollcall=(), drive=_FAILED),
+            keyless(
+                9,
+                ppid=7,
+                role="helper",
+                ended=1.3,
+                key=MATCH,
+                environment={"OPENAI_API_KEY": MATCH},
+                clients=(),
+                errors=(),
+                environment_misses=(miss(1.2, "OPENAI_TOKEN", "app.py:10"),),
+                failures=(Failure(1.2, "builtins.KeyError", "'OPENAI_TOKEN'", at("app.py:10")),),
+                rollcall=(),
+                drive=None,
+            ),
+        ),
+        True,
+    ),
+    Example(
         "an exception that names an argument",
         app(
             worker(
