@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from docker_bench import Bench
 
-    from conftest import Run
 
 pytestmark = pytest.mark.engine
 
@@ -258,14 +257,3 @@ def test_what_compose_refuses_is_told_in_its_words(docker_bench: Bench, given: s
     assert told.replace("FOLDER", str(docker_bench.folder)) in output, output
     assert report["verdict"] == "error"
     assert list(docker_bench.temporary.iterdir()) == []
-
-
-@pytest.mark.slow
-def test_the_samples(run_llamakey: Callable[..., Run]) -> None:
-    run = run_llamakey("sample_images/runtimes/compose")
-    assert run.code == 0, run.output
-    found = {one["id"].split("/")[3]: one for one in run.report["deployments"]}
-    assert {half: (one["causes"], one["seen_workers"]) for half, one in found.items()} == {
-        "right": ([], 2),
-        "broken": (["variable-unset"], 2),
-    }

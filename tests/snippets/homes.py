@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 SAMPLES = "tests/e2e/test_samples.py::test_the_runs_are_green_and_complete"
+RUNTIMES = "tests/e2e/test_whole_runs.py::test_all_workers_of_the_right_one_are_seen_with_one_call_each"
 TUTORIAL = "tests/e2e/test_first_five_minutes.py::test_the_tutorial_works_with_the_wheel_alone"
 CI = ".ci/run::make test"
 _GITLAB = "pytest --llamakey -m llamakey deploy --llamakey-runtime process --llamakey-report llamakey.json"
@@ -54,11 +55,9 @@ ELSEWHERE = {
     "pytest --llamakey sample_images/gunicorn sample_images/broken_client_before_env": SAMPLES,
     'pytest --llamakey sample_images/gunicorn --llamakey-build-arg "$(tools/engine)"': SAMPLES,
     "pytest --llamakey sample_images/runtimes/celery": "tests/e2e/test_celery.py::test_web_and_worker_of_one_app",
-    "pytest --llamakey sample_images/runtimes/compose": "tests/e2e/test_compose.py::test_the_samples",
-    "pytest --llamakey sample_images/runtimes/kubernetes": (
-        "tests/e2e/test_kubernetes.py::test_the_samples_by_the_direct_route"
-    ),
-    "pytest --llamakey sample_images/runtimes/node": "tests/e2e/test_node.py::test_each_worker_of_a_node_cluster",
+    "pytest --llamakey sample_images/runtimes/compose": RUNTIMES,
+    "pytest --llamakey sample_images/runtimes/kubernetes": RUNTIMES,
+    "pytest --llamakey sample_images/runtimes/node": RUNTIMES,
     "pip install pytest-llamakey flask gunicorn python-dotenv": TUTORIAL,
     "python -m pytest_llamakey init": TUTORIAL,
     "pytest --llamakey .": TUTORIAL,
