@@ -21,25 +21,15 @@ from tools.torture.cases import Case, Tally, hold
 if TYPE_CHECKING:
     from tools.torture.bench import Bench
 
-SECONDS = 300
+SECONDS = 600
 
 
 def _results(root: Path, tests: str, environment: dict[str, str]) -> list[tuple[str, ...]]:
     """Every test and how it ended."""
     written = root.parent / "results.xml"
-    command = [
-        "python",
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:llamakey",
-        tests,
-        "--junit-xml",
-        str(written),
-    ]
+    # In the order in which they are written, and with none of its own options: its reports are not ours to make.
+    plain = ("-q", "-p", "no:cacheprovider", "-p", "no:llamakey", "-p", "no:randomly", "-o", "addopts=")
+    command = ["python", "-m", "pytest", *plain, tests, "--junit-xml", str(written)]
     done = subprocess.run(
         command, cwd=root, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
     )
@@ -48,22 +38,15 @@ def _results(root: Path, tests: str, environment: dict[str, str]) -> list[tuple[
     return sorted((str(row.get("classname")), str(row.get("name")), *(part.tag for part in row)) for row in rows)
 
 
-def _same(place: Bench, *, library: str, tests: str) -> Tally:
+def _same(place: Bench, *, library: str, tests: str, needs: tuple[str, ...] = ()) -> Tally:
     outer = place.folder.parent
-    fetch = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--no-binary",
-        ":all:",
-        "--dest",
-        str(outer),
-        library,
-    ]
+    pip = [sys.executable, "-m", "pip"]
+    fetch = [*pip, "download", "--quiet", "--no-deps", "--no-binary", library, "--dest", str(outer), library]
     subprocess.run(fetch, check=True, timeout=SECONDS)
+    beside = outer / "needs"
+    if needs:
+        lay = [*pip, "install", "--quiet", "--no-deps", "--target", str(beside), *needs]
+        subprocess.run(lay, check=True, timeout=SECONDS)
     (archive,) = outer.glob("*.tar.gz")
     with tarfile.open(archive) as packed:
         packed.extractall(outer / "source", filter="data")
@@ -87,7 +70,7 @@ def _same(place: Bench, *, library: str, tests: str) -> Tally:
         )
         plain = {
             **os.environ,
-            "PYTHONPATH": str(root),
+            "PYTHONPATH": f"{root}{os.pathsep}{beside}",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
         without = _results(root, tests, plain)
@@ -98,4 +81,12 @@ def _same(place: Bench, *, library: str, tests: str) -> Tally:
     return Tally(len(probed), len(probed), archive.name.removesuffix(".tar.gz"))
 
 
-CASES = (Case("the tests of h11", partial(_same, library="h11", tests="h11/tests")),)
+LIBRARIES = (
+    ("h11", "h11/tests", ()),
+    ("httpx", "tests", ("chardet", "zstandard", "brotli")),
+    ("gunicorn", "tests", ()),
+)
+CASES = tuple(
+    Case(f"the tests of {library}", partial(_same, library=library, tests=tests, needs=needs))
+    for library, tests, needs in LIBRARIES
+)
