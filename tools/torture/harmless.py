@@ -84,7 +84,6 @@ def _same(place: Bench, *, library: str, tests: str, needs: tuple[str, ...] = ()
 LIBRARIES = (
     ("h11", "h11/tests", ()),
     ("httpx", "tests", ("chardet", "zstandard", "brotli")),
-    ("gunicorn", "tests", ()),
 )
 CASES = tuple(
     Case(f"the tests of {library}", partial(_same, library=library, tests=tests, needs=needs))

@@ -144,7 +144,11 @@ def _processes(place: Bench, planted: Planted) -> Iterator[str]:
                     yield f"{found} in the arguments of {told[:200]}"
                 # pytest (forked, or xdist's worker), and clients that run as their user would run them.
                 environment = json.dumps(process.environ())
-                theirs = "sys.stdin.readline" in told or "pytest" in words or Path(words[0]).name in {"uname", "docker", "docker-compose", "kubectl"}
+                theirs = (
+                    "sys.stdin.readline" in told
+                    or "pytest" in words
+                    or Path(words[0]).name in {"uname", "docker", "docker-compose", "kubectl"}
+                )
                 if not theirs and (found := planted.found(environment, outside_only=True)):
                     yield f"{found} in the environment of {told[:200]}"
 
