@@ -71,7 +71,7 @@ accuracy: $(VENV)/.ready-accuracy ## measure the diagnosis on generated apps: SE
 generations: $(VENV)/.ready ## run the pairs on older and newer clients, each in an environment of its own (docs/compatibility.md)
 	$(BIN)/python -m tools.generations $(ONLY)
 
-images: $(VENV)/.ready-dev ## run a sample and pairs in containers with Python 3.9 to 3.14 (docs/compatibility.md)
+images: $(VENV)/.ready-dev ## run a sample and pairs in containers with Python 3.9 to 3.14, and with musl (docs/compatibility.md)
 	$(BIN)/python -m tools.images $(ONLY)
 
 torture: $(VENV)/.ready-dev ## kills, planted keys, hostile input, faults (docs/torture.md): SUITE=leak ONLY=… RUNS=20 WRITE=1

@@ -63,6 +63,16 @@ def run_pairs(python: Sequence[str], pairs: Sequence[str], *arguments: str) -> d
     return wrong
 
 
+def said(*command: str, given: str = "") -> str:
+    """The output of a command; what it says of errors goes where ours goes.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+    """
+    done = subprocess.run(command, input=given, stdout=subprocess.PIPE, text=True, check=True, timeout=RUN_SECONDS)
+    return done.stdout.strip()
+
+
 def _last_words(done: subprocess.CompletedProcess[str]) -> str:
     return f"pytest ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
 
