@@ -42,6 +42,8 @@ BROKEN = {"causes": ["key-missing"], "expected": ["key-missing"], "verdict": "fa
     [
         (deployment(), []),
         (deployment(**BROKEN, calls=(0, 0)), []),
+        (deployment(**BROKEN, seen_workers=0, error="the pod does not run"), []),
+        (deployment(**BROKEN, seen_workers=0), ["0 of 2 workers"]),
         (deployment(name="embedding", calls=(2, 2)), []),
         (deployment(seen_workers=1), ["1 of 2 workers", "2 calls, 1 are to be made"]),
         (deployment(calls=(2, 0)), ["workers made different numbers of calls: [0, 2]"]),
