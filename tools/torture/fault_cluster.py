@@ -89,6 +89,7 @@ class Way:
 @contextlib.contextmanager
 def way(place: Bench) -> Iterator[tuple[Way, Path]]:
     """A way to the API server of ``KUBECONFIG``, and a kubeconfig that goes by it."""
+    hold(os.environ.get("KUBECONFIG"), "needs a cluster: name its kubeconfig in KUBECONFIG")
     config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
     for one in config["clusters"]:
         there = urlsplit(one["cluster"]["server"])
