@@ -15,7 +15,10 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Kind = Literal["container", "network", "volume", "image", "processes", "folder", "lock", "program"]
 
@@ -29,9 +32,6 @@ _ENVIRONMENT = (
     "DOCKER_CONTEXT",
     "DOCKER_CERT_PATH",
     "DOCKER_TLS_VERIFY",
-    "KUBECONFIG",
-    "KUBERNETES_SERVICE_HOST",
-    "KUBERNETES_SERVICE_PORT",
     "HTTPS_PROXY",
     "NO_PROXY",
 )
@@ -109,13 +109,15 @@ class Reaper:
         """Remove this lock file at the end, unless another process holds it by then."""
         self._announce("lock", str(path))
 
-    def program(self, command: tuple[str, ...]) -> None:
-        """Run this command of our package at the end, for what cannot be ended from here without it."""
-        self._announce("program", json.dumps(command))
+    def program(self, command: tuple[str, ...], environment: Mapping[str, str]) -> str:
+        """Run this command of our package at the end, for what cannot be ended from here without it.
 
-    def settled_program(self, command: tuple[str, ...]) -> None:
-        """It need not be run any more."""
-        self.settled("program", json.dumps(command))
+        It is run in the folder ``/`` with this environment, which goes through the pipe and stands nowhere else.
+        Returns the name to settle it by, with the kind ``program``.
+        """
+        name = json.dumps([command, dict(environment)])
+        self._announce("program", name)
+        return name
 
     def settled(self, kind: Kind, name: str) -> None:
         """It has been ended already: forget it. ``name`` is what it was announced by."""

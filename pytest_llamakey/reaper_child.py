@@ -299,7 +299,10 @@ class Mark:
 
 def end(ledger: Ledger, run_id: str) -> None:
     """End everything that is still in the ledger."""
-    programs = [begin_program(line) for line in ledger.of("program")]
+    programs = []
+    for line in ledger.of("program"):
+        with contextlib.suppress(OSError):  # its interpreter is gone: all else is to go all the same
+            programs.append(begin_program(line))
     groups = {int(name): age for (kind, name), age in ledger.open.items() if kind == "processes"}
     folders = ledger.of("folder")
     if groups or folders:
@@ -323,11 +326,16 @@ def end(ledger: Ledger, run_id: str) -> None:
 
 
 def begin_program(line: str) -> subprocess.Popen[bytes]:
-    """Start a command that finds our package where this file is, whatever the interpreter would find by itself."""
+    """Start a command, in its environment, that finds our package where this file is, whatever its interpreter would.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    command, environment = json.loads(line)
     package = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
     return subprocess.Popen(
-        json.loads(line),
-        env={**os.environ, "PYTHONPATH": os.path.dirname(package)},  # noqa: PTH120
+        command,
+        env={**environment, "PYTHONPATH": os.path.dirname(package)},  # noqa: PTH120
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -135,13 +135,24 @@ def test_a_child_that_was_ended_is_replaced_and_told_everything(tmp_path):
 
 def test_a_program_of_ours_is_run_at_the_end_unless_it_is_settled(tmp_path):
     reaper, marks = Reaper("test"), [tmp_path / "open", tmp_path / "settled"]
-    code = "import sys, pytest_llamakey; open(sys.argv[1], 'x')"
+    code = "import os, sys, pytest_llamakey; open(sys.argv[1], 'x').write(os.environ['MARK'] + ' in ' + os.getcwd())"
     commands = [(sys.executable, "-c", code, str(mark)) for mark in marks]
-    for command in commands:
-        reaper.program(command)
-    reaper.settled_program(commands[1])
+    names = [reaper.program(command, {"MARK": "of the program alone"}) for command in commands]
+    reaper.settled("program", names[1])
     reaper.close()
     assert [mark.exists() for mark in marks] == [True, False]
+    assert marks[0].read_text() == "of the program alone in /"
+
+
+def test_a_program_that_cannot_be_started_keeps_nothing_else_from_being_ended(tmp_path):
+    """As where the virtual environment went together with pytest."""
+    reaper = Reaper("test")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    reaper.program((str(tmp_path / "venv/bin/python"), "-c", ""), {})
+    reaper.folder(folder)
+    reaper.close()
+    assert not folder.exists()
 
 
 def test_a_signal_to_the_child_does_not_end_it(tmp_path):

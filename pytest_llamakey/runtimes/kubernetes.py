@@ -24,7 +24,7 @@ from pytest_llamakey.runtimes.kubernetes_patch import RUN_LABEL, Inlay, left_out
 from pytest_llamakey.runtimes.kubernetes_relay import Relay
 from pytest_llamakey.runtimes.kubernetes_running import KubernetesRunning, World
 from pytest_llamakey.runtimes.kubernetes_scout import Scout, pod_like
-from pytest_llamakey.runtimes.kubernetes_sweep import program
+from pytest_llamakey.runtimes.kubernetes_sweep import environment, program
 from pytest_llamakey.spec import manifests as spec
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class KubernetesRuntime:
 
     def __init__(self, reaper: Reaper) -> None:
         self._images, self._reaper = BuiltImages(reaper), reaper
-        self._sweeper: tuple[str, ...] = ()
+        self._sweeper = ""
         self._lock = threading.Lock()
         self._cluster: Cluster | None = None
         self._namespaces: Namespaces | LentNamespace | None = None
@@ -106,9 +106,8 @@ class KubernetesRuntime:
         """Wait until all that was made in the cluster is gone."""
         with self._lock:
             cluster, self._cluster = self._cluster, None
-            if cluster is not None and self._namespaces is not None:
-                self._namespaces.close()
-                self._reaper.settled_program(self._sweeper)
+            if cluster is not None and self._namespaces is not None and self._namespaces.close():
+                self._reaper.settled("program", self._sweeper)
             if cluster is not None:
                 cluster.close()
 
@@ -122,8 +121,7 @@ class KubernetesRuntime:
         with self._lock:
             if self._namespaces is None:
                 lent = os.environ.get(VARIABLE, "")
-                self._sweeper = program(run_id, lent)
-                self._reaper.program(self._sweeper)
+                self._sweeper = self._reaper.program(program(run_id, cluster.context, lent), environment())
                 self._namespaces = LentNamespace(cluster, run_id, lent) if lent else Namespaces(cluster, run_id)
                 self._namespaces.sweep()
             return self._namespaces

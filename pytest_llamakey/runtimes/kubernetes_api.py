@@ -54,10 +54,10 @@ class ApiFault(RuntimeFault):
 
 
 class Cluster:
-    """Speaks to the API server of the kubeconfig's current context. Every method may be called in any thread."""
+    """Speaks to the API server of a kubeconfig's context. Every method may be called in any thread."""
 
-    def __init__(self) -> None:
-        """Connect.
+    def __init__(self, context: str = "") -> None:
+        """Connect; without ``context`` by the current one.
 
         Raises:
             RuntimeFault: kr8s is not installed, there is no kubeconfig, or no API server answers.
@@ -70,7 +70,7 @@ class Cluster:
         self._thread = threading.Thread(target=self._loop.run_forever, name="llamakey-cluster", daemon=True)
         self._thread.start()
         try:
-            self._api: Any = self.run(_connected(kr8s.asyncio.api), ANSWER_SECONDS)
+            self._api: Any = self.run(_connected(kr8s.asyncio.api, context), ANSWER_SECONDS)
         except Exception as error:
             self.close()
             raise RuntimeFault(
@@ -78,6 +78,11 @@ class Cluster:
                 "`kubectl get pods`."
             ) from error
         self._api.timeout = ANSWER_SECONDS
+
+    @property
+    def context(self) -> str:
+        """The name of the kubeconfig's context, empty where there is none (a pod's service account)."""
+        return str(self._api.auth.active_context)
 
     @property
     def namespace(self) -> str:
@@ -181,11 +186,11 @@ class Cluster:
         self._thread.join(2.0)
 
 
-async def _connected(make: Any) -> Any:
+async def _connected(make: Any, context: str) -> Any:
     with warnings.catch_warnings():
         # That kr8s does not support a server's version officially is nothing that a tester could change.
         warnings.simplefilter("ignore")
-        return await make()
+        return await make(context=context or None)
 
 
 def _message(answer: bytes) -> str:

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.runtimes.kubernetes_api import ApiFault
 from pytest_llamakey.runtimes.kubernetes_patch import APPLIED, RUN_LABEL
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class LentNamespace:
     def __init__(self, cluster: Cluster, run_id: str, name: str) -> None:
         self._cluster, self._run_id, self._name = cluster, run_id, name
         self._turn = threading.Lock()
-        self._kept = False
+        self._kept, self._emptied = False, True
 
     def make(self) -> str:
         """Take the namespace, once the deployment before has left it.
@@ -74,21 +75,30 @@ class LentNamespace:
         """Delete what the run has made in it, and wait until its pods and claims are gone. Never raises."""
         if self._kept or not self._turn.locked():
             return
-        self._empty(name)
+        self._emptied = self._empty(name)
         self._turn.release()
 
     def clear(self) -> None:
         """Delete all that bears the run's id, whoever made it, and wait until its pods and claims are gone."""
         self._empty(self._name)
 
-    def _empty(self, name: str) -> None:
-        for kind in reversed(tuple(APPLIED)):
-            self._delete(kind, name, {"propagationPolicy": "Background"})
-        until = time.monotonic() + GONE_SECONDS
-        while any(self._there(kind, name) for kind in _HELD) and time.monotonic() < until:
-            time.sleep(_POLL)
-            self._delete("Pod", name, {"gracePeriodSeconds": 0})
-            self._delete("PersistentVolumeClaim", name, {})  # a controller may have made one since
+    def _empty(self, name: str) -> bool:
+        """Whether all of it is gone; of an API server that is silent nothing is to be had."""
+        if self._cluster.silence():
+            return False
+        try:
+            for kind in reversed(tuple(APPLIED)):
+                self._delete(kind, name, {"propagationPolicy": "Background"})
+            until = time.monotonic() + GONE_SECONDS
+            while any(self._there(kind, name) for kind in _HELD):
+                if time.monotonic() > until:
+                    return False
+                time.sleep(_POLL)
+                self._delete("Pod", name, {"gracePeriodSeconds": 0})
+                self._delete("PersistentVolumeClaim", name, {})  # a controller may have made one since
+        except RuntimeFault:  # it fell silent meanwhile
+            return False
+        return True
 
     def leave(self, name: str) -> str:
         """All in it is kept, and nothing else can be run in it; how to remove it."""
@@ -98,12 +108,13 @@ class LentNamespace:
     def sweep(self) -> None:
         """Nothing: whose it is that another run has left here is not known."""
 
-    def close(self) -> None:
-        """Delete what is left."""
+    def close(self) -> bool:
+        """Delete what is left; whether nobody has to see to the rest."""
         self.remove(self._name)
+        return self._kept or self._emptied
 
     def _delete(self, kind: str, name: str, body: dict[str, object]) -> None:
-        with contextlib.suppress(RuntimeFault):  # a kind that the user has no rights on is not among what was made
+        with contextlib.suppress(ApiFault):  # a kind that the user has no rights on is not among what was made
             path = f"{_ROOTS[kind]}/namespaces/{name}/{APPLIED[kind]}"
             if kind == "Service":  # there is no way to delete all of them at once
                 for one in self._cluster.call("GET", path, labelSelector=self._ours)["items"]:
@@ -112,10 +123,10 @@ class LentNamespace:
                 self._cluster.call("DELETE", path, body, labelSelector=self._ours)
 
     def _there(self, kind: str, name: str) -> bool:
-        with contextlib.suppress(RuntimeFault):
+        with contextlib.suppress(ApiFault):
             path = f"api/v1/namespaces/{name}/{kind}"
             return bool(self._cluster.call("GET", path, labelSelector=self._ours)["items"])
-        return False
+        return True  # not known
 
     @property
     def _ours(self) -> str:

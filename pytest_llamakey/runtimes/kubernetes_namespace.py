@@ -131,13 +131,17 @@ class Namespaces:
                 self.remove(one["metadata"]["name"])
         self.close()
 
-    def close(self) -> None:
-        """Remove what is left, and wait until all of it is gone, at most :data:`GONE_SECONDS`."""
+    def close(self) -> bool:
+        """Remove what is left, and wait until all of it is gone, at most :data:`GONE_SECONDS`.
+
+        Returns whether nobody has to see to the rest: never, for the next run does.
+        """
         self._closed.set()
         for name in tuple(self._open):
             self.remove(name)
         for thread in tuple(self._ending.values()):
             thread.join(ENDING_SECONDS + GONE_SECONDS)
+        return True
 
     def _is_there(self, name: str) -> bool:
         try:

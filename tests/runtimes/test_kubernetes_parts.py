@@ -59,7 +59,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
         async def __aexit__(self, *_: object) -> None: ...
 
-    async def connected(_make: object) -> SimpleNamespace:
+    async def connected(_make: object, _context: str) -> SimpleNamespace:
         return SimpleNamespace(open_websocket=lambda **_: Never())
 
     monkeypatch.setattr("pytest_llamakey.runtimes.kubernetes_api._connected", connected)
