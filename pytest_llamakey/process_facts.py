@@ -107,8 +107,8 @@ class Call:
     """A call of the model. ``header`` is the credential header's name as sent, in lower case, or empty without one.
 
     ``status`` is ``None`` for a call that was tried and did not arrive. ``intended`` is false where the app addressed
-    another host than the deployment gave it (the mock answered in its stead). ``exact`` says that the credential header
-    is exactly the one its provider asks for.
+    another host than the deployment gave it (the mock answered in its stead), or went there by a way that leads out of
+    the deployment. ``exact`` says that the credential header is exactly the one its provider asks for.
     """
 
     at: float

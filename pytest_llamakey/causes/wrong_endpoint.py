@@ -8,7 +8,7 @@ from pytest_llamakey.causes.base import Cause, Example, class_name, innermost, m
 from pytest_llamakey.causes.recorded import FOREIGN, app, call, client, worker
 from pytest_llamakey.facts import CallError, Drive
 from pytest_llamakey.findings import Finding
-from pytest_llamakey.hosts import host_of
+from pytest_llamakey.hosts import among, host_of
 from pytest_llamakey.spec.model import ALL_CHECKS
 from pytest_llamakey.symptoms import Kind, all_symptoms
 from pytest_llamakey.symptoms.base import all_calls
@@ -102,6 +102,14 @@ class WrongEndpoint(Cause):
             app(worker(clients=(client(0.4, host="api.groq.com", base="https://api.groq.com/openai/v1"), client()))),
             False,
         ),
+        Example(
+            "the host that was named, through a proxy",
+            app(
+                worker(calls=(call(), call(host="api.openai.com", intended=False, status=None))),
+                hosts=("api.openai.com",),
+            ),
+            True,
+        ),
         Example("the host that was named", app(), False),
     )
 
@@ -124,7 +132,9 @@ class WrongEndpoint(Cause):
         meant = " or ".join(facts.deployment.hosts) or "the deployment's API base"
         for host, rows in hosts.items():
             lines = [*_makers(facts, host), *(place for _worker, place, _told in rows)]
-            evidence = _story(facts, host)[:1] + [f"{told}, not {meant}" for _worker, _place, told in rows]
+            past = among(host, facts.deployment.hosts)
+            but = "by a way that leads out of the deployment" if past else f"not {meant}"
+            evidence = _story(facts, host)[:1] + [f"{told}, {but}" for _worker, _place, told in rows]
             named = tuple(dict.fromkeys(worker for worker, _place, _told in rows if worker is not None))
             strays = any(worker is None for worker, _place, _told in rows)
             for workers in ((named,) if named else ()) + (((),) if strays else ()):
@@ -134,7 +144,9 @@ class WrongEndpoint(Cause):
                     workers=workers,
                     where=tuple(dict.fromkeys(line for line in lines if line is not None)),
                     evidence=tuple(dict.fromkeys(evidence))[:3],
-                    fix="Let this client take its base from OPENAI_API_BASE and OPENAI_BASE_URL; if it is meant to "
+                    fix=f"Let the app reach {host} by its name, without a proxy and without an address of its own."
+                    if past
+                    else "Let this client take its base from OPENAI_API_BASE and OPENAI_BASE_URL; if it is meant to "
                     f'call {host}, write endpoint = "intercept".',
                 )
 

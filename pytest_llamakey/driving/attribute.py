@@ -95,7 +95,7 @@ def attribute(
                 begun = asked.get(owner, first_asked.get(record.replica, float("inf")))
                 late = yardstick.origin + event.at >= begun
                 via = ("task" if owner in by_task else yardstick.driven_via) if late else "startup"
-                known.setdefault(owner, []).append(_stopped(event, via, yardstick))
+                known.setdefault(owner, []).append(_stopped(event, via))
     return Ledger({owner: tuple(calls) for owner, calls in known.items()}, tuple(strays))
 
 
@@ -133,8 +133,8 @@ def _fact(call: ReceivedCall, via: Via, event: Event | None, yardstick: Yardstic
     )
 
 
-def _stopped(event: Event, via: Via, yardstick: Yardstick) -> Call:
-    """A call that the probe has not let go to a stranger."""
+def _stopped(event: Event, via: Via) -> Call:
+    """A call that the probe has not let go to a stranger: by whatever name, it was not on its way to the mock."""
     told = event.data
     return Call(
         at=event.at,
@@ -146,7 +146,7 @@ def _stopped(event: Event, via: Via, yardstick: Yardstick) -> Call:
         key=decode.sight(told["key"]),
         status=None,
         exact=False,
-        intended=among(told["host"], yardstick.hosts),
+        intended=False,
         where=decode.places(told["where"]),
     )
 

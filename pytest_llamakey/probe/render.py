@@ -100,4 +100,14 @@ def _source() -> tuple[str, str]:
 def render_agent(config: AgentConfig) -> str:
     """The source of the agent with ``config`` in it."""
     before, after = _source()
-    return f"{before}\nCONFIG = {asdict(config)!r}\n{after}"
+    settings = {**asdict(config), "ca_name": _subject(config.ca_pem).hex()}
+    return f"{before}\nCONFIG = {settings!r}\n{after}"
+
+
+def _subject(pem: str) -> bytes:
+    """The name of this authority as it stands in the certificates that it has issued (RFC 5280, section 4.1.2.4)."""
+    if not pem:
+        return b""
+    from cryptography import x509  # takes long to import
+
+    return x509.load_pem_x509_certificate(pem.encode()).subject.public_bytes()

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import random
+import secrets
 import socket
 import threading
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+import docker
+import docker.errors
 import psutil
+from docker.types import IPAMConfig, IPAMPool
 
 from tools.tiny_app import DOCKERFILE, server, table
-from tools.torture.cases import Case, Tally, hold
+from tools.torture.cases import Broken, Case, Tally, hold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tools.torture.bench import Bench
 
@@ -88,6 +94,52 @@ except OSError:
 """
 
 
+LISTENING = """
+import socket
+with socket.create_server(("", 8000)) as listening:
+    print("LISTENS", flush=True)
+    while True:
+        there, _ = listening.accept()
+        with there:
+            there.settimeout(5)
+            try:
+                print("HEARD", there.recv(65536), flush=True)
+                there.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\n{}")
+            except OSError:
+                pass
+"""
+FAR = tuple(f"203.0.113.{start}/28" for start in range(0, 256, 16))
+"""Networks of TEST-NET-3 (RFC 5737), which counts as the Internet for the probe, as every address here is at home."""
+
+
+@contextlib.contextmanager
+def far_stranger(image: str) -> Iterator[tuple[str, Callable[[], str]]]:
+    """A server that is none of the deployment's, in a network of its own: its address, and what it has been told."""
+    engine = docker.from_env()
+    name = f"stranger-{secrets.token_hex(4)}"
+    for subnet in random.sample(FAR, len(FAR)):  # another run may be at one of them
+        with contextlib.suppress(docker.errors.APIError):
+            network = engine.networks.create(name, ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)]))
+            break
+    else:
+        raise Broken(f"all of {FAR} are in use, or the engine makes no network")
+    command = ["timeout", "300", "python", "-c", LISTENING]
+    try:
+        there = engine.containers.run(image, command, name=name, network=name, detach=True)
+        try:
+            until = time.monotonic() + 60
+            while b"LISTENS" not in there.logs():
+                hold(time.monotonic() < until, f"the stranger does not listen after 60 s: {there.logs().decode()}")
+                time.sleep(0.1)
+            there.reload()
+            yield there.attrs["NetworkSettings"]["Networks"][name]["IPAddress"], lambda: there.logs().decode()
+        finally:
+            there.remove(force=True)
+    finally:
+        network.remove()
+        engine.close()
+
+
 @contextlib.contextmanager
 def stranger(address: str) -> Iterator[tuple[int, list[bytes]]]:
     """A server that is none of the deployment's, and what it was told."""
@@ -142,23 +194,24 @@ def _known(place: Bench, *, runtime: str) -> Tally:
 
 def _elsewhere(place: Bench, *, client: str) -> Tally:
     """A hard-coded address of a stranger is named, and the stranger never sees our key."""
-    address = own_address()
-    with stranger(address) as (port, heard):
+    with far_stranger(place.image) as (address, heard):
         place.write(
             {
-                "server.py": server(STRANGER.format(address=address, port=port) + ELSEWHERE[client]),
+                "server.py": server(STRANGER.format(address=address, port=8000) + ELSEWHERE[client]),
                 "llamakey.toml": table(),
                 "Dockerfile": DOCKERFILE,
             }
         )
         ran = place.run("process", "-v")
+        told = heard()
     hold("wrong-endpoint" in ran.causes, f"named {ran.causes} instead\n{ran.output[-2000:]}")
-    hold(not any(b"sk-llamakey-" in said for said in heard), "the stranger was told the key")
+    hold("sk-llamakey-" not in told, "the stranger was told the key")
     (finding,) = [one for one in ran.report["deployments"][0]["findings"] if one["cause"] == "wrong-endpoint"]
     hold(any(where.startswith("server.py:") for where in finding["where"]), f"no line is named: {finding}")
     place.nothing_left()
+    times = told.count("HEARD")
     return Tally(
-        1, 1, f"the stranger was told of {len(heard)} times, without the key" if heard else "the stranger heard nothing"
+        1, 1, f"the stranger was told of {times} times, without the key" if times else "the stranger heard nothing"
     )
 
 
@@ -204,6 +257,7 @@ CASES = (
         Case(
             f"processes: a hard-coded stranger, called by {client}, is wrong-endpoint, and is not told the key",
             partial(_elsewhere, client=client),
+            engine=True,
             short=client == "urllib",
         )
         for client in ELSEWHERE

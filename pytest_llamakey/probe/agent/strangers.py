@@ -1,12 +1,26 @@
 """No request that bears the key goes to a stranger, whatever client of Python's sends it.
 
 Clients that are known are turned to the mock before they connect (``calls.py``). All others end in ``socket`` and
-``ssl``: there a request's first piece is looked at, and refused as by a host that does not listen.
+``ssl``: there a request's first piece is looked at, and refused as by a host that does not listen. A stranger is what
+has an address of the Internet's and is neither the mock nor this machine; all else is the deployment's own network.
 """
 
+import _socket
 import errno
+import os
 
-from pytest_llamakey.probe.agent.base import CANARY, CONFIG, MOCK, peek, private, quiet, resolve_host, thread_id, wrap
+from pytest_llamakey.probe.agent.base import (
+    CANARY,
+    CONFIG,
+    MOCK,
+    clock,
+    peek,
+    private,
+    quiet,
+    resolve_host,
+    thread_id,
+    wrap,
+)
 from pytest_llamakey.probe.agent.calls import is_local, is_provider
 from pytest_llamakey.probe.agent.places import where
 from pytest_llamakey.probe.agent.sight import sight
@@ -18,11 +32,40 @@ _PIECE = 65536
 _KEYS = tuple(key.encode() for key in (CANARY, *CONFIG.get("earlier", ())) if key)
 _TAG = b"x-llamakey:"  # what bears it has been turned already, or is where it belongs
 _REFUSED = "pytest-llamakey has stopped this request: it would have taken the key under test to "
+# What is not routed on the Internet (iana.org/assignments/iana-ipv4-special-registry); TEST-NET-3 stands in for that.
+_UNROUTED = (
+    ("0.0.0.0", 8),  # noqa: S104 - nothing is bound
+    ("10.0.0.0", 8),
+    ("100.64.0.0", 10),
+    ("127.0.0.0", 8),
+    ("169.254.0.0", 16),
+    ("172.16.0.0", 12),
+    ("192.0.0.0", 24),
+    ("192.0.2.0", 24),
+    ("192.168.0.0", 16),
+    ("198.18.0.0", 15),
+    ("198.51.100.0", 24),
+    ("240.0.0.0", 4),
+)
+_MAPPED = (bytes(10) + b"\xff\xff", b"\x00\x64\xff\x9b" + bytes(8))  # RFC 4291 and RFC 6052: an IPv4 address inside
+_RECALLED = 30  # seconds for which a name's addresses are not asked again
+_TOLD = 8  # requests that are stopped at one line are told of at once; of more, one a second
+_resolved = {}  # type: ignore[var-annotated]  # name → when it was asked, and its addresses
+_told = {}  # type: ignore[var-annotated]  # process, host and line → how many were told of, and when the last
+
+
+def stranger(there, data):
+    """The host that this request would take the key to, or ``None`` where nothing is to be stopped; tells of it."""
+    asked = _bearing(data)
+    if asked is None or _at_home(there, *asked[:2]):  # what cannot be told is no home
+        return None
+    _tell(*asked)
+    return asked[1].get("host") or "a stranger"
 
 
 @quiet
-def stranger(there, data):
-    """The host that this request would take the key to, or ``None`` where nothing is to be stopped; tells of it."""
+def _bearing(data):
+    """The first line, the headers and the key of a request that bears it; ``None`` of anything else."""
     if bytes(data[:4]) not in _BEGINNINGS or thread_id() in private:
         return None
     piece = bytes(data[:_PIECE])
@@ -31,11 +74,20 @@ def stranger(there, data):
         return None
     lines = piece.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
     named = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-    host = named.get("host", "")
-    if _at_home(there, host):
-        return None
-    method, _, target = lines[0].partition(" ")
-    header = next((name for name, value in named.items() if key.decode() in value), "")
+    return lines[0], named, key.decode()
+
+
+@quiet
+def _tell(first, named, key):
+    method, _, target = first.partition(" ")
+    host, places = named.get("host", ""), where()
+    row = (os.getpid(), host, *((places[0]["file"], places[0]["line"]) if places else ()))
+    (count, last), now = _told.get(row, (0, 0.0)), clock()
+    if count >= _TOLD and now - last < 1:
+        return
+    if len(_told) >= 256:
+        _told.clear()
+    _told[row] = count + 1, now
     seq, wire.calls = wire.calls, wire.calls + 1
     put(
         "call",
@@ -44,28 +96,91 @@ def stranger(there, data):
         method=method,
         host=host,
         path=target.partition(" ")[0].partition("?")[0],
-        header=header,
-        key=sight(key.decode()),
+        header=next((name for name, value in named.items() if key in value), ""),
+        key=sight(key),
         redirected=False,
         stopped=True,
-        where=where(),
+        where=places,
     )
-    return host or "a stranger"
 
 
-def _at_home(there, host):
-    """Whether the other side is this machine, the mock, or a service of the deployment's own."""
-    if is_local(_bare(host)):
+@quiet
+def _at_home(there, first, named):
+    """Whether the other side is this machine, the mock, or in the deployment's own network."""
+    name = _bare(named.get("host", ""))
+    if is_local(name):
         return True
-    find = getattr(there, "getpeername", None)
-    if find is None:  # ssl.SSLObject knows a name only; a provider's leads to the mock
-        name = peek(there, "server_hostname") or _bare(host)
-        return is_local(name) or is_provider(name)
-    peer = find()
-    if not isinstance(peer, tuple):  # a Unix socket's
-        return True
-    address = peer[0].rpartition("::ffff:")[2] or peer[0]
-    return is_local(address) or any(address == found[4][0] for found in resolve_host(MOCK, None))
+    target = first.split(" ")[1]
+    tls = hasattr(there, "getpeercert")
+    if tls:  # whether a proxy is between, the socket does not know
+        name = peek(there, "server_hostname") or name
+        if is_local(name):
+            return True
+        if is_provider(name):
+            return bool(CONFIG["ca_name"]) and bytes.fromhex(CONFIG["ca_name"]) in there.getpeercert(True)
+    elif target[:7].lower() == "http://":  # what is said to a proxy (RFC 9112, section 3.2.2)
+        name = _bare(target[7:].partition("/")[0].rpartition("@")[2])
+        if is_provider(name):
+            return False
+    else:
+        name = ""
+    find = getattr(there, "getpeername", None)  # ssl.SSLObject knows a name only
+    if find is not None:
+        peer = find()
+        if not isinstance(peer, tuple) or not isinstance(peer[0], str):  # a Unix socket's, a virtual machine's
+            return True
+        if peer[0] != there.getsockname()[0] and _abroad(peer[0]):
+            return False
+    if not name:
+        return find is not None
+    addresses = _addresses(name)
+    # A name without a dot is nobody's on the Internet; one that a proxy alone can resolve may be.
+    return not any(_abroad(each) and not _own(each) for each in addresses) if addresses else "." not in name
+
+
+def _abroad(address):
+    """Whether this is an address of the Internet's, and not the mock's."""
+    address = address.partition("%")[0]
+    if ":" in address:
+        packed = _socket.inet_pton(_socket.AF_INET6, address)
+        if packed[:12] not in _MAPPED:
+            return packed[0] >> 5 == 1 and address not in _addresses(MOCK)  # 2000::/3
+        address = _socket.inet_ntoa(packed[12:])
+    number = _number(address)
+    unrouted = any((number ^ _number(start)) >> 32 - bits == 0 for start, bits in _UNROUTED)
+    return not unrouted and address not in _addresses(MOCK)
+
+
+def _number(address):
+    return int.from_bytes(_socket.inet_aton(address), "big")
+
+
+def _own(address):
+    """Whether it is this machine's: nothing is sent, and from one's own address to itself is how one is routed."""
+    family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
+    probing = _socket.socket(family, _socket.SOCK_DGRAM)
+    try:
+        probing.connect((address, 9))
+        return probing.getsockname()[0] == address
+    except OSError:
+        return False
+    finally:
+        probing.close()
+
+
+def _addresses(name):
+    """What ``name`` resolves to; none where it does not."""
+    asked, found = _resolved.get(name, (0.0, ()))
+    if not asked or clock() - asked > _RECALLED:
+        try:
+            # bytes: a str host would import the idna codec and with it `re`
+            found = {row[4][0] for row in resolve_host(name.encode(), None)}
+        except OSError:
+            found = ()
+        if len(_resolved) >= 64:
+            _resolved.clear()
+        _resolved[name] = clock(), found
+    return found
 
 
 def _bare(host):
@@ -84,9 +199,23 @@ def guard(original):
     return send
 
 
+@quiet
+def _beginning(buffers):
+    """What these pieces begin with, as far as it is looked at."""
+    piece = b"".join(bytes(each[:4]) for each in buffers[:4])[:4]
+    if piece in _BEGINNINGS:
+        piece = b""
+        for each in buffers:
+            piece += bytes(each[: _PIECE - len(piece)])
+            if len(piece) >= _PIECE:
+                break
+    return piece
+
+
 def guard_pieces(original):
     def sendmsg(self, buffers, *args, **kwargs):
-        there = stranger(self, buffers[0]) if isinstance(buffers, (list, tuple)) and buffers else None
+        buffers = list(buffers)  # asyncio gives an iterator, which can be read once
+        there = stranger(self, _beginning(buffers))
         if there is not None:
             raise ConnectionRefusedError(errno.ECONNREFUSED, _REFUSED + there)
         return original(self, buffers, *args, **kwargs)
