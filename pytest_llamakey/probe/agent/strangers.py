@@ -125,17 +125,17 @@ def _at_home(there, first, named):
     else:
         name = ""
     find = getattr(there, "getpeername", None)  # ssl.SSLObject knows a name only
+    addresses = _addresses(name) if name else ()
     if find is not None:
         peer = find()
         if not isinstance(peer, tuple) or not isinstance(peer[0], str):  # a Unix socket's, a virtual machine's
             return True
         if peer[0] != there.getsockname()[0] and _abroad(peer[0]):
             return False
-    if not name:
-        return find is not None
-    addresses = _addresses(name)
+        if not name or peer[0] in addresses:
+            return True
     # A name without a dot is nobody's on the Internet; one that a proxy alone can resolve may be.
-    return not any(_abroad(each) and not _own(each) for each in addresses) if addresses else "." not in name
+    return not any(_abroad(each) and not _own(each) for each in addresses) if addresses else name and "." not in name
 
 
 def _abroad(address):
