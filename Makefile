@@ -27,11 +27,12 @@ demo: $(VENV)/.ready ## run the sample apps: as processes, and in containers whe
 
 samples: $(VENV)/.ready-samples ## every sample in all runtimes that are here, each held against what it is to show: RUNTIME=process
 	@mkdir -p build; failed=; tools/redis || echo "samples: Celery's are left out as processes: see the line above."; \
-	image="$$(tools/engine --check)" || echo "samples: containers are left out: see the line above."; \
+	image="$$(tools/engine --check)" || { echo "samples: containers are left out: see the line above."; \
+	  $(if $(RUNTIME),,failed="$${CI:+ docker}"; )}; \
 	for runtime in $(or $(RUNTIME),process $${image:+docker}); do \
 	  report="build/samples-$$runtime.json"; rm -f "$$report"; \
 	  (set -x; $(PYTEST) --llamakey $(SAMPLES) --llamakey-runtime $$runtime $${image:+--llamakey-build-arg "$$image"} \
-	    --llamakey-report $$report $(PYTEST_ARGS) && $(BIN)/python -m tools.samples $$report) || failed="$$failed $$runtime"; \
+	    --llamakey-report $$report $(PYTEST_ARGS) && $(BIN)/python -m tools.samples $$report $$runtime) || failed="$$failed $$runtime"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "samples: not all did as they should; see above, as:$$failed"; exit 1; fi
 

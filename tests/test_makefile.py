@@ -63,7 +63,18 @@ def test_all_samples_are_run_and_held_against_what_they_are_to_show(tmp_path: Pa
     assert ran == [
         f"{common} process {image} --llamakey-report build/samples-process.json -k wire",
         f"{common} docker {image} --llamakey-report build/samples-docker.json -k wire",
-        "-m tools.samples build/samples-docker.json",
+        "-m tools.samples build/samples-docker.json docker",
     ]
     assert done.returncode != 0
     assert "as: process" in done.stdout
+
+
+@pytest.mark.parametrize("ci", ["", "true"])
+def test_samples_without_an_engine_are_a_failure_in_ci(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ci: str
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    done, ran = demo(tmp_path, fails="nothing", engine=False, target="samples")
+    assert len(ran) == 2
+    assert "containers are left out" in done.stdout
+    assert (done.returncode != 0) == bool(ci)

@@ -34,6 +34,18 @@ def deployment(*, calls: tuple[int, int] = (1, 1), credential: str = "match", **
     }
 
 
+def shelf(root: Path, monkeypatch: pytest.MonkeyPatch, report: Any, *names: str, **lines: str) -> None:
+    """Samples below ``root``, and a command line that names the report of a run of them as processes."""
+    for name, more in {**dict.fromkeys(names, ""), **lines}.items():
+        folder = root / "sample_images" / name
+        folder.mkdir(parents=True)
+        (folder / "Dockerfile").write_text("FROM x\n")
+        (folder / "llamakey.toml").write_text(f'[[deployment]]\ncommand = ["python", "app.py"]\nport = 8000\n{more}')
+    (root / "report.json").write_text(json.dumps({"deployments": report}))
+    monkeypatch.setattr(samples, "ROOT", root)
+    monkeypatch.setattr(sys, "argv", ["samples", str(root / "report.json"), "process"])
+
+
 BROKEN = {"causes": ["key-missing"], "expected": ["key-missing"], "verdict": "fail"}
 
 
@@ -71,8 +83,29 @@ def test_the_exit_code(
     code: int,
     told: str,
 ) -> None:
-    file = tmp_path / "report.json"
-    file.write_text(json.dumps({"deployments": report}))
-    monkeypatch.setattr(sys, "argv", ["samples", str(file)])
-    assert samples.main() == code
-    assert f"{told} samples did as they should" in capsys.readouterr().out
+    shelf(tmp_path, monkeypatch, report, "shop")
+    assert samples.main() == (1 if not report else code)
+    told_of = capsys.readouterr().out
+    assert f"{told} samples did as they should" in told_of
+    assert ("left out" in told_of) == (not report)
+
+
+@pytest.mark.parametrize("ci", ["", "true"])
+def test_a_sample_that_the_run_has_left_out_is_told_and_a_failure_in_ci(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ci: str
+) -> None:
+    shelf(tmp_path, monkeypatch, [deployment()], "shop", "runtimes/celery/right", baked='only_in = "docker"\n')
+    monkeypatch.setenv("CI", ci)
+    assert samples.main() == bool(ci)
+    told = capsys.readouterr().out
+    assert "1 of 1 samples did as they should\n1 more were left out" in told
+    assert "sample_images/runtimes/celery/right/llamakey.toml::right" in told
+    assert "baked" not in told  # it means nothing as a process
+
+
+def test_what_has_its_meaning_in_containers_alone_is_missed_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf(tmp_path, monkeypatch, [], baked='only_in = "docker"\n')
+    assert samples.left_out([], "process", tmp_path) == []
+    assert samples.left_out([], "docker", tmp_path) == ["sample_images/baked/llamakey.toml::baked"]
