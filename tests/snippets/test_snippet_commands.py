@@ -175,6 +175,7 @@ def test_as_processes(processes: dict[str, tuple[Path, subprocess.CompletedProce
 def test_in_containers(command: str, tmp_path: Path, python_image: str, cache: dict[str, str]) -> None:
     folder = app_of(command, tmp_path, dockerfile=True)
     (folder / "compose.yaml").write_text(COMPOSE)
+    command = command.replace("mirror.example/", f"mirror.example/{os.getpid()}/")  # others use this engine, too
     with closing(connect()) as engine:
         mirrored = re.search(r"PYTHON_IMAGE=(\S+)", command)
         if mirrored:
@@ -236,17 +237,22 @@ def test_what_engine_and_image_there_are() -> None:
 
 @pytest.mark.engine
 def test_the_container_that_the_page_looks_at(tmp_path: Path, python_image: str) -> None:
-    command = homes.ENGINES[1]
-    name = command.split()[-1]
+    *words, shown = homes.ENGINES[1].split()
+    name = f"{shown}-{os.getpid()}"  # others use this engine, too
     sleeps = ["python3", "-c", "import time; time.sleep(300)"]
     with closing(connect()) as engine:
         container = engine.containers.run(
-            python_image, sleeps, name=name, detach=True, environment={"OPENAI_API_KEY": "sk-llamakey-of-a-test"}
+            python_image,
+            sleeps,
+            name=name,
+            detach=True,
+            remove=True,
+            environment={"OPENAI_API_KEY": "sk-llamakey-of-a-test"},
         )
         try:
-            done = typed(command, tmp_path)
+            done = typed(" ".join([*words, name]), tmp_path)
         finally:
-            container.remove(force=True)
+            container.kill()
     assert done.returncode == 0, told(done)
     assert name in done.stdout
     assert "python3 -c" in done.stdout
