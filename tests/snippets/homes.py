@@ -73,8 +73,8 @@ MADE = {
     "dist": "tests/packaging/test_dist.py::test_wheel_and_sdist_are_built_the_same_twice_and_are_complete",
     "installs": TUTORIAL,
     "generations": "tests/e2e/test_generations.py::test_pairs_come_out_on_the_oldest_generation",
-    "images": "tests/test_pairs_tools.py",
-    "accuracy": "tests/test_accuracy_generator.py",
+    "images": "tests/test_pairs_tools.py::test_a_run_is_read_by_folder",
+    "accuracy": "tests/test_accuracy_generator.py::test_every_generated_deployment_is_read_by_the_plugin",
     "bench": "tests/snippets/test_snippet_commands.py::test_make_runs_what_there_is",
     "torture": TORTURE,
 }

@@ -111,6 +111,7 @@ def test_every_command_is_run_somewhere() -> None:
 def test_a_home_is_there(command: str) -> None:
     file, _, name = {**homes.ELSEWHERE, **homes.MADE}[command].partition("::")
     text = (ROOT / file).read_text()
+    assert name, f"{file}: which test?"
     assert name in text
     for word in shlex.split(command):
         if word.startswith("sample_images/runtimes"):

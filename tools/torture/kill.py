@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
+import pytest
 
 from tools.tiny_app import DOCKERFILE, server, table
 from tools.torture.bench import LEFT, family, labelled, runs_of, until
@@ -24,6 +25,8 @@ REACHED = 60.0
 """Seconds within which a phase must be reached."""
 MOMENTS = 20
 """How many runs are interrupted at a moment of their own."""
+SWALLOWED = "pydantic_core._pydantic_core.SchemaError: Error building"
+"""What pydantic-core makes of a Ctrl-C that comes while it builds a validator: the check fails, and pytest goes on."""
 SLOW = """
 def asked():
     print("asked", flush=True)
@@ -107,12 +110,27 @@ def _interrupted_anywhere(place: Bench, *, runtime: str) -> Tally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGINT)
         process.wait(LEFT)
-        ended += process.returncode != 0
+        ended += cut_short(process.returncode, place.output(process))
         for run in runs:
             place.nothing_left(run if runtime != "process" else "")
         alive = partial(_alive, relatives)
         hold(until(lambda alive=alive: not alive(), LEFT), f"still there: {alive()}")
+    hold(ended, f"none of {MOMENTS} runs was interrupted before its end")
     return Tally(MOMENTS, MOMENTS, f"{ended} of {MOMENTS} were cut short, of runs of {whole:.1f} s")
+
+
+def cut_short(code: int, output: str) -> bool:
+    """Whether a run with this exit code was ended by Ctrl-C; without it, it passes.
+
+    Raises:
+        Broken: it ended in another way, such as by an error of pytest's or ours.
+    """
+    if code == pytest.ExitCode.TESTS_FAILED and SWALLOWED in output:
+        return False
+    # The interpreter itself ends by the signal where pytest does not run yet, or not any more.
+    allowed = (pytest.ExitCode.OK, pytest.ExitCode.INTERRUPTED, -signal.SIGINT)
+    hold(code in allowed and "INTERNALERROR" not in output, f"exit code {code}\n{output[-1500:]}")
+    return code != pytest.ExitCode.OK
 
 
 def _watched(process: subprocess.Popen[str], seconds: float) -> tuple[set[str], list[psutil.Process]]:
