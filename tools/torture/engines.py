@@ -26,12 +26,24 @@ UP = 60.0
 DOWN = 60.0
 """Seconds within which one that was asked to end must have ended; it gives its containers fifteen of them."""
 FIRST = """
-import signal, subprocess, time
+import contextlib, os, select, shutil, signal, subprocess, sys, time
+folder = sys.argv[1]
+def mounted():
+    points = [line.split()[4] for line in open("/proc/self/mountinfo")]
+    return [one for one in reversed(points) if one.startswith(folder)]
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-time.sleep(7200)
+select.select([0], [], [], 7200)
+with contextlib.suppress(ProcessLookupError):  # nobody else is there
+    os.kill(-1, signal.SIGKILL)
+time.sleep(1)
+for point in mounted():
+    subprocess.run(["umount", "--lazy", point])
+if not mounted():
+    shutil.rmtree(folder, ignore_errors=True)
 """
-"""The first process of the namespaces: it collects the dead, and ends all after two hours, whatever happens here."""
+"""The first process of the namespaces: it collects the dead. When the torture is gone, or after two hours, it ends all that
+is in them and removes the engine's folder."""
 
 
 class Engine:
@@ -44,7 +56,7 @@ class Engine:
         self.folder = folder
         self.host = f"unix://{folder / 'socket'}"
         apart = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-        self._around = subprocess.Popen([*apart, sys.executable, "-c", FIRST])
+        self._around = subprocess.Popen([*apart, sys.executable, "-c", FIRST, str(folder)], stdin=subprocess.PIPE)
         self._inside = str(_child(self._around))
         self._entered: subprocess.Popen[bytes] | None = None
         self.pid = 0
@@ -57,9 +69,10 @@ class Engine:
 
     def start(self) -> None:
         """Start the daemon and wait until it answers; raises Broken."""
-        places = ("--data-root", "data", "--exec-root", "exec", "--pidfile", "pid")
+        places = ("--config-file", "config", "--data-root", "data", "--exec-root", "exec", "--pidfile", "pid")
         pairs = [word if word.startswith("--") else str(self.folder / word) for word in places]
         (self.folder / "pid").unlink(missing_ok=True)
+        (self.folder / "config").write_text("{}")  # nothing of the machine's own engine
         inside = ["nsenter", "--target", self._inside, "--net", "--mount", "--pid"]
         with (self.folder / "log").open("ab") as log:
             self._entered = subprocess.Popen(
@@ -117,7 +130,7 @@ class Engine:
                 os.kill(self.pid, signal.SIGTERM)
         self._ended()
         self._around.kill()
-        self._around.wait()
+        self._around.communicate()
 
     def _ended(self) -> bool:
         with contextlib.suppress(subprocess.TimeoutExpired):
