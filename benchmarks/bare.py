@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from pytest_llamakey.options import Options
+from pytest_llamakey.runtimes.docker_engine import RUN_LABEL
 from pytest_llamakey.secrecy.inherited import inherited
 from pytest_llamakey.spec.model import Defaults, HttpRequest
 from pytest_llamakey.spec.placeholders import fill
@@ -70,8 +71,13 @@ def process(deployment: Deployment, station: Station) -> float:
     return time.monotonic() - started
 
 
-def container(client: docker.DockerClient, image: str, deployment: Deployment, station: Station, reach: Reach) -> float:
-    """Seconds that it takes with one container of ``image``, on an engine of this machine."""
+def container(
+    client: docker.DockerClient, image: str, deployment: Deployment, station: Station, reach: Reach, run_id: str
+) -> float:
+    """Seconds that it takes with one container of ``image``, on an engine of this machine.
+
+    It bears the label of the workshop's ``run_id``, whose reaper removes it where this process is killed.
+    """
     url = station.url(reach.dial)
     filled = fill(deployment, port=deployment.port, endpoint=url, url=None)
     environment = {**filled.env, "OPENAI_API_KEY": station.secrets.canary, "OPENAI_API_BASE": f"{url}/v1"}
@@ -82,6 +88,7 @@ def container(client: docker.DockerClient, image: str, deployment: Deployment, s
         list(filled.command) if filled.command else None,
         environment=environment,
         ports={port: ("127.0.0.1", None)},
+        labels={RUN_LABEL: run_id},
         detach=True,
     )
     try:

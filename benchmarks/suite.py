@@ -90,7 +90,8 @@ def _bare(workshop: Workshop, deployments: list[Deployment], images: dict[Path, 
         choice = workshop.choose(deployment)
         with workshop.station() as station:
             station.endpoint.listen_also(choice.reach.listen)
-            bare.container(client, images[deployment.folder], choice.deployment, station, choice.reach)
+            image = images[deployment.folder]
+            bare.container(client, image, choice.deployment, station, choice.reach, workshop.run_id)
 
     begun = time.monotonic()
     with ThreadPoolExecutor(CORES) as pool:

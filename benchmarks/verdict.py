@@ -59,7 +59,8 @@ def _rows(plan: Plan, workers: int, runtime: str) -> Iterator[Row]:
 
             station.endpoint.listen_also(choice.reach.listen)
             image = workshop.image(target.folder)
-            return bare.container(docker.from_env(), image, choice.deployment, station, choice.reach)
+            client = docker.from_env()
+            return bare.container(client, image, choice.deployment, station, choice.reach, workshop.run_id)
 
     def judged() -> float:
         started = time.monotonic()
