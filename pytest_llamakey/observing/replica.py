@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.driving.roster import POOLS
 from pytest_llamakey.facts import Call, Process, Replica, Role
 from pytest_llamakey.observing.held import files_of
 from pytest_llamakey.observing.process import process_facts
 from pytest_llamakey.observing.recorded import KEY_NAMES, Recorded, events_of
 from pytest_llamakey.probe import decode
+from pytest_llamakey.starting.restarts import is_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -75,21 +78,33 @@ def _failed_children(recorded: Recorded, workers: set[int]) -> set[int]:
 
 
 def _fresh(recorded: Recorded, workers: set[int]) -> set[int]:
-    """Workers that have yet to come to where all before them ended while they started, and who starts them anew."""
+    """All workers, where they have yet to come to where those before them ended while they started; else none of them.
+
+    With who starts them anew. One that was there before the first such end is no stand-in, nor is anybody beside it.
+    """
     if recorded.driven.drives:
         return set()
     latest = {pid: records[-1] for pid, records in recorded.by_pid.items()}
     ended = [each for pid, each in latest.items() if pid not in workers and not each.alive]
     lost = [each for each in ended if events_of(each, "failure") and not events_of(each, "serving")]
-    failed = Counter(each.hello.ppid for each in lost)
-    supervisors = {pid for pid, times in failed.items() if times > 1}
+    # A pool's process, or a program that a worker runs, may fail as well: that makes no supervisor of the worker.
+    made = Counter(each.hello.ppid for each in lost if is_worker(each) and not _is_pooled(each))
+    supervisors = {pid for pid, times in made.items() if times > 1}
+    ends: dict[int, float] = {}
+    for each in lost:
+        ends[each.hello.ppid] = min(each.ended or 0.0, ends.get(each.hello.ppid, inf))
     told = ("failure", "miss", "client", "serving")
-    return {
+    fresh = {
         pid
         for pid in workers & latest.keys()
-        if (latest[pid].hello.ppid in failed or pid in supervisors)
-        and not any(events_of(latest[pid], kind) for kind in told)
+        if (recorded.by_pid[pid][0].started >= ends.get(latest[pid].hello.ppid, inf) or pid in supervisors)
+        and not any(events_of(each, kind) for each in recorded.by_pid[pid] for kind in told)
     }
+    return fresh if fresh == workers else set()
+
+
+def _is_pooled(record: ProcessRecord) -> bool:
+    return any(module.startswith(POOLS) for module in record.hello.forked)
 
 
 def _parents(pids: Iterable[int], by_pid: Mapping[int, list[ProcessRecord]]) -> set[int]:

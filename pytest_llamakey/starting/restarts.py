@@ -64,7 +64,7 @@ def never_starts(records: Sequence[ProcessRecord], now: float, alone: Callable[[
             continue
         why = _fault(lost[-1])
         again = f"never came up: its workers end while they start, and are started again ({len(lost)} so far; {why})"
-        if all(map(_is_worker, family)):
+        if all(map(is_worker, family)):
             exited = [record for record in lost if (record.replica, record.hello.ppid, record.pid) in exits]
             left = not any(record.alive for record in family) and now - max(map(_end, family)) > LEFT
             left &= (family[0].replica, family[0].hello.ppid) in reloaders
@@ -90,7 +90,7 @@ def are_alone(family: Sequence[ProcessRecord], rows: Iterable[ProcessRow]) -> bo
     """Whether the processes of ``rows`` are but these, those above them, and such as wait for nothing but time."""
     pids, parents = {record.pid for record in family}, {record.hello.ppid for record in family}
     programs = {program_of(record.hello.argv) for record in family}
-    return are_kin_alone(pids, parents, programs, rows, workers=all(map(_is_worker, family)))
+    return are_kin_alone(pids, parents, programs, rows, workers=all(map(is_worker, family)))
 
 
 def are_kin_alone(
@@ -164,7 +164,7 @@ def _end(record: ProcessRecord) -> float:
     return record.ended or 0.0
 
 
-def _is_worker(record: ProcessRecord) -> bool:
+def is_worker(record: ProcessRecord) -> bool:
     """Whether a Python process made it of itself, as servers make their workers."""
     return record.hello.how == "fork" or any(word in part for part in record.hello.argv for word in _SPAWNED)
 

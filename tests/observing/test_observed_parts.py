@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from replicas import EMPTY, MATCH, NAME, call, client, event, record, row, seen
@@ -87,14 +87,34 @@ def test_a_child_of_a_worker_s_that_ended_over_a_look_up_is_a_helper() -> None:
 
 def test_where_workers_end_while_they_start_the_latest_stands_in_for_none_of_them() -> None:
     gone = record(6, miss(2.0, NAME), failure(2.0), alive=False)
-    found = seen(record(1, ppid=0), gone, record(7))
+    later = record(7, started=9.1)
+    found = seen(record(1, ppid=0), gone, later)
     assert {pid: process.role for pid, process in found.items()} == {1: "main", 6: "helper"}
-    asked = seen(record(1, ppid=0), gone, record(7), drives={7: Drive("called")})
+    asked = seen(record(1, ppid=0), gone, later, drives={7: Drive("called")})
     assert asked[7].role == "worker"
-    between = seen(record(1), gone, record(5, failure(2.0), alive=False), first=Roster((row(1),), (), ()))
-    assert {pid: process.role for pid, process in between.items()} == {1: "main", 5: "helper", 6: "helper"}
-    come_as_far = seen(record(1, ppid=0), gone, record(7, miss(3.0, NAME)))
+    come_as_far = seen(record(1, ppid=0), gone, record(7, miss(9.3, NAME), started=9.1))
     assert come_as_far[7].role == "worker"
+
+
+def test_between_two_starts_the_supervisor_alone_holds_the_socket() -> None:
+    gone = [record(pid, miss(2.0, NAME), failure(2.0), alive=False, how="fork") for pid in (5, 6)]
+    alone = Roster((row(1),), (), ())
+    found = seen(record(1), *gone, first=alone)
+    assert {pid: process.role for pid, process in found.items()} == {1: "main", 5: "helper", 6: "helper"}
+
+
+def test_a_worker_from_before_the_first_end_is_in_the_verdict_and_with_it_all_others() -> None:
+    gone = record(10, miss(2.0, NAME), failure(2.0), alive=False)
+    both = Roster((row(11), row(12)), (row(1, 0),), ())
+    found = seen(record(1, ppid=0), gone, record(11, env={NAME: EMPTY}), record(12, started=9.1), first=both)
+    roles = {pid: process.role for pid, process in found.items()}
+    assert (roles[11], found[11].key.state, roles[12]) == ("worker", "empty", "worker")
+
+
+@pytest.mark.parametrize("how", [{"how": "exec"}, {"how": "fork", "forked": ("multiprocessing.pool",)}])
+def test_what_a_worker_runs_may_fail_often_and_it_stays_a_worker(how: dict[str, Any]) -> None:
+    gone = [record(pid, failure(2.0), alive=False, **how) for pid in (5, 6)]
+    assert seen(record(1), *gone, first=Roster((row(1),), (), ()))[1].role == "worker"
 
 
 def test_a_launcher_is_the_main_process_of_what_it_started() -> None:
