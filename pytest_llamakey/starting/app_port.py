@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.spec.model import CommandRequest
 from pytest_llamakey.spec.placeholders import uses_url_placeholder
+from pytest_llamakey.starting.restarts import are_alone
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_llamakey.probe.listener import ProcessRecord
     from pytest_llamakey.runtimes.base import RunningReplica
     from pytest_llamakey.spec.model import Deployment
+
+WEB_SERVERS = frozenset({"uvicorn", "gunicorn", "waitress"})
+"""Servers of apps; what ``socketserver`` serves in a thread, such as metrics, may be open long before its app is."""
+IDLE = 5.0
+"""Seconds without work after which nothing more is to come of an app that serves on another port."""
+BUSY = 0.1
+"""The share of a processor that is work: more than a server's loop takes to wait."""
+
+
+class Settled:
+    """Whether the app has come up on another port than its own: a web server has it, and nothing is on its way."""
+
+    def __init__(self, replica: RunningReplica, records: Callable[[], Sequence[ProcessRecord]]) -> None:
+        self._replica, self._records = replica, records
+        self._since, self._worked, self._pids = 0.0, 0.0, frozenset[int]()
+
+    def __call__(self) -> bool:
+        """Whether that has held for :data:`IDLE` seconds; to be asked again and again."""
+        now, rows = time.monotonic(), self._replica.census()
+        told = {record.pid: record for record in self._records() if record.alive and _serves_web(record)}
+        serving = [told[row.pid] for row in rows if row.pid in told and {*row.listens} - {self._replica.app_port}]
+        # A process beside them may be the one that is to listen.
+        pids = frozenset(row.pid for row in rows) if serving and are_alone(serving, rows) else frozenset()
+        worked = sum(row.cpu for row in rows)
+        if not pids or pids != self._pids or worked - self._worked > BUSY * IDLE:
+            self._since, self._worked, self._pids = now, worked, pids
+        return bool(pids) and now - self._since >= IDLE
+
+
+def _serves_web(record: ProcessRecord) -> bool:
+    return any(event.data.get("by") in WEB_SERVERS for event in record.of_kind("serving"))
 
 
 def need_none(deployment: Deployment) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.starting.app_port import Settled
 from pytest_llamakey.starting.from_outside import FromOutside
 from pytest_llamakey.starting.ready import Outlook
 from pytest_llamakey.starting.restarts import are_alone, are_starting_anew, never_starts
@@ -51,4 +52,4 @@ def outlook(
     def serves() -> bool:
         return any(record.alive and record.of_kind("serving") for record in records())
 
-    return Outlook(hopeless, serves)
+    return Outlook(hopeless, serves, Settled(replica, records))

@@ -53,11 +53,12 @@ class Outlook:
 
     ``hopeless`` says in a clause that goes on after "it" why the app never will be ready, or nothing. ``serves`` says
     whether a server of the app takes requests: then the path that it refuses is a wrong one; ``None`` where the path is
-    known to be right.
+    known to be right. ``settled`` says whether it serves, and nothing is left that may come to listen on its own port.
     """
 
     hopeless: Callable[[], str] = str
     serves: Callable[[], bool] | None = None
+    settled: Callable[[], bool] | None = None
 
 
 def wait_until_ready(
@@ -91,7 +92,7 @@ def wait_until_ready(
             raise NotReady(
                 f"the app {_refuses(probe, deployment)}{log_tail(replica)}", f"answers with {last} each time"
             )
-        if outlook.serves and (elsewhere := probe.elsewhere()) and outlook.serves():
+        if outlook.settled and (elsewhere := probe.elsewhere()) and outlook.settled():
             told = f"the app {elsewhere} ({awaited}). {app_port.correct(deployment)}"
             raise NotReady(f"{told}{log_tail(replica)}", elsewhere)
         waited = time.monotonic() - started

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_llamakey.probe.listener import Event, Hello, ProcessRecord
 from pytest_llamakey.runtimes.base import Address, ProcessRow, RuntimeFault
 from pytest_llamakey.spec.model import CommandRequest, Deployment, HttpRequest, Origin, Ready, WebSocketRequest
-from pytest_llamakey.starting import ready
+from pytest_llamakey.starting import app_port, ready
+from pytest_llamakey.starting.app_port import Settled
 from pytest_llamakey.starting.ready import NotReady, Outlook, wait_until_ready
 
 if TYPE_CHECKING:
@@ -66,22 +69,64 @@ def test_an_app_that_serves_on_another_port_is_told_before_the_time_is_over(
     monkeypatch.setattr(ready, "STEADY", 0.2)
     started = time.monotonic()
     with pytest.raises(NotReady) as caught:
-        wait_until_ready(replica(9000, 8000), deployment(**fields), 60, print, Outlook(serves=lambda: True))
+        wait_until_ready(replica(9000, 8000), deployment(**fields), 60, print, Outlook(settled=lambda: True))
     assert time.monotonic() - started < 10
     told = str(caught.value)
     assert told.startswith("the app listens on port 8000, and nobody on port 9000 (")
     assert "Give `port` in shop/llamakey.toml:1 the one that it listens on, or EXPOSE it in shop/Dockerfile" in told
 
 
-def test_one_that_does_not_serve_yet_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_may_yet_come_up_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ready, "STEADY", 0.0)
     wanted = deployment(ready=Ready(path="/health"))
     with pytest.raises(NotReady, match=r"not ready after 0.3 s.*It listens on port 8000, and nobody on port 9000"):
-        wait_until_ready(replica(9000, 8000), wanted, 0.3, print, Outlook(serves=lambda: False))
+        wait_until_ready(replica(9000, 8000), wanted, 0.3, print, Outlook(settled=lambda: False))
 
 
 def test_a_port_that_somebody_listens_on_is_no_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ready, "STEADY", 0.0)
     wanted = deployment(ready=Ready(path="/health"))
     with pytest.raises(NotReady, match="raise --llamakey-timeout"):
-        wait_until_ready(replica(9000, 8000, 9000), wanted, 0.3, print, Outlook(serves=lambda: True))
+        wait_until_ready(replica(9000, 8000, 9000), wanted, 0.3, print, Outlook(settled=lambda: True))
+
+
+def row(pid: int, ppid: int, cpu: float, *listens: int, program: str = "app") -> ProcessRow:
+    return ProcessRow(pid, ppid, (program,), "S", cpu, listens)
+
+
+def settles(monkeypatch: pytest.MonkeyPatch, by: str, *rows: ProcessRow, grows: float = 0.0) -> bool:
+    """Whether an app of these processes, of which 7 serves with ``by``, counts as come up within some seconds."""
+    clock = [100.0]
+    monkeypatch.setattr(app_port.time, "monotonic", lambda: clock[0])
+    told = ProcessRecord(
+        "r", 7, "c", True, False, Hello("c", "r", 7, 1, "exec", argv=("app",)), (Event(1.0, "serving", {"by": by}),)
+    )
+    at: Any = SimpleNamespace(
+        app_port=8000,
+        census=lambda: tuple(replace(each, cpu=each.cpu + grows * (clock[0] - 100.0)) for each in rows),
+    )
+    settled, said = Settled(at, lambda: [told]), []
+    for _look in range(50):
+        said.append(settled())
+        clock[0] += 0.2
+    return any(said)
+
+
+def test_a_web_server_on_another_port_that_waits_for_nothing_has_come_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settles(monkeypatch, "uvicorn", row(1, 0, 0.1, program="sh"), row(7, 1, 2.0, 9090), grows=0.01)
+
+
+@pytest.mark.parametrize(
+    ("by", "rows", "grows"),
+    [
+        pytest.param("prometheus_client", (row(7, 1, 2.0, 9090),), 0.0, id="metrics in a thread"),
+        pytest.param("socketserver", (row(7, 1, 2.0, 9090),), 0.0, id="health in a thread"),
+        pytest.param("uvicorn", (row(7, 1, 2.0, 9090),), 0.5, id="it works on"),
+        pytest.param("uvicorn", (row(7, 1, 2.0, 9090), row(8, 1, 1.0, program="api")), 0.0, id="another is to come"),
+        pytest.param("uvicorn", (row(7, 1, 2.0), row(8, 7, 1.0, 9090)), 0.0, id="it is not the one that listens there"),
+    ],
+)
+def test_what_may_yet_listen_on_its_port_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, by: str, rows: tuple[ProcessRow, ...], grows: float
+) -> None:
+    assert not settles(monkeypatch, by, row(1, 0, 0.1, program="sh"), *rows, grows=grows)
