@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_llamakey.causes.base import Cause, Example, first_line, innermost, last_error, raised
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_llamakey.symptoms import Kind
 
 _MOST_LINES = 5
-_TIMEOUT = "WORKER TIMEOUT"
+_TIMEOUT = re.compile(r"WORKER TIMEOUT \(pid:(\d+)\)")
 """What gunicorn logs of a worker before it ends it; what the worker says after that may fill many lines."""
 _TIMED_OUT = "[CRITICAL] WORKER TIMEOUT (pid:7)\nTraceback (most recent call last):\nSystemExit: 1\n"
 _SILENT: dict[str, Any] = {"ended": 2.0, "exit": "orderly", "calls": (), "drive": Drive("died"), "log_tail": _TIMED_OUT}
@@ -75,7 +76,7 @@ class WorkerDied(Cause):
                     *(innermost(error.where) for error in errors),
                 ],
                 evidence=_story(troubles),
-                fix=_fix(ending, timed_out=bool(_timeout(troubles[0].process.log_tail))),
+                fix=_fix(ending, timed_out=bool(_timeout(troubles))),
             )
 
 
@@ -87,12 +88,16 @@ def _story(troubles: list[Trouble]) -> Iterator[str]:
     first = troubles[0].process
     yield from (raised(error) for error in last_error(first))
     last = folded(_lines(first.log_tail))[-_MOST_LINES:]
-    told = [line for line in _timeout(first.log_tail) if line not in last]
+    told = [line for line in _timeout(troubles) if line not in last]
     yield from (f"log: {first_line(line)}" for line in (*told, *last))
 
 
-def _timeout(log_tail: str) -> list[str]:
-    return [line for line in _lines(log_tail) if _TIMEOUT in line][-1:]
+def _timeout(troubles: list[Trouble]) -> list[str]:
+    """The last line that says so of one of these: the log is that of all the first one's replica."""
+    first = troubles[0]
+    pids = {str(trouble.process.pid) for trouble in troubles if trouble.replica == first.replica}
+    told = ((line, _TIMEOUT.search(line)) for line in _lines(first.process.log_tail))
+    return [line for line, match in told if match and match[1] in pids][-1:]
 
 
 def _lines(text: str) -> list[str]:

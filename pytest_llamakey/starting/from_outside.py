@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.starting.log_lines import tells_trouble, text_of
-from pytest_llamakey.starting.restarts import LEFT, LONG, PERSISTENT, are_kin_alone, program_of
+from pytest_llamakey.starting.restarts import LEFT, LONG, PERSISTENT, are_kin_alone, command_of, program_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -66,10 +66,10 @@ class FromOutside:
         self._seen.update({(pid, now): Seen(row, now, now) for pid, row in there.items()})
 
     def _families(self) -> Iterable[list[Seen]]:
-        """Like processes of one parent."""
+        """Processes of one parent that run the same, word for word: their ends alone do not tell that they failed."""
         families: dict[tuple[int, str], list[Seen]] = defaultdict(list)
         for seen in self._seen.values():
-            families[seen.row.ppid, program_of(seen.row.command)].append(seen)
+            families[seen.row.ppid, command_of(seen.row.command)].append(seen)
         return families.values()
 
     def _in_vain(self, family: Sequence[Seen], rows: Iterable[ProcessRow], now: float) -> str:

@@ -135,6 +135,11 @@ def program_of(argv: Iterable[str]) -> str:
     return _NUMBERS.sub("0", " ".join(argv))
 
 
+def command_of(argv: Sequence[str]) -> str:
+    """What it runs, word for word but for the numbers of multiprocessing's pipes: part 2 is other work than part 1."""
+    return program_of(argv) if _is_spawned(argv) else " ".join(argv)
+
+
 def _replaced(family: _Family, ill: Iterable[ProcessRecord]) -> int:
     """How many of the ``ill`` have ended, where their siblings did so too and others have taken their place."""
     lost = [record for record in ill if not record.alive]
@@ -166,7 +171,11 @@ def _end(record: ProcessRecord) -> float:
 
 def is_worker(record: ProcessRecord) -> bool:
     """Whether a Python process made it of itself, as servers make their workers."""
-    return record.hello.how == "fork" or any(word in part for part in record.hello.argv for word in _SPAWNED)
+    return record.hello.how == "fork" or _is_spawned(record.hello.argv)
+
+
+def _is_spawned(argv: Iterable[str]) -> bool:
+    return any(word in part for part in argv for word in _SPAWNED)
 
 
 def _exits(records: Sequence[ProcessRecord]) -> set[tuple[str, int, int]]:

@@ -188,6 +188,12 @@ def test_worker_died_tells_its_servers_timeout_whatever_was_logged_after_it() ->
     assert "gunicorn's --timeout" in finding.fix
 
 
+def test_worker_died_takes_no_timeout_of_another_worker_for_its_own() -> None:
+    log = "[CRITICAL] WORKER TIMEOUT (pid:8)\n[CRITICAL] WORKER TIMEOUT (pid:77)\nSegmentation fault (pid 7)\n"
+    finding = only(app(worker(ended=2.0, exit="signal 11", calls=(), drive=Drive("died"), log_tail=log)))
+    assert "timeout" not in finding.fix
+
+
 def test_a_consequence_is_not_told_beside_its_root() -> None:
     assert causes_of(app(main_process(environment={}), keyless(), delivered=("none",))) == ["key-missing"]
 

@@ -76,7 +76,17 @@ def test_what_may_wait_for_others_is_given_their_time(watch: Any) -> None:
 
 def test_numbers_and_what_is_just_forked_make_no_other_program(watch: Any) -> None:
     def spawned(pid: int) -> ProcessRow:
-        return worker(pid, ("python", "-c", f"spawn_main(pipe_handle={pid})"), ppid=1)
+        return worker(
+            pid, ("python", "-c", f"from multiprocessing.spawn import spawn_main; spawn_main(pipe_handle={pid})")
+        )
 
     rounds = [[MAIN, worker(pid) if half == 0 else spawned(pid)] for pid in range(7, 20) for half in (0, 1)]
     assert "are started again" in watch(rounds)[-1]
+
+
+def test_a_script_that_runs_one_part_after_another_has_not_started_any_again(watch: Any) -> None:
+    script = ProcessRow(1, 0, ("sh", "start.sh"), "S", 0.1)
+    rounds = [[script, worker(7 + part, ("python", "ingest.py", f"part{part}.pdf"))] for part in range(15)]
+    assert set(watch(rounds)) == {""}
+    again = [[script, worker(7 + part, ("python", "ingest.py", "part1.pdf"))] for part in range(15)]
+    assert "are started again" in watch(again)[-1]
