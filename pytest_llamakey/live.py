@@ -303,7 +303,7 @@ class LiveDeployment:
         more = (
             advice(runtime, map(_as_written, deployment.key), said)
             or taken_ports.advice(runtime, said)
-            or missing_packages.advice(runtime, deployment.folder, said)
+            or missing_packages.advice(deployment, said)
         )
         fault.args = (self._seen.quoted(said) + (f"\n{more}" if more else ""),)
         if isinstance(fault, NotReady):
