@@ -12,7 +12,7 @@ from docker.errors import APIError, DockerException, NotFound
 from requests.exceptions import RequestException
 
 from pytest_llamakey.runtimes.base import Address, Exit, ProcessRow, RuntimeFault
-from pytest_llamakey.runtimes.docker_engine import engine_words, silence
+from pytest_llamakey.runtimes.docker_engine import PING_SECONDS, engine_words, silence
 from pytest_llamakey.runtimes.docker_output import Output
 from pytest_llamakey.runtimes.docker_way import LOOPBACK
 from pytest_llamakey.runtimes.forward import Forward
@@ -33,8 +33,9 @@ _NOT_FOUND_CODES = (126, 127)
 _SHELL_SIGNAL, _LAST_SIGNAL = 128, 64
 _RETRY_SECONDS = 0.2
 _RETRIES = 25
-_LOOKS = 6
-_OF_ENGINE = (-signal.SIGKILL, -signal.SIGTERM)
+_LOOKS = 7
+_OF_ENGINE = (-signal.SIGKILL, -signal.SIGTERM, 0)
+"""How apps end when their engine ends them; gunicorn does so in good order."""
 
 
 class DockerReplica:
@@ -65,6 +66,9 @@ class DockerReplica:
         self._lost = ""
         """That it ended with its engine, in a sentence, if it did."""
         self._stopping = threading.Event()
+        self._halted = False
+        self._ending, self._ended = threading.Event(), threading.Event()
+        """Its end has been seen; and whose doing it was has been found out."""
         self._address = self._published(way)
         self._log = self._thread(self._follow)
         self._thread(self._await_end)
@@ -181,6 +185,7 @@ class DockerReplica:
             RuntimeFault: the engine does not stop it.
         """
         self.release()
+        self._halted = True
         with engine_words(f"Stopping container {self.id}"):
             self.container.stop(timeout=HALT_SECONDS)
 
@@ -230,14 +235,22 @@ class DockerReplica:
             self._gather(self.container.logs(stream=True, follow=True))
 
     def _await_end(self) -> None:
+        try:
+            self._find_end()
+        finally:
+            self._ending.set()
+            self._ended.set()
+
+    def _find_end(self) -> None:
         for _ in range(_RETRIES):
             try:
                 code = _signed(int(self.container.wait(timeout=None)["StatusCode"]))
+                self._ending.set()
                 out_of_memory = False
                 with contextlib.suppress(DockerException, RequestException):
                     self.container.reload()
                     out_of_memory = bool(self.container.attrs["State"].get("OOMKilled"))
-                if code in _OF_ENGINE and not out_of_memory and self._engine_ends():
+                if not out_of_memory and self._engine_ends(_LOOKS if code in _OF_ENGINE else 1):
                     return
                 self._exit = Exit(code, out_of_memory)
             except NotFound:
@@ -250,15 +263,14 @@ class DockerReplica:
         # The engine has been silent for long: nothing more is to be learnt of this container.
         self._ended_with_engine(silence(self._client))
 
-    def _engine_ends(self) -> bool:
-        """Whether the engine goes, too: it ends its containers by these signals, and stops answering."""
-        for _ in range(_LOOKS):
-            if self._stopping.is_set():
+    def _engine_ends(self, looks: int) -> bool:
+        """Whether the engine goes, too, and it was nobody else who ended the container: it stops answering."""
+        for look in range(looks):
+            if self._halted or (self._stopping.wait(_RETRY_SECONDS) if look else self._stopping.is_set()):
                 return False
             if why := silence(self._client):
                 self._ended_with_engine(why)
                 return True
-            time.sleep(_RETRY_SECONDS)
         return False
 
     def _ended_with_engine(self, why: str) -> None:
@@ -275,9 +287,8 @@ class DockerReplica:
 
     def _ended_soon(self) -> bool:
         """Whether the container's end is about to be known: it takes the warden with it a moment before that."""
-        end = time.monotonic() + JOIN_SECONDS + _LOOKS * _RETRY_SECONDS
-        while self._exit is None and time.monotonic() < end:
-            time.sleep(0.01)
+        if self._ending.wait(JOIN_SECONDS + _LOOKS * _RETRY_SECONDS):
+            self._ended.wait(_LOOKS * (PING_SECONDS + _RETRY_SECONDS))
         return self._exit is not None
 
     def _shown_by_engine(self) -> tuple[ProcessRow, ...]:
