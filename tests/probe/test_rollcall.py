@@ -172,6 +172,21 @@ closed.close()
     assert only["key"]["state"] == "different"
 
 
+def test_an_administrator_s_key_makes_no_model_call(asked, world: World) -> None:
+    ask = asked(
+        """
+import openai
+client, other = openai.OpenAI(api_key=""), openai.AsyncOpenAI()
+"""
+        + WAIT,
+        OPENAI_ADMIN_KEY=CANARY,
+    )
+    rows = ask("rollcall", "rollcall")["rows"]
+    assert [row["key"]["state"] for row in rows] == ["empty", "match"]
+    assert rows[0]["error"]
+    assert len(world.mock.calls("rollcall")) == 1
+
+
 def test_azure_and_like(asked) -> None:
     ask = asked(
         """
