@@ -93,6 +93,71 @@ check()
     assert [str(place) for place in failure.where] == ["app.py:4", "app.py:5"]
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "try:\n    sys.exit('set OPENAI_API_KEY')\nexcept SystemExit:\n    pass",
+        "def main():\n    try:\n        sys.exit('set OPENAI_API_KEY')\n    except SystemExit:\n        pass\nmain()",
+        "import threading\nthread = threading.Thread(target=sys.exit, args=('no',))\nthread.start(); thread.join()",
+        "import threading\nthread = threading.Thread(target=lambda: sys.exit('no'))\nthread.start(); thread.join()",
+        "def main():\n    try:\n        sys.exit('no')\n    except SystemExit:\n        sys.exit(0)\nmain()",
+    ],
+    ids=["caught", "caught within", "thread of it", "thread", "ended otherwise"],
+)
+def test_an_exit_by_which_nothing_ended_is_no_failure(world: World, code: str) -> None:
+    done = world.run("import sys\n" + code)
+    assert done.code == 0, done.err
+    assert not failures(done)
+
+
+def test_an_exit_that_was_caught_is_not_why_a_later_exception_was_raised(world: World) -> None:
+    code = """
+import sys
+def main():
+    try:
+        sys.exit("set OPENAI_API_KEY")
+    except SystemExit:
+        pass
+    raise ValueError("no such user")
+main()
+"""
+    assert [failure.message for failure in failures(world.run(code))] == ["no such user"]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_the_words_of_a_child_s_exit_are_the_child_s(world: World, method: str) -> None:
+    code = f"""
+import multiprocessing, sys
+def work():
+    sys.exit("set OPENAI_API_KEY")
+if __name__ == "__main__":
+    child = multiprocessing.get_context("{method}").Process(target=work)
+    child.start(); child.join()
+    print(child.exitcode)
+"""
+    done = world.run(code)
+    assert done.out == "1\n", done.err
+    told = [
+        [str(place) for place in decode.failure(event).where]
+        for record in done.world.records(2)
+        for event in record.of_kind("failure")
+    ]
+    assert told == [["app.py:4", "app.py:7"] if method == "fork" else ["app.py:4"]]
+
+
+def test_an_object_that_is_passed_to_an_exit_is_made_a_text_by_the_interpreter_alone(world: World) -> None:
+    code = """
+import sys
+class Words:
+    def __str__(self):
+        print("asked")
+        return "words"
+sys.exit(Words())
+"""
+    done = world.run(code)
+    assert (done.out, done.err) == ("asked\n", "words\n")
+
+
 def test_an_exit_in_good_order_is_no_failure(world: World) -> None:
     assert not failures(world.run("import sys\nsys.exit(0)"))
 

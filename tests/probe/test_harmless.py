@@ -55,6 +55,24 @@ def test_nothing_is_imported_but_c_modules(world: World) -> None:
 SCRIPTS = {
     "first descriptor": "import os; print(os.open('app.py', os.O_RDONLY))",
     "exit code": "import sys; sys.exit(3)",
+    "exit": """
+import inspect, pickle, sys, traceback
+class Command:
+    fail = sys.exit
+for arguments in (("no key",), (1, 2), ()):
+    try:
+        Command().fail(*arguments)
+    except BaseException as error:
+        traceback.print_exc()
+        print(repr(error), getattr(error, "code", None))
+try:
+    sys.exit(status=1)
+except TypeError as error:
+    print(error)
+print(sys.exit.__name__, sys.exit.__qualname__, sys.exit.__module__, sys.exit.__doc__, inspect.signature(sys.exit))
+print(pickle.dumps(sys.exit), pickle.loads(pickle.dumps(sys.exit)) is sys.exit)
+sys.exit(("set", "your key"))
+""",
     "traceback": "1 / 0",
     "abort": "import os; os.abort()",
     "signal": "import os, signal; os.kill(os.getpid(), signal.SIGTERM)",

@@ -12,6 +12,7 @@ from pytest_llamakey.probe.agent.sight import clean, sight
 from pytest_llamakey.probe.agent.wire import put, wire
 
 _failed = set()  # type: ignore[var-annotated]  # (class, innermost place) of each exception that was told
+_exit = []  # type: ignore[var-annotated]  # the latest exit with words: (pid, outermost frame, how far it was, words, places)
 _MOST_FAILURES = 50
 _MOST_STEPS = 200
 _SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL", "DSN", "DATABASE_URL")
@@ -31,9 +32,12 @@ def hook_traceback(module):
     wrap(module.TracebackException, "__init__", around_print)
 
 
-def failed_in_the_end():
-    """What the interpreter itself printed when it gave up."""
-    failed(peek(sys, "last_exc") or peek(sys, "last_value"))
+def failed_in_the_end(code=None, **_more):
+    """What the interpreter itself printed when it gave up, or the words of the exit that it ended by."""
+    error = peek(sys, "last_exc") or peek(sys, "last_value")
+    failed(error)
+    if error is None:
+        gave_up(code)
 
 
 wire.last_words = failed_in_the_end
@@ -64,25 +68,50 @@ def failed(error):
     put("failure", type=kind_of(error), message=message, where=places, later=later, asked=asked)
 
 
-def around_sys_exit(original):
-    """``sys.exit("set your key")`` of the app's own leaves nothing but its words on the terminal."""
+def noted(original):
+    """``sys.exit``, whose words are all that ``sys.exit("set your key")`` of the app's own leaves.
 
-    def exit(*args):  # noqa: A001 - it stands for one
-        if args and args[0] is not None and not isinstance(args[0], int):
-            gave_up(args[0])
-        return original(*args)
+    A class, because a function of ours would be a frame in the traceback, and be bound where a class holds it.
+    """
+    if type(original) is not type(len):  # somebody's own
+        return original
 
-    return exit
+    def __new__(cls, *args, **_named):  # noqa: N807 - it stands for one
+        about_to_exit(*args)
+        return object.__new__(cls)
+
+    there = {"__new__": __new__, "__init__": original, "__wrapped__": original, "__slots__": ()}
+    return type("exit", (), {**there, "__module__": original.__module__, "__doc__": original.__doc__})
 
 
 @quiet
-def gave_up(status):
-    frame = caller()
+def about_to_exit(status=None, *_more):
+    """Remember the words, and how far the program's outermost lines have come: who catches the exit goes on there."""
+    frame = last = caller()
     while frame.f_code.co_filename == SELF:
-        frame = frame.f_back
-    if len(_failed) < _MOST_FAILURES and shown_name(frame.f_code.co_filename):
-        message = _without_secrets(clean(status, 1000))
-        put("failure", type="builtins.SystemExit", message=message, where=where(), later=None, asked=[])
+        frame = last = frame.f_back
+    while last.f_back is not None:
+        last = last.f_back
+    if last.f_globals.get("__name__") not in ("__main__", "runpy"):
+        return  # a thread, which ends alone
+    if type(status) is str and shown_name(frame.f_code.co_filename):
+        _exit[:] = [(os.getpid(), last, last.f_lasti, status, where())]
+    elif type(status) is not int or status != 1:  # else it may be multiprocessing that hands on how its child has ended
+        _exit.clear()
+
+
+@quiet
+def gave_up(code):
+    """Tell of the latest exit, if this process ends by it: ``code`` is that of ``os._exit``, by which children end."""
+    for pid, outermost, reached, status, places in _exit:
+        frame = caller()
+        while frame not in (None, outermost):
+            frame = frame.f_back
+        fell = frame is None and outermost.f_lasti == reached
+        if pid == os.getpid() and (fell if code is None else code == 1):
+            message = _without_secrets(clean(status, 1000))
+            put("failure", type="builtins.SystemExit", message=message, where=places, later=None, asked=[])
+    _exit.clear()
 
 
 def _without_secrets(message):

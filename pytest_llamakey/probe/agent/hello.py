@@ -125,7 +125,7 @@ def introduce():
 @quiet
 def ended(**code):
     if not wire.dead and wire.pid == os.getpid():  # C code may fork without a word to Python
-        wire.last_words()  # type: ignore[misc]
+        wire.last_words(**code)  # type: ignore[misc]
         put("exit", **code)
         if wire.queue and wire.lock.acquire(True, PATIENCE):  # another thread is sending: what it has not seen is ours
             wire.lock.release()

@@ -9,7 +9,7 @@ import sys
 from pytest_llamakey.probe.agent.base import CONFIG, quiet, wrap
 from pytest_llamakey.probe.agent.commands import on_signal
 from pytest_llamakey.probe.agent.environment import watch_environment
-from pytest_llamakey.probe.agent.failures import around_sys_exit
+from pytest_llamakey.probe.agent.failures import noted
 from pytest_llamakey.probe.agent.hello import about_to_fork, around_exit, around_wait, ended, forked, introduce
 from pytest_llamakey.probe.agent.hooks import HOOKS, Finder
 from pytest_llamakey.probe.agent.redirect import by_name, getaddrinfo
@@ -28,7 +28,7 @@ def start():
     os.register_at_fork(before=about_to_fork, after_in_child=forked)
     atexit.register(ended)
     wrap(os, "_exit", around_exit)
-    wrap(sys, "exit", around_sys_exit)
+    sys.exit = noted(sys.exit)
     wrap(os, "waitpid", around_wait)
     wrap(os, "wait", around_wait)
     wrap(os, "execv", around_exec)
