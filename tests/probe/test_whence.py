@@ -238,6 +238,30 @@ def test_the_line_further_down_that_would_have_set_it_is_told(world: World) -> N
     assert [str(miss.later) for miss in missed] == ["main.py:5"]
 
 
+@pytest.mark.parametrize(
+    ("hook", "options", "later"),
+    [
+        ("post_fork(arbiter, worker)", ["--preload"], "gunicorn.conf.py:3"),
+        ("post_fork(arbiter, worker)", [], "None"),
+        ("post_worker_init(worker)", ["--preload"], "gunicorn.conf.py:3"),
+        ("post_worker_init(worker)", [], "gunicorn.conf.py:3"),
+    ],
+)
+def test_a_hook_of_gunicorn_s_is_to_come_only_where_it_has_not_run(
+    world: World, hook: str, options: list[str], later: str
+) -> None:
+    lines = [f"def {hook}:", "    from dotenv import load_dotenv", "    load_dotenv('/etc/app/.env')"]
+    (world.app / "gunicorn.conf.py").write_text("\n".join(lines))
+    (world.app / "web.py").write_text("import os\nkey = os.environ['OPENAI_API_KEY']\n")
+    command = [str(world.python), "-m", "gunicorn", "-b", "127.0.0.1:0", *options, "web"]
+    done = subprocess.run(command, cwd=world.app, env=world.environment(), capture_output=True, timeout=60, check=False)
+    assert done.returncode, done.stderr
+    records = world.records()
+    told = [decode.environment_miss(event).later for record in records for event in record.of_kind("miss")]
+    told += [decode.failure(event).later for record in records for event in record.of_kind("failure")]
+    assert {str(place) for place in told} == {later}, done.stderr
+
+
 def test_the_line_that_would_have_passed_the_key_on_to_azures_class_is_told(world: World) -> None:
     code = 'import os\nos.getenv("AZURE_OPENAI_API_KEY")\nos.environ["AZURE_OPENAI_API_KEY"] = "x"\n'
     (missed,) = (decode.environment_miss(event) for event in world.run(code).record.of_kind("miss"))

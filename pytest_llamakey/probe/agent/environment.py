@@ -7,7 +7,7 @@ from pytest_llamakey.probe.agent.base import NAMES, peek, quiet
 from pytest_llamakey.probe.agent.literals import literal
 from pytest_llamakey.probe.agent.places import caller, place, shown_name, source_line, where
 from pytest_llamakey.probe.agent.sight import sight_of_variable, unset, watched
-from pytest_llamakey.probe.agent.wire import put
+from pytest_llamakey.probe.agent.wire import put, wire
 
 _missed = set()  # type: ignore[var-annotated]  # (name, innermost place) of each look-up that was told
 CLIENTS_READ = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY")
@@ -100,9 +100,11 @@ def line_to_come(name, frames):
 
 
 def _hook_to_come(words):
-    """The line of a hook in gunicorn's configuration, not under a condition, that would have set it after the fork."""
+    """The line of a hook in gunicorn's configuration, not under a condition, that is yet to run and would set it."""
     hooks = sys.modules.get("__config__")  # gunicorn.app.base, get_config_from_module_name_or_filename
-    for hook in ("post_fork", "post_worker_init"):
+    # in a worker the former has run, and the latter once its app is loaded
+    coming = () if wire.served else ("post_worker_init",) if wire.how == "fork" else ("post_fork", "post_worker_init")
+    for hook in coming:
         code = peek(peek(hooks, hook), "__code__")
         if code is None or not shown_name(code.co_filename):
             continue
