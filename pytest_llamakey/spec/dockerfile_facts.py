@@ -121,7 +121,7 @@ def read(path: Path, *, shown: str | None = None, build_args: Mapping[str, str] 
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise SpecError("the Dockerfile is not UTF-8 text here; save it as UTF-8", Origin(name, line)) from error
-    text = plain(text)
+    text = plain(text, name)
     lines = text.split("\n")
     reader = _Reader(name, dict(build_args or {}))
     for one in DockerfileParser(fileobj=io.BytesIO(text.encode())).structure:

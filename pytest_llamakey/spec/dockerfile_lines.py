@@ -6,6 +6,12 @@ import re
 
 from dockerfile_parse.util import WordSplitter
 
+from pytest_llamakey.spec.model import Origin, SpecError
+
+LONGEST = 128
+"""KiB that an instruction may have. Linux gives a command no longer argument (MAX_ARG_STRLEN, execve(2)): no such RUN
+works, and the parser's time grows with the square of the length."""
+
 
 class Lines:
     """The lines of one instruction, read from its keyword on; ``first`` and every answer count from 1."""
@@ -29,14 +35,21 @@ class Lines:
         return self._first + self._text.count("\n", 0, match.start())
 
 
-def plain(text: str) -> str:
-    """``text`` with heredoc bodies and the empty lines inside continued instructions blanked; line numbers stay."""
+def plain(text: str, file: str) -> str:
+    """``text`` with heredoc bodies and the empty lines inside continued instructions blanked; line numbers stay.
+
+    Raises:
+        SpecError: an instruction of ``file``, as it is shown, is longer than :data:`LONGEST`.
+    """
     lines = text.splitlines()
     out: list[str] = []
     start = 0
     while start < len(lines):
         end = _instruction_end(lines, start)
         block = [line if line.strip() or end == start + 1 else "#" for line in lines[start:end]]
+        if sum(map(len, block)) > LONGEST * 1024:
+            told = f"this instruction is longer than {LONGEST} KiB, more than Linux gives to a command"
+            raise SpecError(f"{told}; put it into a file, and COPY that", Origin(file, start + 1))
         out += block
         start = end
         for mark, dashed in _heredocs(block):

@@ -144,6 +144,17 @@ def test_odd_files_do_no_harm(path: Path, text: str) -> None:
     assert [stage.base for stage in facts.stages] == (["x"] if "FROM" in text else [])
 
 
+def test_an_instruction_that_no_program_could_be_given_is_told_and_not_parsed(path: Path) -> None:
+    path.write_text("FROM x\n\n" + "RUN \\\n" * 50_000)
+    with pytest.raises(SpecError, match=r"^D:3: this instruction is longer than 128 KiB.*COPY"):
+        read(path, shown="D")
+
+
+def test_a_long_heredoc_is_no_long_instruction(path: Path) -> None:
+    path.write_text("FROM x\nCOPY <<EOF /data\n" + "0123456789\n" * 30_000 + "EOF\nEXPOSE 8000\n")
+    assert read(path).ports == (Port(8000, 30_004),)
+
+
 def test_file_that_cannot_be_read(path: Path) -> None:
     with pytest.raises(SpecError, match="Dockerfile: cannot read the Dockerfile: No such file"):
         read(path)
