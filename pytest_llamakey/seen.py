@@ -17,7 +17,7 @@ from pytest_llamakey.secrecy.masked import quoted
 from pytest_llamakey.secrecy.shown_endpoint import shown_call
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from pytest_llamakey.endpoint.server import ReceivedCall
     from pytest_llamakey.probe.listener import ProcessRecord
@@ -80,11 +80,7 @@ class Seen:
     def every_record(self) -> tuple[ProcessRecord, ...]:
         """What all processes of the app have told."""
         station = self.setting.station
-        kept: Collection[str] = getattr(self.running, "kept_on", ())
-        return tuple(
-            rotated(record, station.secrets) if record.replica in kept else record
-            for record in _of_the_app(station.listener.processes())
-        )
+        return tuple(rotated(record, station.secrets) for record in _of_the_app(station.listener.processes()))
 
     def roster(self, replica: RunningReplica) -> Roster:
         """Who serves in ``replica`` now."""

@@ -28,7 +28,8 @@ MAX_PROCESSES = 20_000
 class Hello:
     """Who a process said it is. ``env`` and ``parent_env`` map a variable's name to its sight.
 
-    ``files`` maps a delivered file's path to whether the process may read it.
+    ``files`` maps a delivered file's path to whether the process may read it. ``earlier`` is how many keys of earlier
+    deployments its probe knows: fewer than there are by now where a key was changed after its start.
     """
 
     conn: str
@@ -46,6 +47,7 @@ class Hello:
     env: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     parent_env: Mapping[str, Mapping[str, str]] | None = None
     files: Mapping[str, FileState] = field(default_factory=dict)
+    earlier: int = 0
 
 
 @dataclass(frozen=True)

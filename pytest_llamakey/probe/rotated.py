@@ -19,11 +19,14 @@ MATCH = {"state": "match", "shown": "<key>"}
 
 
 def rotated(record: ProcessRecord, secrets: Secrets) -> ProcessRecord:
-    """``record`` of a process that was started with the key before: its probe takes that one for the delivered key.
+    """``record`` in the words of today, also where its probe was started before the key was changed.
 
-    The key of today is a foreign one to it, and told by its fingerprint.
+    Such a probe takes the key before for the delivered one. The key of today is a foreign one to it, and told by its
+    fingerprint. What a process that is over had told in a roll call says nothing of today.
     """
-    before = replace(secrets, canary=secrets.earlier[0], earlier=())
+    if record.hello.earlier >= len(secrets.earlier):
+        return record
+    before = replace(secrets, canary=secrets.earlier[-1 - record.hello.earlier], earlier=())
     today = before.sight(secrets.canary).shown
 
     def translated(sight: _Sight) -> _Sight:
@@ -34,7 +37,8 @@ def rotated(record: ProcessRecord, secrets: Secrets) -> ProcessRecord:
     hello = record.hello
     env = _mapped(hello.env, translated)
     parent = None if hello.parent_env is None else _mapped(hello.parent_env, translated)
-    events = tuple(replace(event, data=MappingProxyType(_mapped(event.data, translated))) for event in record.events)
+    told = [event for event in record.events if record.alive or event.kind != "rollcall"]
+    events = tuple(replace(event, data=MappingProxyType(_mapped(event.data, translated))) for event in told)
     return replace(record, hello=replace(hello, env=env, parent_env=parent), events=events)
 
 

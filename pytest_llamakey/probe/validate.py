@@ -64,6 +64,7 @@ _HELLO: _Fields = {
     "forked": list,
     "env": dict,
     "files": dict,
+    "earlier": int,
 }
 _ROW: _Fields = {
     "kind": str,

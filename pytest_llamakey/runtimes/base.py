@@ -178,9 +178,8 @@ class Running(Protocol):
     """A started deployment.
 
     One whose platform rolls a change out piece by piece has ``rolls_out = True``: then it is not halted before its
-    successor is started (with ``Plan.after``), which may be itself; ``kept_on`` names the replicas that went on as they
-    were. One whose replicas come one after the other has a method ``upcoming(seconds)``: it waits until there are more
-    of them, and is false where there will not be.
+    successor is started (with ``Plan.after``), which may be itself. One whose replicas come one after the other has a
+    method ``upcoming(seconds)``: it waits until there are more of them, and is false where there will not be.
     """
 
     image: str

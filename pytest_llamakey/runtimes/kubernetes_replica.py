@@ -171,6 +171,10 @@ class KubernetesReplica:
             if started.failure and "executable file not found" in started.failure:
                 raise RuntimeFault(f"The command {command[0]} cannot be started in pod {self.id}: {started.failure}")
 
+    def go_on(self) -> None:
+        """Be driven anew after a change: an app may take that up by having its container started anew."""
+        self._served = None
+
     def end(self) -> None:
         """Let go of the pod, with nothing held in it."""
         self._let_go = True

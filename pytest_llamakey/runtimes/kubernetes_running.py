@@ -37,6 +37,10 @@ _POLL = 0.2
 _AWAITED = re.compile("service ?account", re.IGNORECASE)
 """A new namespace gets its service account a moment after itself; pods are tried again until then."""
 _MERGE = "application/merge-patch+json"
+_UPDATED = {
+    "Deployment": "updatedReplicas", "StatefulSet": "updatedReplicas", "DaemonSet": "updatedNumberScheduled"
+}  # fmt: skip
+"""What the status of a workload calls the pods of its latest template."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,6 @@ class KubernetesRunning:
         self.built: BuiltImage | None = None
         self.relay: Relay | None = None
         self.rolls_out = False
-        self.kept_on: frozenset[str] = frozenset()
-        """The pods that a roll-out left as they were."""
         self._plan, self._cluster = plan, cluster
         self._namespaces, self._namespace = namespaces, namespace
         self._world: World | None = None
@@ -134,7 +136,7 @@ class KubernetesRunning:
     def roll_out(self, plan: Plan, world: World) -> None:
         """Change the Secrets and the workload as a redeploy does, and wait until the cluster has rolled it out.
 
-        Pods that its way of rolling out leaves alone (``OnDelete``, ``partition``, ``paused``) are kept on.
+        Pods that its way of rolling out leaves alone (``OnDelete``, ``partition``, ``paused``) go on.
 
         Raises:
             RuntimeFault: the cluster refuses the change.
@@ -155,12 +157,12 @@ class KubernetesRunning:
         workload = world.manifests.workload
         container = str(workload.container["name"]), world.found.python
         files = following(workload, plan.secrets)
-        wait_for_files(self._cluster, self._namespace, container, before, files, plan.progress)
+        assert self._pods is not None  # noqa: S101 - it has been applied
+        wait_for_files(self._cluster, self._namespace, container, self._pods, before, files, plan.progress)
         plan.progress(f"giving the app {REACTION_SECONDS:.0f} s to take the new key up")
         time.sleep(REACTION_SECONDS)
-        assert self._pods is not None  # noqa: S101 - it has been applied
         if {state.name: state.uid for state in self._pods.all()} != before:
-            self._wait_for_roll_out(before)
+            self._wait_for_roll_out(before, of_ours=False)
         self._go_on(before)
 
     def _change(self, plan: Plan, world: World, *kinds: str) -> dict[str, str]:
@@ -183,17 +185,22 @@ class KubernetesRunning:
         """Go on with the pods that are there now; ``before`` are those before the change, by name."""
         assert self._pods is not None  # noqa: S101 - it has been applied
         now = self._pods.all()
-        self.kept_on = frozenset(state.name for state in now if before.get(state.name) == state.uid)
+        kept_on = {state.name for state in now if before.get(state.name) == state.uid}
         known = {replica.id: replica for replica in self._replicas}
         for name, replica in known.items():
-            if name not in self.kept_on:
+            if name in kept_on:
+                replica.go_on()
+            else:
                 replica.end()
         self._replicas = tuple(
-            known[state.name] if state.name in self.kept_on else self._replica(state.name) for state in now
+            known[state.name] if state.name in kept_on else self._replica(state.name) for state in now
         )
 
-    def _wait_for_roll_out(self, before: Mapping[str, str]) -> None:
-        """Wait until every pod is a new one, all that will be are, or a new one shows that it will never run."""
+    def _wait_for_roll_out(self, before: Mapping[str, str], *, of_ours: bool = True) -> None:
+        """Wait until every pod is a new one, all that will be are, or a new one shows that it will never run.
+
+        What somebody else has begun (not ``of_ours``) may leave any pod as it is: it is over when the workload says so.
+        """
         assert self._pods is not None  # noqa: S101
         wanted, until = self._wanted(), time.monotonic() + self._plan.boot
         spared = _spared(self.world, wanted)
@@ -203,10 +210,25 @@ class KubernetesRunning:
             if any(state.trouble for state in fresh):
                 return
             started = [state for state in fresh if state.running]
-            if len(started) >= wanted - spared and len(now) <= wanted:
+            if of_ours:
+                enough = len(started) >= wanted - spared
+            else:
+                enough = len([state for state in now if state.running]) >= wanted and self._is_up_to_date()
+            if enough and len(now) <= wanted:
                 return
             self._plan.progress(f"rolling out: {len(started)} of {wanted - spared} pods are new")
             time.sleep(_POLL)
+
+    def _is_up_to_date(self) -> bool:
+        """Whether all pods are of the workload's latest template, as its controller counts them."""
+        resource, wanted = self.world.manifests.workload.resource, self._wanted()
+        if resource.kind not in _UPDATED:
+            return True
+        now = self._cluster.call("GET", f"{path_of(resource.body, self._namespace)}/{resource.name}")
+        status = now.get("status") or {}
+        if int(status.get("observedGeneration") or 0) < int(now["metadata"].get("generation") or 0):
+            return False
+        return int(status.get(_UPDATED[resource.kind]) or 0) >= wanted - _spared(self.world, wanted)
 
     def _replica(self, name: str) -> KubernetesReplica:
         assert self._pods is not None  # noqa: S101

@@ -32,6 +32,7 @@ HELLO = {
     "forked": [],
     "env": {},
     "files": {},
+    "earlier": 0,
     "parent_env": None,
 }
 

@@ -21,3 +21,21 @@ def test_the_delivered_key_becomes_the_earlier_one_and_the_new_one_is_known_by_i
     assert told.hello.env == {**seen, "OPENAI_API_KEY": EARLIER}
     assert told.hello.parent_env == {"OPENAI_API_KEY": EARLIER}
     assert dict(told.events[0].data) == {**call, "key": MATCH}
+
+
+def test_a_probe_that_was_started_after_the_change_is_taken_at_its_word():
+    """As in a container that is started anew in its pod, which goes on."""
+    before = Secrets.fresh()
+    after = replace(before, canary=fresh_canary(), earlier=(before.canary,))
+    hello = Hello("d", "pod-0", 1, 0, "exec", env={"OPENAI_API_KEY": MATCH}, earlier=1)
+    record = ProcessRecord("pod-0", 1, "d", True, False, hello, (Event(2.0, "client", {"key": MATCH}),))
+    assert rotated(record, after) == record
+
+
+def test_what_a_process_told_in_a_roll_call_before_it_ended_says_nothing_of_today():
+    before = Secrets.fresh()
+    after = replace(before, canary=fresh_canary(), earlier=(before.canary,))
+    rows = Event(1.0, "rollcall", {"n": 1, "rows": [{"key": MATCH}]})
+    for alive, kept in ((True, 1), (False, 0)):
+        record = ProcessRecord("pod-0", 9, "c", alive, False, Hello("c", "pod-0", 9, 1, "exec"), (rows,))
+        assert len(rotated(record, after).of_kind("rollcall")) == kept

@@ -31,6 +31,7 @@ def hello(this):
         "env": variables,
         "parent_env": _parent_env(),
         "files": files(),
+        "earlier": len(CONFIG.get("earlier", ())),
     }
 
 
