@@ -290,6 +290,13 @@ def test_rotation(name: str) -> None:
     assert [finding.cause for finding in judged.findings] == (["stale-key"] if outcome == "failed" else [])
 
 
+def test_a_rotation_that_was_not_seen_says_how_the_worker_was_asked() -> None:
+    lost = worker(calls=(), rollcall=(), drive=Drive("silent", detail="the connection was closed without an answer."))
+    judged = results(redeployed(app(), lost), ("rotation",))["rotation"]
+    assert judged.outcome == "error"
+    assert "key it sends (pid 7: silent, the connection was closed without an answer)." in judged.reason
+
+
 def test_what_cannot_be_asked_is_skipped_with_its_reason() -> None:
     facts = replace(app(), gate=GateFacts(unasked="No way."), rotation=RotationFacts(unasked="No key."))
     judged = results(facts, ("gate", "rotation"))

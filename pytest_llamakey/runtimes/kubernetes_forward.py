@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.runtimes.base import Address
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 _HERE = "127.0.0.1"
 _PIECE = 1 << 16
 _START_SECONDS = 10.0
+OPEN_SECONDS = 5.0
+"""How long an API server that does not open a connection is asked again."""
+_PAUSE = 0.2
 _DATA, _ERROR = 0, 1
 
 
@@ -64,9 +68,20 @@ class Forward:
         self._tasks.discard(task)
         writer.close()
 
+    async def _opened(self, stack: contextlib.AsyncExitStack) -> Any:
+        """A connection to the pod; tried again where none is opened, for no byte has reached the app then."""
+        until, params = time.monotonic() + OPEN_SECONDS, {"ports": str(self._port)}
+        while True:
+            try:
+                return await stack.enter_async_context(self._cluster.websocket(*self._where, "portforward", params))
+            except Exception:
+                if time.monotonic() > until or not self._ready():
+                    raise
+            await asyncio.sleep(_PAUSE)
+
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        params = {"ports": str(self._port)}
-        async with self._cluster.websocket(*self._where, "portforward", params) as socket:
+        async with contextlib.AsyncExitStack() as stack:
+            socket = await self._opened(stack)
             upward = asyncio.ensure_future(_send(reader, socket))
             try:
                 await _receive(socket, writer)

@@ -52,10 +52,20 @@ def unshown(facts: Facts) -> str:
     wanted = 1 if expected is None else expected * max(1, facts.deployment.replicas)
     if len(workers) < wanted:
         return f"After the change {wanted} worker{'' if wanted == 1 else 's'} expected, {len(workers)} found."
-    silent = [worker.pid for replica, worker in workers if not _shows(facts, replica, worker)]
+    silent = [worker for replica, worker in workers if not _shows(facts, replica, worker)]
     if not silent:
         return ""
-    return f"After the change pid {', '.join(map(str, silent))} did not show which key it sends."
+    pids = ", ".join(str(worker.pid) for worker in silent)
+    how = _how(silent[0]) if facts.deployment.driven else ""
+    return f"After the change pid {pids} did not show which key it sends{how}."
+
+
+def _how(worker: Process) -> str:
+    """How the drive of one that showed nothing ended."""
+    if worker.drive is None:
+        return f" (pid {worker.pid}: never reached by a request)"
+    detail = worker.drive.detail.rstrip(".")
+    return f" (pid {worker.pid}: {worker.drive.outcome}{f', {detail}' if detail else ''})"
 
 
 def _shows(facts: Facts, replica: Replica, worker: Process) -> bool:
