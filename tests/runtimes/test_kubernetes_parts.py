@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -10,8 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_llamakey.runtimes import kubernetes
+from pytest_llamakey.runtimes.base import Exit
 from pytest_llamakey.runtimes.kubernetes_api import Cluster
 from pytest_llamakey.runtimes.kubernetes_exec import Exec, PodWarden
+from pytest_llamakey.runtimes.kubernetes_forward import Forward
+from pytest_llamakey.runtimes.kubernetes_patch import Inlay
+from pytest_llamakey.runtimes.kubernetes_pods import PodState
+from pytest_llamakey.runtimes.kubernetes_replica import KubernetesReplica, PodWorld
+from pytest_llamakey.runtimes.kubernetes_running import KubernetesRunning, World
 from pytest_llamakey.runtimes.kubernetes_scout import Found
 from pytest_llamakey.runtimes.warden_client import WardenGone
 from pytest_llamakey.spec import manifests
@@ -82,3 +89,92 @@ def test_an_api_server_that_is_slow_is_told_so(slow: Cluster) -> None:
     with pytest.raises(TimeoutError):
         slow.run(late())
     slow.close()
+
+
+class Pod:
+    """A WebSocket to a pod that says what it was told; the API server opens none of the first ``refused``."""
+
+    def __init__(self, refused: int) -> None:
+        self.refused, self.asked = refused, 0
+        self._told: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def __aenter__(self) -> Pod:  # noqa: PYI034 - Self is not in Python 3.10
+        self.asked += 1
+        if self.asked <= self.refused:
+            raise ConnectionError("too many requests")
+        for channel in (0, 1):
+            self._told.put_nowait(bytes([channel, 80, 0]))
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def send_bytes(self, data: bytes) -> None:
+        self._told.put_nowait(data)
+
+    async def receive_bytes(self) -> bytes:
+        return await self._told.get()
+
+    async def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(("refused", "answer"), [(2, b"ping"), (1000, b"")])
+def test_a_forward_that_does_not_open_is_tried_again_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, refused: int, answer: bytes
+) -> None:
+    """No byte has reached the app by then: without it, a worker would count as silent."""
+    pod = Pod(refused)
+
+    async def connected(_make: object, _context: str) -> SimpleNamespace:
+        return SimpleNamespace(open_websocket=lambda **_: pod)
+
+    monkeypatch.setattr("pytest_llamakey.runtimes.kubernetes_api._connected", connected)
+    monkeypatch.setattr("pytest_llamakey.runtimes.kubernetes_forward.OPEN_SECONDS", 1.0)
+    cluster = Cluster()
+    forward = Forward(cluster, "x", "web-1", 80)
+    with socket.create_connection(("127.0.0.1", forward.address.port), 10) as line:
+        line.sendall(b"ping")
+        assert line.recv(100) == answer
+    forward.close()
+    cluster.close()
+    assert pod.asked > 2
+
+
+def workload(tmp_path: Path, kind: str) -> manifests.Manifests:
+    (tmp_path / "app.yaml").write_text(APP.replace("Deployment", kind).replace("MORE", "tty: false"))
+    (tmp_path / "llamakey.toml").write_text('[[deployment]]\nmanifests = ["app.yaml"]\nreplicas = 3\n')
+    (deployment,) = read_deployments(tmp_path / "llamakey.toml", tmp_path, Defaults())
+    return manifests.read(deployment)
+
+
+def test_an_app_that_takes_a_change_up_by_ending_has_not_ended(tmp_path: Path) -> None:
+    """Its container is started anew in its pod, which goes on."""
+    state = PodState("web-1", "u1", running=True)
+    pods = SimpleNamespace(state=lambda _name: state)
+    world = PodWorld(None, "x", pods, workload(tmp_path, "Deployment").workload, "python", None, {})  # type: ignore[arg-type]
+    replica = KubernetesReplica(world, "web-1")
+    replica._served = 0
+    state = PodState("web-1", "u1", running=True, restarts=1, ended=Exit(0))
+    assert replica.exited() == Exit(0)
+    replica.go_on()
+    assert replica.exited() is None
+
+
+@pytest.mark.parametrize(
+    ("updated", "running", "over"), [(3, 3, True), (1, 3, False), (3, 2, False)], ids=["done", "under way", "starting"]
+)
+def test_a_roll_out_of_somebody_elses_is_over_when_the_workload_says_so(
+    tmp_path: Path, updated: int, running: int, over: bool
+) -> None:
+    """Of three pods one may be replaced and the others stay: nobody waits until all are new."""
+    status = {"observedGeneration": 2, "updatedReplicas": updated}
+    cluster = SimpleNamespace(call=lambda *_: {"metadata": {"generation": 2}, "status": status})
+    plan = SimpleNamespace(boot=0.5, progress=lambda _line: None)
+    deployment = KubernetesRunning(plan, cluster, None, "x")  # type: ignore[arg-type]
+    found = Found("python", (), "/", ())
+    inlay = Inlay({}, "127.0.0.1", (), replicas=3)
+    deployment._world = World(workload(tmp_path, "Deployment"), found, inlay)
+    states = tuple(PodState(f"web-{n}", f"u{n}", running=n < running) for n in range(3))
+    deployment._pods = SimpleNamespace(all=lambda: states)  # type: ignore[assignment]
+    began = time.monotonic()
+    deployment._wait_for_roll_out({"web-0": "before", "web-1": "u1", "web-2": "u2"}, of_ours=False)
+    assert (time.monotonic() - began < 0.4) is over
