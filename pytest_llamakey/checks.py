@@ -197,6 +197,9 @@ class Rotation(Check):
     made only on request:
 
         pytest --llamakey --llamakey-checks default,rotation
+
+    On Kubernetes, rotation = "in-place" changes the Secret alone: nothing is started anew, and the processes that go
+    on are to send the new key.
     """
 
     name = "rotation"

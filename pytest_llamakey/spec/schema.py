@@ -54,6 +54,21 @@ def _path(text: str) -> str:
     return text
 
 
+def _network(text: str) -> str:
+    if text in {"host", "none"} or text.startswith("container:"):
+        raise ValueError(
+            f'"{text}" is no network that the app could join beside its own; name one of the engine\'s others'
+        )
+    return text
+
+
+def _distinct(names: list[str]) -> list[str]:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f'"{twice}" stands there twice; leave one out')
+    return names
+
+
 def _regex(text: str) -> str:
     try:
         re.compile(text)
@@ -289,7 +304,7 @@ class DeploymentTable(Table):
     workdir: Text | None = None
     read_only: bool | None = None
     tmpfs: list[Annotated[str, AfterValidator(_path)]] | None = None
-    networks: list[Text] | None = None
+    networks: Annotated[list[Annotated[Text, AfterValidator(_network)]], AfterValidator(_distinct)] | None = None
     port: Port | None = None
     ready: ReadyTable | None = None
     request: Annotated[list[RequestTable], Field(min_length=1), BeforeValidator(_as_list)] | None = None

@@ -268,6 +268,8 @@ MISTAKES = {
     "networks and no way out": (
         "runtime = 'docker'\nimage = 'x'\nnetworks = ['db']\negress = 'deny'", 5, ["networks names", "leave one"],
     ),
+    "networks of the host": ("networks = ['db',\n'host']", 4, ['networks[1]: "host" is no network', "beside its own"]),
+    "networks twice": ("networks = ['db', 'db']", 3, ['networks: "db" stands there twice']),
     "networks of a process": ("runtime = 'process'\nnetworks = ['db']", 4, ["networks does not belong", '"docker"']),
     "read-only process": ("runtime = 'process'\nread_only = true", 4, ["read_only does not belong", '"docker"']),
     "only in another": ("runtime = 'docker'\nonly_in = 'process'", 4, ['only_in = "process" and runtime "docker"']),
