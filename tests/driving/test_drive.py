@@ -391,7 +391,7 @@ def test_no_foreign_key_of_the_log_is_shown(live: Callable[..., LiveDeployment],
     key = "sk-proj-q8Zk3LmP0vT7wYb2Nd5RfX9c"
     (tmp_path / "start.py").write_text(f"import os\nprint('using key {key}', os.environ['OPENAI_API_KEY'])\n1/0\n")
     with pytest.raises(NotReady, match=r"(?s)using key sk-….* <key>.*ZeroDivisionError") as caught:
-        live("", command=["python", "start.py"])
+        live("", command=["python", "start.py", "{port}"])
     assert key not in str(caught.value)
 
 

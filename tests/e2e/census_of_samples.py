@@ -9,12 +9,18 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from pytest_llamakey.census.judge import CLOCK_SECONDS
 from pytest_llamakey.runtimes.docker_engine import RUN_LABEL, connect
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+    from pytest_llamakey.live import LiveDeployment
 
 SHOWN = 4 + 8  # "sk-…" and the fingerprint
 
@@ -44,9 +50,12 @@ def changed_in_an_hour(path: Path) -> None:
     os.utime(path, (later, later))
 
 
-def newest_container() -> object:
+def container_of(app: LiveDeployment) -> Container:
+    """That of its first replica; on a shared engine there may be others of other runs."""
+    name = app.running.replicas[0].id
     with closing(connect()) as client:
-        return client.containers.list(filters={"label": RUN_LABEL}, ignore_removed=True)[0]
+        found = client.containers.list(filters={"label": RUN_LABEL}, ignore_removed=True)
+    return next(one for one in found if name in {one.short_id, one.name} or str(one.name).endswith(f"-{name}"))
 
 
 def test_a_process(llamakey_deploy, llamakey_key, tmp_path):
@@ -64,7 +73,7 @@ def test_a_process(llamakey_deploy, llamakey_key, tmp_path):
 
 def test_a_container(llamakey_deploy, llamakey_key):
     app = llamakey_deploy("sample_images/gunicorn", runtime="docker")
-    container = newest_container()
+    container = container_of(app)
     code, seen = census(f"container:{container.name}")
     assert code == 0
     assert {worker["pid"] for worker in workers(seen)} == {worker.pid for worker in app.workers}
@@ -74,7 +83,7 @@ def test_a_container(llamakey_deploy, llamakey_key):
 def test_a_process_in_a_container_that_lacks_the_key(llamakey_deploy):
     app = llamakey_deploy("sample_images/gunicorn", runtime="docker")
     app.spawn(1, ["env", "-u", "OPENAI_API_KEY", "python", "-c", "import time; time.sleep(60)"])
-    code, seen = census(str(newest_container().name))
+    code, seen = census(str(container_of(app).name))
     assert code == 1
     (found,) = seen["suspicions"]
     (without,) = [one for one in workers(seen) if "OPENAI_API_KEY" not in one["held"]]
@@ -83,7 +92,7 @@ def test_a_process_in_a_container_that_lacks_the_key(llamakey_deploy):
 
 def test_a_unit(llamakey_deploy):
     app = llamakey_deploy("sample_images/runtimes/systemd/right")
-    container = newest_container()
+    container = container_of(app)
     code, seen = census(f"container:{container.name}", "--unit", "app.service")
     assert code == 0
     assert {worker["pid"] for worker in workers(seen)} == {worker.pid for worker in app.workers}
@@ -97,7 +106,7 @@ def test_a_unit(llamakey_deploy):
 
 def test_a_compose_project(llamakey_deploy):
     app = llamakey_deploy("sample_images/runtimes/compose/right")
-    labels = newest_container().labels
+    labels = container_of(app).labels
     project = labels["com.docker.compose.project"]
     _code, seen = census(f"compose:{project}/web")
     assert len(workers(seen)) == len(app.workers)
