@@ -43,8 +43,8 @@ def _name_of(replica):
 
 
 REPLICA = _name_of(CONFIG.get("replica", ""))
-PATIENCE = 0.25  # seconds a connect or a send may take before the probe falls silent for good
-FIRST = 1.5  # the same of a program's first connect: a packet lost while its network comes up is sent again after one
+PATIENCE = 0.25  # seconds a send may take before the probe falls silent for good
+CONNECT = 1.5  # the same of a connect: a packet lost while a network comes up, or under load, is sent again after one
 private = set()  # type: ignore[var-annotated]  # threads of our own rollcall: hooks let their calls pass unseen
 
 

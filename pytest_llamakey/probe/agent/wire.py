@@ -7,7 +7,7 @@ import sys
 from _blake2 import blake2b
 
 from pytest_llamakey.probe.agent.base import (
-    FIRST,
+    CONNECT,
     MOCK,
     PATIENCE,
     PORT,
@@ -117,7 +117,7 @@ class Wire:
         family, kind, protocol, _, address = resolve_host(MOCK.encode(), PORT, 0, _socket.SOCK_STREAM)[0]
         sock = _socket.socket(family, kind, protocol)
         try:
-            sock.settimeout(PATIENCE if self.pid else FIRST)
+            sock.settimeout(CONNECT)
             sock.connect(address)
             sock = _move_up(sock)
             sock.settimeout(0)
