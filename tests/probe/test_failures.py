@@ -190,6 +190,7 @@ Settings()
         ("", 'key: str = Field(alias="OPENAI_KEY")', ("OPENAI_KEY",)),
         ("", 'key: str = Field(validation_alias=AliasChoices("A_KEY", "B_KEY"))', ("A_KEY", "B_KEY")),
         ("", "llm: str", ("LLM",)),
+        ("", "llm: Model", ("LLM",)),
     ],
 )
 def test_settings_tell_the_variables_of_the_fields_that_they_lack(
@@ -199,6 +200,12 @@ def test_settings_tell_the_variables_of_the_fields_that_they_lack(
     (failure,) = failures(world.run(SETTINGS.format(config=config, field=field)))
     assert failure.type.endswith("ValidationError")
     assert failure.asked == asked
+
+
+def test_a_section_in_a_variable_of_json_that_lacks_its_key_is_told_by_that_variable(world: World) -> None:
+    pytest.importorskip("pydantic_settings")
+    (failure,) = failures(world.run(SETTINGS.format(config="", field="llm: Model"), LLM="{}"))
+    assert failure.asked == ("LLM",)
 
 
 def test_what_a_request_lacks_is_no_variable(world: World) -> None:

@@ -108,6 +108,28 @@ collected.clear()
         assert [row["key"]["state"] for row in ask("rollcall", "rollcall")["rows"]] == ["match"] * 5
 
 
+def test_a_property_of_the_apps_is_not_run(asked) -> None:
+    ask = asked(
+        """
+from llama_index.core.llms import CustomLLM, LLMMetadata
+run = []
+class Own(CustomLLM):
+    @property
+    def metadata(self):
+        return LLMMetadata()
+    def complete(self, prompt, **kwargs): ...
+    def stream_complete(self, prompt, **kwargs): ...
+    @property
+    def _client(self):
+        run.append(1)
+own = Own()
+"""
+        + WAIT
+        + "assert not run\n"
+    )
+    assert ask("rollcall", "rollcall")["rows"] == []
+
+
 def test_what_waits_for_the_collector_is_not_alive(asked) -> None:
     ask = asked(COUNTED + "kept = openai.OpenAI()\nbuild()\n" + WAIT + "assert 2 in collected\n")
     assert [row["key"]["state"] for row in ask("rollcall", "rollcall")["rows"]] == ["match"]

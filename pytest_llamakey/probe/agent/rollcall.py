@@ -37,8 +37,18 @@ def held(things, clients, roles):
             holding.update(map(id, values + gc.get_referents(*[v for v in values if type(v) in plain])))
     for number, thing in things.items():
         if number in holding and id(type(thing)) not in clients:
-            holding.update((id(peek(thing, "_client")), id(peek(thing, "_aclient"))))
+            holding.update((id(stored(thing, "_client")), id(stored(thing, "_aclient"))))
     return all(number in holding for number in things)
+
+
+def stored(thing, name):
+    """What ``thing`` holds under a private name; a property of the app's is not run."""
+    for values in (thing.__dict__, peek(thing, "__pydantic_private__") or {}):
+        if name in values:
+            return values[name]
+    if hasattr(type(thing), "__pydantic_private__") or name not in (peek(type(thing), "__private_attributes__") or ()):
+        return None
+    return peek(thing, name)  # pydantic 1 keeps them in slots
 
 
 def openai_of_llama_index(cls):
@@ -51,7 +61,7 @@ def stand_in(thing, clients, direct):
         if "_client" not in thing.__dict__ and not isinstance(getattr(type(thing), "_client", None), property):
             return None  # never finished its __init__
         return None if thing._client.is_closed else duplicate_client(thing, direct)
-    held = peek(thing, "_client")
+    held = stored(thing, "_client")
     if not openai_of_llama_index(type(thing)) and id(type(held)) not in clients:
         return None
     copy = duplicate(thing)

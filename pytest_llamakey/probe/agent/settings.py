@@ -44,8 +44,10 @@ def _variables(cls, loc):
     """The names for the field at ``loc``; a field that is settings itself stands for those of its own that it needs."""
     config, first = cls.model_config, loc[0]
     name, field = _field(cls, first)
-    delimiter = config.get("env_nested_delimiter") or "__"
+    delimiter = config.get("env_nested_delimiter")
     starts = [first] if field is None else _aliases(field) or ["%s%s" % (config.get("env_prefix") or "", name)]
+    if not delimiter:  # then the section's own variable holds it all, as JSON
+        return [start.upper() for start in starts]
     inner = field
     for part in loc[1:]:
         inner = _field(peek(inner, "annotation"), part)[1]
