@@ -244,7 +244,7 @@ class Driver:
         if call is not None and self._is_nameless(call):
             raise Nameless
         if call is not None:
-            return Drive("called", answer.status)
+            return Drive("called", answer.status, detail=answer.error)
         if not any(row.pid == pid and row.state != "Z" for row in self._replica.census()):
             seen = answer.error or f"status {answer.status}"
             return Drive("died", answer.status, detail=f"it was gone after it had been asked ({seen})")

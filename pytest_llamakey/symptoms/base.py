@@ -11,7 +11,7 @@ from pytest_llamakey.remembered import remembered
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pytest_llamakey.facts import Call, CallError, Facts, Process, Replica
+    from pytest_llamakey.facts import Call, CallError, Drive, Facts, Process, Replica
     from pytest_llamakey.findings import WorkerId
     from pytest_llamakey.spec.model import CheckName
 
@@ -106,10 +106,10 @@ def about_keys(error: CallError) -> bool:
 def refused(worker: Process) -> KeySight | None:
     """The key that a second client had no use of, in a worker whose other calls are as they should be.
 
-    An app that gets over it, by asking another model, answers with success.
+    An app that gets over it, by asking another model, answers with success. One that streams breaks its answer off.
     """
     drive = worker.drive
-    if drive is None or drive.answer is None or drive.answer < ERRORS:
+    if drive is None or not (_broken_off(drive) or (drive.answer is not None and drive.answer >= ERRORS)):
         return None
     well = all(call.key.state == "match" for call in worker.calls if call.via != "rollcall")
     # What failed before it was asked, or in a module's own line while that was imported, is not why it answered so.
@@ -119,6 +119,10 @@ def refused(worker: Process) -> KeySight | None:
     # A key that no header can bear is refused before it is sent.
     spoken = [e for e in asking if about_keys(e) or (altered and e.type.endswith("UnicodeEncodeError"))]
     return next(iter(altered), KeySight("missing")) if well and spoken else None
+
+
+def _broken_off(drive: Drive) -> bool:
+    return drive.outcome == "called" and bool(drive.detail)
 
 
 def ended_well(process: Process) -> bool:

@@ -452,6 +452,8 @@ def test_a_client_that_was_tried_at_start_is_not_why_a_request_was_answered_with
     assert causes_of(app(well)) == []
     while_asked = replace(well, errors=(replace(optional, at=1.15),))
     assert [each.check for each in diagnose(app(while_asked))] == ["wire"]
+    streamed = replace(while_asked, drive=replace(answered, answer=None, detail="the server broke its answer off"))
+    assert [each.check for each in diagnose(app(streamed))] == ["wire"]
 
 
 def test_a_key_that_no_header_can_bear_hides_neither_its_own_line_nor_the_wrong_host() -> None:

@@ -70,7 +70,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             elif MODE != "idle":
                 call()
         self.send_response(status)
-        self.send_header("Content-Length", "0")
+        self.send_header("Content-Length", "9" if MODE == "stream" and self.path == "/ask" else "0")
         self.end_headers()
 
     def log_message(self, *arguments):
@@ -404,6 +404,14 @@ def test_a_worker_that_answers_with_an_error_is_not_waited_for_long(live: Callab
     sent = re.compile(r'GET /ask {"q": "ping", "key": "sk-….*"} was answered with 500: nothing')
     assert all(sent.fullmatch(drive.detail) for drive in found), found
     assert all(drive.seconds < 5 for drive in found), found  # a call after success is waited for twice as long
+
+
+def test_an_answer_that_breaks_off_after_the_call_is_told_with_it(live: Callable[..., LiveDeployment]) -> None:
+    app = live("stream", request={"path": "/ask"})
+    app.request_each_worker()
+    found = drives(app.facts())
+    assert [(drive.outcome, drive.answer) for drive in found] == [("called", None)] * 2
+    assert all("RemoteProtocolError" in drive.detail for drive in found), found
 
 
 def test_a_worker_that_answers_and_does_not_call(live: Callable[..., LiveDeployment]) -> None:
