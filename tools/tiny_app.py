@@ -13,7 +13,7 @@ PORT, WORKERS, MODE = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] if len(sys
 KEY, BASE = os.environ.get("OPENAI_API_KEY", ""), os.environ.get("OPENAI_BASE_URL", "")
 
 def delivered():
-    path = os.environ.get("KEY_FILE")
+    path = os.environ.get("DELIVERED_AT")
     return open(path).read() if path else os.environ.get("OPENAI_API_KEY", "")
 
 def call(key="", base=""):

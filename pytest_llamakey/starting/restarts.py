@@ -10,6 +10,8 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.symptoms.lookups import LIBRARIES_LOOK_UP
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
@@ -200,6 +202,8 @@ def _fault(record: ProcessRecord) -> str:
 
 def _missed_its_key(record: ProcessRecord) -> bool:
     return any(
-        event.kind in ("miss", "error") or (event.kind == "done" and event.data.get("status") in REFUSED)
+        event.kind == "error"
+        or (event.kind == "miss" and event.data.get("name") not in LIBRARIES_LOOK_UP)
+        or (event.kind == "done" and event.data.get("status") in REFUSED)
         for event in record.events
     )

@@ -214,7 +214,7 @@ def test_a_changed_secret_is_rolled_out_and_what_keeps_the_old_one_is_told(bench
 
 def test_a_secret_that_changes_without_a_roll_out_reaches_who_reads_its_file_anew(bench, entitled, python_image):
     bench.environment["KUBECONFIG"] = str(entitled[0])
-    reads = "env: [{name: KEY_FILE, value: /run/openai/api-key}]"
+    reads = "env: [{name: DELIVERED_AT, value: /run/openai/api-key}]"
     mounts = "volumeMounts: [{name: code, mountPath: /code}, {name: keys, mountPath: /run/openai}]"
     projected = "projected: {sources: [{secret: {name: openai, items: [{key: api-key, path: api-key}]}}]}"
     keys = f"volumes: [{{name: code, configMap: {{name: code}}}}, {{name: keys, {projected}}}]"

@@ -37,6 +37,11 @@ def test_the_second_in_a_row_tells(event: Event) -> None:
     assert restarted_in_vain([first, second, alive(9, 9.5)]) == 2
 
 
+def test_what_libraries_look_up_by_themselves_is_no_key_that_was_missed() -> None:
+    optional = Event(1.0, "miss", {"name": "SSLKEYLOGFILE", "where": []})
+    assert restarted_in_vain([lost(7, 1, 4, optional), lost(8, 5, 9, optional), alive(9, 9.5)]) == 0
+
+
 def test_all_workers_of_a_first_start_tell() -> None:
     assert restarted_in_vain([lost(7, 1, 4), lost(8, 1.1, 4.2), alive(9, 4.5)]) == 2
 
