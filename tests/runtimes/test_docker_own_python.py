@@ -28,7 +28,7 @@ class Engine:
     def __init__(self, *older: Any) -> None:
         self.older, self.removed, self.changes, self.made = older, list[str](), list[str](), ""
         self.images: Any = self
-        self.api: Any = self
+        self.api: Any = SimpleNamespace(images=self.listed, import_image_from_data=self.import_image_from_data)
 
     def version(self) -> dict[str, str]:
         return {"Os": "linux", "Arch": ARCHITECTURE}
@@ -41,9 +41,10 @@ class Engine:
     def import_image_from_data(self, _data: bytes, repository: str, tag: str, changes: list[str]) -> None:
         self.made, self.changes = f"{repository}:{tag}", changes
 
-    def list(self, filters: dict[str, str]) -> Any:
+    def listed(self, filters: dict[str, str]) -> Any:
         assert f"LABEL {filters['label']}" in self.changes
-        return (*self.older, SimpleNamespace(id="sha256:new", tags=[self.made]))
+        every = (*self.older, SimpleNamespace(id="sha256:new", tags=[self.made]))
+        return [{"Id": each.id, "RepoTags": each.tags} for each in every]
 
     def remove(self, name: str) -> None:
         if name.endswith(":used"):

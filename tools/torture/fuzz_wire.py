@@ -32,6 +32,7 @@ UPGRADE = b"GET /_llamakey/probe HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nU
 HELLO = {
     "ev": "hello", "replica": "r1", "pid": 42, "ppid": 1, "argv": ["python"], "python": "3.8.0", "executable": "python",
     "prefix": "/", "cwd": "/", "uid": 0, "how": "exec", "forked": [], "env": {}, "files": {}, "parent_env": None,
+    "earlier": 0,
 }  # fmt: skip
 BODY = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "ping"}]}).encode()
 ASK = (
