@@ -26,7 +26,7 @@ SAMPLES = "sample_images/runtimes/kubernetes"
 SOON = 25.0
 """Seconds in which what can never run has to be told; on an idle machine it takes some five."""
 
-REFRESHED = 45.0
+REFRESHED = 150.0
 """Seconds in which the key is changed in place and every worker driven anew; on an idle machine it takes some seven."""
 
 
