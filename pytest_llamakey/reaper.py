@@ -32,8 +32,6 @@ _ENVIRONMENT = (
     "DOCKER_CONTEXT",
     "DOCKER_CERT_PATH",
     "DOCKER_TLS_VERIFY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
 )
 
 

@@ -55,15 +55,19 @@ def wrong(deployment: Mapping[str, Any]) -> Iterator[str]:
     for replica in deployment["replicas"]:
         workers = [process for process in replica["workers"] if process["role"] == "worker"]
         helped = any(process["role"] == "helper" for process in replica["workers"])
-        counts = {len([call for call in worker["calls"] if call["via"] in ("request", "task")]) for worker in workers}
+        counts = {len(made_by(worker)) for worker in workers}
         if len(counts) > 1 and not helped:
             yield f"workers made different numbers of calls: {sorted(counts)}"
 
 
 def driven(deployment: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The calls that were made for a request or a task."""
-    processes = [process for replica in deployment["replicas"] for process in replica["workers"]]
-    return [call for process in processes for call in process["calls"] if call["via"] in ("request", "task")]
+    return [call for replica in deployment["replicas"] for process in replica["workers"] for call in made_by(process)]
+
+
+def made_by(process: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Those of one process."""
+    return [call for call in process["calls"] if call["via"] in ("request", "task")]
 
 
 def left_out(deployments: Sequence[Mapping[str, Any]], runtime: str, root: Path) -> list[str]:

@@ -12,6 +12,7 @@ from pytest_llamakey.findings import Finding
 from pytest_llamakey.remembered import remembered
 from pytest_llamakey.spec.model import ALL_CHECKS, OPENAI_KEY
 from pytest_llamakey.symptoms import Kind, Symptom, all_symptoms
+from pytest_llamakey.symptoms.base import telling_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -197,20 +198,12 @@ def program(process: Process) -> str:
 
 def raised(error: CallError | Failure) -> str:
     """The timeline's line for an exception."""
-    return moment(error.at, error.where, f"{error.type.removeprefix('builtins.')}: {first_line(error.message)}")
+    return moment(error.at, error.where, f"{error.type.removeprefix('builtins.')}: {telling_line(error.message)}")
 
 
 def last_error(process: Process) -> tuple[CallError | Failure, ...]:
     """The exception that a request, or the process itself, ended in, as far as anything was seen of it."""
     return process.errors[-1:] or process.failures[-1:]
-
-
-def first_line(text: str) -> str:
-    """The first line of a message that has words in it, cut at a length that still fits a report."""
-    lines = text.strip().splitlines() or [""]
-    line = next((each.strip() for each in lines if any(map(str.isalnum, each))), lines[0])
-    most = 200
-    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def variables(facts: Facts) -> frozenset[str]:

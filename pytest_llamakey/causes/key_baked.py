@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, first_line, place_of
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, place_of
 from pytest_llamakey.causes.recorded import (
     FOREIGN,
     MATCH,
@@ -23,6 +23,7 @@ from pytest_llamakey.causes.trail import is_deployed
 from pytest_llamakey.causes.uses import asked, once
 from pytest_llamakey.facts import ImageFacts, KeySight, Place, Sighting
 from pytest_llamakey.findings import Finding
+from pytest_llamakey.symptoms.base import telling_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -125,7 +126,7 @@ class KeyBaked(Cause):
             if use.key.state == "different" and use.literal is None and _holders(facts, use.key):
                 used.setdefault(use.key.shown, []).append((trouble, use))
         seen = [sighting for sighting in facts.sightings if sighting.where in {"layer", "history", "build-arg"}]
-        told = [f"{sighting.where} {sighting.place}: {first_line(sighting.text)}" for sighting in seen[:_MOST]]
+        told = [f"{sighting.where} {sighting.place}: {telling_line(sighting.text)}" for sighting in seen[:_MOST]]
         for rows in used.values():
             trouble, use = rows[0]
             yield self.finding(
@@ -154,7 +155,7 @@ def _holders(facts: Facts, key: KeySight) -> list[str]:
         *(f"{line.place} sets {line.name}={key.shown}" for line in written),
         *(f"the image sets {name}={sight.shown}" for name, sight in contents.environment.items() if sight == key),
         *(f"{path} in the image holds {sight.shown}" for path, sight in contents.files.items() if sight == key),
-        *(f"the image's history shows {first_line(step)}" for step in contents.history if key.shown in step),
+        *(f"the image's history shows {telling_line(step)}" for step in contents.history if key.shown in step),
     ]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pytest_llamakey.causes.base import Cause, Example, first_line
+from pytest_llamakey.causes.base import Cause, Example
 from pytest_llamakey.causes.recorded import NEWLINE, app, client, roll, worker
 from pytest_llamakey.facts import Drive, Sighting
 from pytest_llamakey.findings import Finding
 from pytest_llamakey.starting.log_lines import without_numbers
+from pytest_llamakey.symptoms.base import telling_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -80,7 +81,7 @@ def _told(seen: list[Sighting]) -> Iterator[str]:
     groups = list(alike.values())
     for first, *others in groups[:_MOST_LINES]:
         times = f" (repeated {len(others) + 1} times)" if others else ""
-        yield f"{first.place}: {first_line(first.text)}{times}"
+        yield f"{first.place}: {telling_line(first.text)}{times}"
     if len(groups) > _MOST_LINES:
         yield f"and {sum(map(len, groups[_MOST_LINES:]))} more"
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pytest_llamakey.causes.base import Cause, Example, first_line, innermost, last_error, raised
+from pytest_llamakey.causes.base import Cause, Example, innermost, last_error, raised
 from pytest_llamakey.causes.recorded import app, keyless, main_process, worker
 from pytest_llamakey.facts import Drive
 from pytest_llamakey.starting.log_lines import folded
+from pytest_llamakey.symptoms.base import telling_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -89,7 +90,7 @@ def _story(troubles: list[Trouble]) -> Iterator[str]:
     yield from (raised(error) for error in last_error(first))
     last = folded(_lines(first.log_tail))[-_MOST_LINES:]
     told = [line for line in _timeout(troubles) if line not in last]
-    yield from (f"log: {first_line(line)}" for line in (*told, *last))
+    yield from (f"log: {telling_line(line)}" for line in (*told, *last))
 
 
 def _timeout(troubles: list[Trouble]) -> list[str]:

@@ -71,6 +71,14 @@ def attribute(
     first_asked = {
         replica: min((w.start for w in each.windows), default=float("inf")) for replica, each in driven.items()
     }
+
+    def first_of(owner: tuple[str, int]) -> float:
+        """When it was first asked; of one that never was, when anybody of its replica was."""
+        return asked.get(owner, first_asked.get(owner[0], float("inf")))
+
+    def via_of(owner: tuple[str, int] | None, *, early: bool) -> Via:
+        return "startup" if early else "task" if owner in by_task else yardstick.driven_via
+
     known: dict[tuple[str, int], list[Call]] = {}
     strays: list[Call] = []
     for call in received:
@@ -80,10 +88,10 @@ def attribute(
             begun, event = float("-inf") if owner else float("inf"), None
         else:
             owner = (tag.replica, tag.pid)
-            begun = asked.get(owner, first_asked.get(tag.replica, float("inf")))
+            begun = first_of(owner)
             event = told.get((tag.replica, tag.pid, tag.seq))
-        via: Via = "startup" if call.at < begun else "task" if owner in by_task else yardstick.driven_via
-        fact = _fact(call, "rollcall" if tag is not None and tag.purpose == "rollcall" else via, event, yardstick)
+        rollcall = tag is not None and tag.purpose == "rollcall"
+        fact = _fact(call, "rollcall" if rollcall else via_of(owner, early=call.at < begun), event, yardstick)
         if owner is None:
             strays.append(fact)
         else:
@@ -92,10 +100,8 @@ def attribute(
         owner = (record.replica, record.pid)
         for event in record.of_kind("call"):
             if event.data.get("stopped"):
-                begun = asked.get(owner, first_asked.get(record.replica, float("inf")))
-                late = yardstick.origin + event.at >= begun
-                via = ("task" if owner in by_task else yardstick.driven_via) if late else "startup"
-                known.setdefault(owner, []).append(_stopped(event, via))
+                early = yardstick.origin + event.at < first_of(owner)
+                known.setdefault(owner, []).append(_stopped(event, via_of(owner, early=early)))
     return Ledger({owner: tuple(calls) for owner, calls in known.items()}, tuple(strays))
 
 

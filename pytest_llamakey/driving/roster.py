@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_llamakey.probe.listener import ProcessRecord
     from pytest_llamakey.runtimes.base import ProcessRow, Progress, RunningReplica
 
-POOLS = ("concurrent.futures.process", "multiprocessing.pool", "joblib.externals.loky", "billiard.pool")
+_POOLS = ("concurrent.futures.process", "multiprocessing.pool", "joblib.externals.loky", "billiard.pool")
 """Modules whose forks compute for the process that forked them."""
 
 POLL = 0.05
@@ -33,6 +33,11 @@ GROWTH = 0.5
 """Seconds after the latest start of a process within which others may follow: supervisors start workers in turn."""
 SHORT_OF_WORKERS = 5.0
 """Seconds for which all is quiet with fewer workers than expected before the wait is given up."""
+
+
+def is_pooled(forked: Iterable[str]) -> bool:
+    """Whether one of the modules that ``forked`` a process is a pool's."""
+    return any(module.startswith(_POOLS) for module in forked)
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def roster(rows: Iterable[ProcessRow], port: int | None, told: Told) -> Roster:
     does, every process without children.
     """
     living = [row for row in rows if row.state != "Z"]
-    pooled = {row.pid for row in living if any(module.startswith(POOLS) for module in told.forked.get(row.pid, ()))}
+    pooled = {row.pid for row in living if is_pooled(told.forked.get(row.pid, ()))}
     pooled |= {pid for pid, accepts in told.accepting.items() if not accepts}
     parents = {row.pid: row.ppid for row in living}
     fronts: frozenset[int] = frozenset()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.driving.roster import POOLS
+from pytest_llamakey.driving.roster import is_pooled
 from pytest_llamakey.facts import Call, Process, Replica, Role
 from pytest_llamakey.observing.held import files_of
 from pytest_llamakey.observing.process import process_facts
@@ -88,7 +88,7 @@ def _fresh(recorded: Recorded, workers: set[int]) -> set[int]:
     ended = [each for pid, each in latest.items() if pid not in workers and not each.alive]
     lost = [each for each in ended if events_of(each, "failure") and not events_of(each, "serving")]
     # A pool's process, or a program that a worker runs, may fail as well: that makes no supervisor of the worker.
-    made = Counter(each.hello.ppid for each in lost if is_worker(each) and not _is_pooled(each))
+    made = Counter(each.hello.ppid for each in lost if is_worker(each) and not is_pooled(each.hello.forked))
     supervisors = {pid for pid, times in made.items() if times > 1}
     ends: dict[int, float] = {}
     for each in lost:
@@ -101,10 +101,6 @@ def _fresh(recorded: Recorded, workers: set[int]) -> set[int]:
         and not any(events_of(each, kind) for each in recorded.by_pid[pid] for kind in told)
     }
     return fresh if fresh == workers else set()
-
-
-def _is_pooled(record: ProcessRecord) -> bool:
-    return any(module.startswith(POOLS) for module in record.hello.forked)
 
 
 def _parents(pids: Iterable[int], by_pid: Mapping[int, list[ProcessRecord]]) -> set[int]:

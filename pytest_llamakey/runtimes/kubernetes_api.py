@@ -24,6 +24,8 @@ PING_SECONDS = 10.0
 _NEEDS = (
     "Kubernetes deployments need the package kr8s, which is not installed: pip install 'pytest-llamakey[kubernetes]'"
 )
+MERGE_PATCH = "application/merge-patch+json"
+"""The kind of a change that names only what is to be another (RFC 7386)."""
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _CONFLICT = 401, 403, 404, 409
 _TIMEOUTS = (asyncio.TimeoutError, concurrent.futures.TimeoutError)
 """Until Python 3.10 neither of them is the built-in TimeoutError, which is an OSError."""

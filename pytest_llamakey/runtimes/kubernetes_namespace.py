@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from pytest_llamakey.runtimes.base import RuntimeFault
-from pytest_llamakey.runtimes.kubernetes_api import ApiFault
+from pytest_llamakey.runtimes.kubernetes_api import MERGE_PATCH, ApiFault
 from pytest_llamakey.runtimes.kubernetes_patch import RUN_LABEL
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ GONE_SECONDS = 90.0
 _MAKERS = ("deployments", "statefulsets", "daemonsets", "replicasets", "jobs")
 _MAKERS_PATH = {**dict.fromkeys(_MAKERS, "apis/apps/v1/namespaces"), "jobs": "apis/batch/v1/namespaces"}
 _POLL = 0.2
-_MERGE = "application/merge-patch+json"
 _PATH = "api/v1/namespaces"
 
 
@@ -112,7 +111,7 @@ class Namespaces:
     def leave(self, name: str) -> str:
         """The namespace is kept: nobody removes it from now on; how to do it."""
         self._open.pop(name, None)
-        self._cluster.call("PATCH", f"{_PATH}/{name}", {"metadata": {"labels": {RUN_LABEL: None}}}, kind=_MERGE)
+        self._cluster.call("PATCH", f"{_PATH}/{name}", {"metadata": {"labels": {RUN_LABEL: None}}}, kind=MERGE_PATCH)
         return f"kubectl delete namespace {name}"
 
     def sweep(self) -> None:
@@ -157,7 +156,7 @@ class Namespaces:
             for name in tuple(self._open):
                 with contextlib.suppress(RuntimeFault):
                     body = {"metadata": {"annotations": {ALIVE: _now()}}}
-                    self._cluster.call("PATCH", f"{_PATH}/{name}", body, kind=_MERGE)
+                    self._cluster.call("PATCH", f"{_PATH}/{name}", body, kind=MERGE_PATCH)
 
 
 def _now() -> str:

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.runtimes.kubernetes_api import MERGE_PATCH
 from pytest_llamakey.runtimes.kubernetes_exec import Exec
 from pytest_llamakey.runtimes.kubernetes_pods import POLL
 
@@ -29,7 +30,6 @@ REFRESH_SECONDS = 180.0
 """A kubelet looks at each pod once a minute or so (``syncFrequency``), and may go by a Secret that is as old."""
 KNOWN_SECONDS = 2.0
 """Within which the end of a container, or of a pod, is known."""
-_MERGE = "application/merge-patch+json"
 # Says each second which of the files are not what they are to be; ends by itself, for its reader may be gone.
 _WATCH = """\
 import hashlib, sys, time
@@ -141,7 +141,7 @@ def _have_looked_at(cluster: Cluster, namespace: str, pod: str) -> None:
     annotation = {"org.pytest-llamakey.secret-changed": datetime.now(timezone.utc).isoformat()}
     with contextlib.suppress(RuntimeFault):  # without the right to, or without the pod, it takes its time
         path = f"api/v1/namespaces/{namespace}/pods/{pod}"
-        cluster.call("PATCH", path, {"metadata": {"annotations": annotation}}, kind=_MERGE)
+        cluster.call("PATCH", path, {"metadata": {"annotations": annotation}}, kind=MERGE_PATCH)
 
 
 def _told(cluster: Cluster, namespace: str, pod: str, container: str, command: list[str]) -> Iterator[str]:

@@ -64,11 +64,12 @@ class Relay:
             time.sleep(_POLL)
             with contextlib.suppress(RuntimeFault):  # there is no log before the container runs
                 log = self._cluster.text("GET", f"{path}/{NAME}/log").decode("utf-8", "replace")
-        while not self.address:  # the kubelet may tell it later than the container writes
+        # The kubelet may tell it later than the container writes.
+        while not (address := self._cluster.call("GET", f"{path}/{NAME}")["status"].get("podIP")):
             if time.monotonic() > until:
                 raise RuntimeFault(f"The relay pod had no address within {START_SECONDS:.0f} s.")
-            self.address = str(self._cluster.call("GET", f"{path}/{NAME}")["status"].get("podIP", ""))
-            time.sleep(0 if self.address else _POLL)
+            time.sleep(_POLL)
+        self.address = str(address)
         self._cluster.call_soon(lambda: self._begin(self._hold()))
 
     def close(self) -> None:

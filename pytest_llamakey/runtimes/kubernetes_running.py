@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.runtimes.kubernetes_api import MERGE_PATCH
 from pytest_llamakey.runtimes.kubernetes_patch import RUN_LABEL, Inlay, bodies, path_of
 from pytest_llamakey.runtimes.kubernetes_pods import Pods
 from pytest_llamakey.runtimes.kubernetes_refresh import following, wait_for_files
@@ -36,7 +37,6 @@ REACTION_SECONDS = 5.0
 _POLL = 0.2
 _AWAITED = re.compile("service ?account", re.IGNORECASE)
 """A new namespace gets its service account a moment after itself; pods are tried again until then."""
-_MERGE = "application/merge-patch+json"
 _UPDATED = {
     "Deployment": "updatedReplicas", "StatefulSet": "updatedReplicas", "DaemonSet": "updatedNumberScheduled"
 }  # fmt: skip
@@ -95,6 +95,12 @@ class KubernetesRunning:
         assert self._world is not None  # noqa: S101 - nobody holds one that has not been applied
         return self._world
 
+    @property
+    def _known(self) -> Pods:
+        """The workload's pods."""
+        assert self._pods is not None  # noqa: S101 - it has been applied
+        return self._pods
+
     def contents(self, secrets: Secrets) -> ImageFacts | None:
         """See :class:`~pytest_llamakey.runtimes.base.Running`; known of images that were built here."""
         return self.built.facts(self._plan, secrets) if self.built else None
@@ -141,7 +147,7 @@ class KubernetesRunning:
         Raises:
             RuntimeFault: the cluster refuses the change.
         """
-        before = self._change(plan, world, "Secret", world.manifests.workload.resource.kind)
+        before = self._change(plan, world, workload=True)
         self._wait_for_roll_out(before)
         self._go_on(before)
 
@@ -153,38 +159,33 @@ class KubernetesRunning:
         Raises:
             RuntimeFault: the cluster refuses the change, or the files of a pod do not follow it.
         """
-        before = self._change(plan, world, "Secret")
+        before = self._change(plan, world, workload=False)
         workload = world.manifests.workload
         container = str(workload.container["name"]), world.found.python
         files = following(workload, plan.secrets)
-        assert self._pods is not None  # noqa: S101 - it has been applied
-        wait_for_files(self._cluster, self._namespace, container, self._pods, before, files, plan.progress)
+        wait_for_files(self._cluster, self._namespace, container, self._known, before, files, plan.progress)
         plan.progress(f"giving the app {REACTION_SECONDS:.0f} s to take the new key up")
         time.sleep(REACTION_SECONDS)
-        if {state.name: state.uid for state in self._pods.all()} != before:
+        if {state.name: state.uid for state in self._known.all()} != before:
             self._wait_for_roll_out(before, of_ours=False)
         self._go_on(before)
 
-    def _change(self, plan: Plan, world: World, *kinds: str) -> dict[str, str]:
-        """Change the Secrets, and the workload where its kind is among ``kinds``; the pods that were there before."""
-        assert self._pods is not None  # noqa: S101 - it has been applied
+    def _change(self, plan: Plan, world: World, *, workload: bool) -> dict[str, str]:
+        """Change the Secrets, and the ``workload`` where that is asked for; the pods that were there before."""
         self._plan, self._world = plan, world
-        before = {state.name: state.uid for state in self._pods.all()}
+        before = {state.name: state.uid for state in self._known.all()}
         resource = world.manifests.workload.resource
         for body in bodies(world.manifests, world.inlay):
             path = f"{path_of(body, self._namespace)}/{body['metadata']['name']}"
-            if body["kind"] not in kinds:
-                continue
             if body["kind"] == "Secret":
                 self._cluster.call("PUT", path, body)
-            elif body["metadata"]["name"] == resource.name:
-                self._cluster.call("PATCH", path, body, kind=_MERGE)
+            elif workload and (body["kind"], body["metadata"]["name"]) == (resource.kind, resource.name):
+                self._cluster.call("PATCH", path, body, kind=MERGE_PATCH)
         return before
 
     def _go_on(self, before: Mapping[str, str]) -> None:
         """Go on with the pods that are there now; ``before`` are those before the change, by name."""
-        assert self._pods is not None  # noqa: S101 - it has been applied
-        now = self._pods.all()
+        now = self._known.all()
         kept_on = {state.name for state in now if before.get(state.name) == state.uid}
         known = {replica.id: replica for replica in self._replicas}
         for name, replica in known.items():
@@ -201,11 +202,10 @@ class KubernetesRunning:
 
         What somebody else has begun (not ``of_ours``) may leave any pod as it is: it is over when the workload says so.
         """
-        assert self._pods is not None  # noqa: S101
         wanted, until = self._wanted(), time.monotonic() + self._plan.boot
         spared = _spared(self.world, wanted)
         while time.monotonic() < until:
-            now = self._pods.all()
+            now = self._known.all()
             fresh = [state for state in now if before.get(state.name) != state.uid]
             if any(state.trouble for state in fresh):
                 return
@@ -231,12 +231,11 @@ class KubernetesRunning:
         return int(status.get(_UPDATED[resource.kind]) or 0) >= wanted - _spared(self.world, wanted)
 
     def _replica(self, name: str) -> KubernetesReplica:
-        assert self._pods is not None  # noqa: S101
         workload, plan = self.world.manifests.workload, self._plan
         # What a job listens on serves nobody that could drive it.
         port = plan.deployment.port or (None if workload.resource.kind == "Job" else workload.port)
         python = self.world.found.python
-        world = PodWorld(self._cluster, self._namespace, self._pods, workload, python, port, plan.secrets)
+        world = PodWorld(self._cluster, self._namespace, self._known, workload, python, port, plan.secrets)
         return KubernetesReplica(world, name)
 
     def _names(self, pods: Pods) -> list[str]:

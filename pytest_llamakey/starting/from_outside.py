@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.starting.log_lines import tells_trouble, text_of
-from pytest_llamakey.starting.restarts import LEFT, LONG, PERSISTENT, are_kin_alone, command_of, program_of
+from pytest_llamakey.starting.restarts import LEFT, LONG, PERSISTENT, are_kin_alone, command_of, program_of, rounds_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,7 +74,7 @@ class FromOutside:
 
     def _in_vain(self, family: Sequence[Seen], rows: Iterable[ProcessRow], now: float) -> str:
         lost = [seen for seen in family if seen.ended]
-        rounds = _rounds(lost)
+        rounds = rounds_of((seen.first, seen.last) for seen in lost)
         if rounds < PERSISTENT or now - max(seen.last for seen in lost) > LEFT:
             return ""
         begun = min(seen.last for seen in lost)
@@ -91,12 +91,3 @@ class FromOutside:
             f"never came up: its processes `{' '.join(family[0].row.command)}` end while they start, and are started "
             f"again ({len(lost)} so far)"
         )
-
-
-def _rounds(lost: Iterable[Seen]) -> int:
-    """How many times they were started, those that were started together counting once."""
-    rounds, until = 0, float("-inf")
-    for seen in sorted(lost, key=lambda seen: seen.first):
-        if seen.first >= until:
-            rounds, until = rounds + 1, seen.last
-    return rounds

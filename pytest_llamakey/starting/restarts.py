@@ -74,7 +74,8 @@ def never_starts(records: Sequence[ProcessRecord], now: float, alone: Callable[[
             told = again if _replaced(family, exited) else once
         else:
             told = again if len(lost) >= ENOUGH and not _outlived(family, lost) else ""
-        if told and (alone(family) or (_rounds(lost) >= PERSISTENT and now - min(map(_end, lost)) > LONG)):
+        rounds = rounds_of((record.started, _end(record)) for record in lost)
+        if told and (alone(family) or (rounds >= PERSISTENT and now - min(map(_end, lost)) > LONG)):
             return told
     return ""
 
@@ -158,12 +159,12 @@ def _outlived(family: _Family, lost: _Family) -> bool:
     return any(record.alive and record.started < first_end for record in family)
 
 
-def _rounds(lost: _Family) -> int:
-    """How many times they were started, those that were started together counting once."""
+def rounds_of(lives: Iterable[tuple[float, float]]) -> int:
+    """How many times they were started, those that were started together counting once; of each its start and end."""
     rounds, until = 0, float("-inf")
-    for record in sorted(lost, key=lambda record: record.started):
-        if record.started >= until:
-            rounds, until = rounds + 1, _end(record)
+    for start, end in sorted(lives):
+        if start >= until:
+            rounds, until = rounds + 1, end
     return rounds
 
 

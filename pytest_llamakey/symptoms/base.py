@@ -69,6 +69,13 @@ def key_words(sight: KeySight) -> str:
     }[sight.state]
 
 
+def telling_line(text: str, most: int = 200) -> str:
+    """The first line of a message that has words in it, cut to ``most`` characters."""
+    lines = text.strip().splitlines() or [""]
+    line = next((each.strip() for each in lines if any(map(str.isalnum, each))), lines[0])
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
 def called(process: Process) -> bool:
     """Whether the process was driven and its call arrived."""
     return process.drive is not None and process.drive.outcome == "called"

@@ -18,6 +18,7 @@ from pytest_llamakey.symptoms.base import (
     processes,
     refused,
     spared,
+    telling_line,
     took_over,
 )
 from pytest_llamakey.symptoms.elsewhere import astray, uncalled
@@ -102,9 +103,7 @@ def process_error(worker: Process) -> str:
     said: tuple[CallError | Failure, ...] = (*worker.errors[-1:], *worker.failures[-1:])
     for last in said:
         where = f" ({last.where[0]})" if last.where else ""
-        lines = last.message.strip().splitlines()
-        message = next((line for line in lines if any(map(str.isalnum, line))), "".join(lines[:1]))
-        return f"{last.type.removeprefix('builtins.')}: {message[:_SHOWN]}{where}"
+        return f"{last.type.removeprefix('builtins.')}: {telling_line(last.message, _SHOWN)}{where}"
     return ""
 
 

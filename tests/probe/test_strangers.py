@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import random
-import socket
 import ssl
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,39 +13,19 @@ import trustme
 from pytest_llamakey.probe import decode
 from pytest_llamakey.probe.agent import strangers
 from tests.probe.conftest import CANARY
-from tools.torture.egress import own_address
+from tools.torture.egress import own_address, stranger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.probe.conftest import World
 
 
-@contextlib.contextmanager
-def stranger(address: str, *, tls: bool = False) -> Iterator[tuple[int, list[bytes]]]:
-    """A server that is no part of the deployment: its port, and what it has heard."""
-    heard: list[bytes] = []
+def certified(address: str) -> ssl.SSLContext:
+    """What a server with a certificate for this address, of an authority that nobody knows, speaks TLS with."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert(address, "stranger.example").configure_cert(context)
-    with socket.create_server((address, 0)) as listening:
-
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    there, _ = listening.accept()
-                    with contextlib.suppress(OSError):
-                        there.settimeout(3)
-                        with context.wrap_socket(there, server_side=True) if tls else there as talking:
-                            heard.append(talking.recv(65536))
-                            talking.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            yield listening.getsockname()[1], heard
-        finally:
-            listening.shutdown(socket.SHUT_RDWR)
-            thread.join(5)
+    return context
 
 
 FAR = "203.0.113.7"
@@ -150,7 +127,7 @@ stopped(lambda: asyncio.run(post()))
 )
 def test_a_request_with_the_key_is_stopped_and_told(world: World, code: str, tls: bool) -> None:
     address = own_address()
-    with stranger(address, tls=tls) as (port, heard):
+    with stranger(address, certified(address) if tls else None) as (port, heard):
         done = world.run(HEAD.format(address=address, port=port) + code)
     assert "answered" not in done.out, done.out
     assert not any(CANARY.encode() in said for said in heard)
@@ -227,7 +204,7 @@ def test_the_deployments_own_network_is_no_stranger(make_world: Callable[..., Wo
 def test_over_tls_without_a_socket_the_name_tells(world: World, name: str) -> None:
     address = own_address()
     code = STREAMS.format(**TLS, loop="asyncio").replace("FAR", name)
-    with stranger(address, tls=True) as (port, heard):
+    with stranger(address, certified(address)) as (port, heard):
         done = world.run(HEAD.format(address=address, port=port) + code)
     assert done.out.startswith("answered b'HTTP/1.1 200 OK"), done.out + done.err
     assert CANARY.encode() in heard[0]

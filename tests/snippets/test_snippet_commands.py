@@ -25,6 +25,7 @@ from pages import ROOT, TYPED
 
 from pytest_llamakey.runtimes.docker_engine import connect
 from tools.tiny_app import DOCKERFILE, server, table
+from tools.tiny_manifest import manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,30 +51,6 @@ services:
     ports: ["8000"]
     environment:
       OPENAI_API_KEY: ${OPENAI_API_KEY}
-"""
-MANIFEST = """\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      containers:
-        - name: web
-          image: IMAGE
-          command: [python3, /code/server.py, "8000", "2"]
-          ports: [{containerPort: 8000}]
-          env:
-            - name: OPENAI_API_KEY
-              valueFrom: {secretKeyRef: {name: openai, key: api-key}}
-          volumeMounts: [{name: code, mountPath: /code}]
-      volumes: [{name: code, configMap: {name: code}}]
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: code}
 """
 NOTES = '#!/bin/sh\necho "$0" "$@" >> "$RAN"\necho PYTHON_IMAGE=mine\n'
 CACHED = "XDG_CACHE_HOME"
@@ -197,10 +174,7 @@ def test_in_containers(command: str, tmp_path: Path, python_image: str, cache: d
 @pytest.mark.slow
 @pytest.mark.parametrize("command", homes.ON_A_CLUSTER)
 def test_on_a_cluster(command: str, tmp_path: Path, python_image: str, cache: dict[str, str]) -> None:
-    text = server().replace("\n", "\n    ")
-    (tmp_path / "deploy.yaml").write_text(
-        f"{MANIFEST.replace('IMAGE', python_image)}data:\n  server.py: |\n    {text}\n"
-    )
+    (tmp_path / "deploy.yaml").write_text(manifest("web", python_image))
     done = typed(command, tmp_path, **cache)
     assert done.returncode == 0, told(done)
     assert "2 workers" in told(done)

@@ -20,6 +20,7 @@ from tools.tiny_app import DOCKERFILE, server, table
 from tools.torture.cases import Broken, Case, Tally, hold
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator
 
     from tools.torture.bench import Bench
@@ -46,7 +47,7 @@ STRANGER = """
 HOST, PORT_THERE, HEADERS = "{address}", {port}, {{"Authorization": "Bearer " + KEY}}
 URL = "http://{address}:{port}/v1/chat/completions"
 def asked():
-    told = ask()
+    ask()
     return 200, b"ok"
 """
 ELSEWHERE = {
@@ -141,8 +142,8 @@ def far_stranger(image: str) -> Iterator[tuple[str, Callable[[], str]]]:
 
 
 @contextlib.contextmanager
-def stranger(address: str) -> Iterator[tuple[int, list[bytes]]]:
-    """A server that is none of the deployment's, and what it was told."""
+def stranger(address: str, context: ssl.SSLContext | None = None) -> Iterator[tuple[int, list[bytes]]]:
+    """A server that is none of the deployment's, with TLS where there is a ``context``: its port, and what it was told."""
     heard: list[bytes] = []
     with socket.create_server((address, 0)) as listening:
 
@@ -150,14 +151,19 @@ def stranger(address: str) -> Iterator[tuple[int, list[bytes]]]:
             with contextlib.suppress(OSError):
                 while True:
                     there, _ = listening.accept()
-                    with there, contextlib.suppress(OSError):
-                        there.settimeout(2)
-                        heard.append(there.recv(65536))
-                        there.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                    with contextlib.suppress(OSError):
+                        there.settimeout(3)
+                        with context.wrap_socket(there, server_side=True) if context else there as talking:
+                            heard.append(talking.recv(65536))
+                            talking.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
 
-        threading.Thread(target=serve, daemon=True).start()
-        yield listening.getsockname()[1], heard
-        listening.shutdown(socket.SHUT_RDWR)
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield listening.getsockname()[1], heard
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
 
 
 def own_address() -> str:

@@ -107,10 +107,10 @@ class Engine:
             )
         hold(saved.returncode == 0, f"{image} could not be saved")
 
-    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+    def end(self, by: signal.Signals = signal.SIGTERM) -> None:
         """End the daemon by this signal; raises Broken where it does not end."""
-        os.kill(self.pid, number)
-        hold(self._ended(), f"the engine goes on {DOWN:.0f} s after {number.name}")
+        os.kill(self.pid, by)
+        hold(self._ended(), f"the engine goes on {DOWN:.0f} s after {by.name}")
 
     def pause(self) -> None:
         """Let it hang: it takes connections, and answers nobody."""

@@ -92,18 +92,6 @@ def _killed(own: Engine) -> bool:
             late.cancel()
 
 
-def _stop(own: Engine) -> None:
-    own.end()
-
-
-def _kill(own: Engine) -> None:
-    own.end(signal.SIGKILL)
-
-
-def _pause(own: Engine) -> None:
-    own.pause()
-
-
 def _restart(own: Engine) -> None:
     own.end()
     own.start()
@@ -164,5 +152,10 @@ CASES = tuple(
         partial(_fails, fault=fault),
         engine=True,
     )
-    for told, fault in (("stopped", _stop), ("killed", _kill), ("paused", _pause), ("restarted", _restart))
+    for told, fault in (
+        ("stopped", Engine.end),
+        ("killed", partial(Engine.end, by=signal.SIGKILL)),
+        ("paused", Engine.pause),
+        ("restarted", _restart),
+    )
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from pytest_llamakey.causes.base import Example
 from pytest_llamakey.causes.recorded import (
@@ -22,7 +23,7 @@ from pytest_llamakey.causes.recorded import (
     roll,
     worker,
 )
-from pytest_llamakey.facts import Drive, Failure
+from pytest_llamakey.facts import Drive, Failure, Process
 
 _OTHER = {"OPENAI_KEY": MATCH}
 _RENAMED = ("env:OPENAI_KEY",)
@@ -30,6 +31,12 @@ _EMPTY_CLIENT = replace(client(0.5, EMPTY), where=at("app.py:5", 'llm = OpenAI(a
 _LACKS = Failure(1.2, "builtins.AttributeError", "'Settings' has no attribute 'OPENAI_KEY'", at("app.py:11"))
 _NO_DEFAULT = "\n******\nCould not load OpenAI model.\nOriginal error:\nNo API key found for OpenAI.\n******"
 _FAILED = Drive("answered", answer=500, requests=1)
+
+
+def gave_up(**more: Any) -> Process:
+    """One that has ended while it started, before it had a client."""
+    return worker(role="helper", ended=1.3, clients=(), calls=(), rollcall=(), drive=None, **more)
+
 
 EXAMPLES = (
     Example(
@@ -94,14 +101,8 @@ EXAMPLES = (
     Example(
         "settings with a prefix, which name only their field",
         app(
-            worker(
-                role="helper",
-                ended=1.3,
-                clients=(),
-                calls=(),
-                rollcall=(),
+            gave_up(
                 failures=(replace(_LACKS, message="1 validation error for Settings\nopenai_api_key\n  required"),),
-                drive=None,
             )
         ),
         True,
@@ -109,14 +110,8 @@ EXAMPLES = (
     Example(
         "the settings lack a section as a whole, whose fields have variables of their own",
         app(
-            worker(
-                role="helper",
-                ended=1.3,
-                clients=(),
-                calls=(),
-                rollcall=(),
+            gave_up(
                 failures=(replace(_LACKS, message="1 error\nllm\n  Field required", asked=("LLM__API_KEY",)),),
-                drive=None,
             )
         ),
         True,
@@ -124,16 +119,10 @@ EXAMPLES = (
     Example(
         "the app ends with a word of its own on a name that is not delivered",
         app(
-            worker(
-                role="helper",
-                ended=1.3,
-                clients=(),
-                calls=(),
-                rollcall=(),
+            gave_up(
                 environment_misses=(miss(1.2, "OPENAI_API_KEY", "app.py:6"),),
                 failures=(Failure(1.2, "builtins.SystemExit", "Please set OPENAI_API_KEY", at("app.py:7")),),
                 environment={"OPENAI_TOKEN": MATCH},
-                drive=None,
             ),
             delivered=("env:OPENAI_TOKEN",),
         ),
@@ -142,16 +131,10 @@ EXAMPLES = (
     Example(
         "the app checks at start, and ends with a word of its own on a key",
         app(
-            worker(
-                role="helper",
-                ended=1.3,
-                clients=(),
-                calls=(),
-                rollcall=(),
+            gave_up(
                 environment_misses=(miss(1.2, "OPENAI_API_KEY", "app.py:6"),),
                 failures=(Failure(1.2, "builtins.RuntimeError", "the API key is not configured", at("app.py:7")),),
                 environment={"OPENAI_TOKEN": MATCH},
-                drive=None,
             ),
             delivered=("env:OPENAI_TOKEN",),
         ),

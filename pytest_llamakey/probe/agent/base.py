@@ -78,9 +78,8 @@ def wrap(owner, name, make, inherited=None):
     if original is None or getattr(original, "_llamakey", False):
         return
     wrapper = make(original)
-    wrapper.__module__ = getattr(
-        owner, "__module__", wrapper.__module__
-    )  # a method in C has none, and is pickled by it
+    # a method in C has none, and is pickled by it
+    wrapper.__module__ = getattr(owner, "__module__", wrapper.__module__)
     for attribute in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__"):
         try:
             setattr(wrapper, attribute, getattr(original, attribute))

@@ -189,11 +189,15 @@ def _bare(host):
     return (name if colon and port.isdigit() else host).strip("[]").lower()
 
 
+def refuse_strangers(there, data):
+    host = stranger(there, data)
+    if host is not None:
+        raise ConnectionRefusedError(errno.ECONNREFUSED, _REFUSED + host)
+
+
 def guard(original):
     def send(self, data, *args, **kwargs):
-        there = stranger(self, data)
-        if there is not None:
-            raise ConnectionRefusedError(errno.ECONNREFUSED, _REFUSED + there)
+        refuse_strangers(self, data)
         return original(self, data, *args, **kwargs)
 
     return send
@@ -215,9 +219,7 @@ def _beginning(buffers):
 def guard_pieces(original):
     def sendmsg(self, buffers, *args, **kwargs):
         buffers = list(buffers)  # asyncio gives an iterator, which can be read once
-        there = stranger(self, _beginning(buffers))
-        if there is not None:
-            raise ConnectionRefusedError(errno.ECONNREFUSED, _REFUSED + there)
+        refuse_strangers(self, _beginning(buffers))
         return original(self, buffers, *args, **kwargs)
 
     return sendmsg
