@@ -187,7 +187,7 @@ class Drive:
 
     ``answer`` is the app's HTTP status where it has one, ``helpers`` the processes that called in this worker's stead,
     ``detail`` a sentence for people where the outcome is not ``called``. ``began`` is when it was asked what
-    it answered so, zero where nobody noted it.
+    it answered so, zero where nobody noted it. ``command`` is the program that was to ask, where that failed itself.
     """
 
     outcome: DriveOutcome
@@ -198,6 +198,7 @@ class Drive:
     detail: str = ""
     via: Literal["request", "task"] = "request"
     began: float = 0.0
+    command: str = ""
 
 
 @dataclass(frozen=True)

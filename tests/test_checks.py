@@ -295,6 +295,12 @@ def test_a_rotation_that_was_not_seen_says_how_the_worker_was_asked() -> None:
     judged = results(redeployed(app(), lost), ("rotation",))["rotation"]
     assert judged.outcome == "error"
     assert "key it sends (pid 7: silent, the connection was closed without an answer)." in judged.reason
+    failed = replace(lost, errors=keyless().errors)
+    (error,) = failed.errors
+    told = results(redeployed(app(), failed), ("rotation",))["rotation"].reason
+    assert f"without an answer, {error.type}: {error.message} ({error.where[0]}))." in told
+    ended = replace(lost, log_tail="booting\nMemory is short\n")
+    assert "its log ends in: Memory is short)" in results(redeployed(app(), ended), ("rotation",))["rotation"].reason
 
 
 def test_what_cannot_be_asked_is_skipped_with_its_reason() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pytest_llamakey.causes.base import Cause, Example, first_line, innermost, last_error, place_of, raised
-from pytest_llamakey.causes.recorded import MISSING, app, keyless, main_process, worker
+from pytest_llamakey.causes.base import Cause, Example, innermost, last_error, place_of, raised
+from pytest_llamakey.causes.recorded import MATCH, MISSING, app, keyless, main_process, worker
 from pytest_llamakey.facts import CallError, Drive, Failure, Place
 from pytest_llamakey.lines.hard_paths import advice
+from pytest_llamakey.symptoms.base import telling_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from pytest_llamakey.symptoms import Kind
 
 _SILENT = Drive("silent", seconds=10.0, requests=3, detail="no answer within 10 s")
+_FAILED_COMMAND = Drive(
+    "silent", requests=3, detail="python ended with exit code 1: ModuleNotFoundError", command="python"
+)
 _CRASH = CallError(1.2, "KeyError", "'index'", (Place("app.py", 20, 'state["index"]', "ask"),))
 
 _IDLE: dict[str, Any] = {
@@ -68,6 +72,11 @@ class WorkerSilent(Cause):
                     drive=Drive("answered", answer=500, requests=1),
                 )
             ),
+            True,
+        ),
+        Example(
+            "the command that is to ask it fails",
+            app(worker(**{**_IDLE, "environment": {"OPENAI_API_KEY": MATCH}, "key": MATCH, "drive": _FAILED_COMMAND})),
             True,
         ),
         Example("never reached", app(worker(calls=(), drive=None)), True),
@@ -142,7 +151,7 @@ class WorkerSilent(Cause):
 
 def _last_lines(trouble: Trouble) -> list[str]:
     lines = [line for line in trouble.process.log_tail.splitlines() if line.strip()]
-    return [f"log: {first_line(line)}" for line in lines[-3:]]
+    return [f"log: {telling_line(line)}" for line in lines[-3:]]
 
 
 def _fix(facts: Facts, trouble: Trouble) -> str:
@@ -161,6 +170,13 @@ def _fix(facts: Facts, trouble: Trouble) -> str:
         return "Mend the error that the app answers with; the request never gets as far as the model."
     if drive is not None and drive.answer is not None and drive.answer >= 400:  # noqa: PLR2004 - RFC 9110, 15.5
         return f"Mend the request in the deployment's file: the app refuses it with {drive.answer}."
+    if drive is not None and drive.command and last_error(process):
+        return "Mend the app's own error; the request never gets as far as the model."
+    if drive is not None and drive.command:
+        return (
+            f"See why {drive.command} fails that the request runs (request.command): its last words stand above. Start "
+            "the app and run it by hand, {url} being where the app answers."
+        )
     if drive is not None and drive.via == "task" and drive.outcome == "silent":
         return "See whether this worker takes tasks from the queue that the task is sent to (task.queue)."
     if drive is None or drive.outcome == "silent":

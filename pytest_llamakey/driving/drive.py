@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from pytest_llamakey.endpoint.server import Endpoint, ReceivedCall
+    from pytest_llamakey.facts import DriveOutcome
     from pytest_llamakey.probe.listener import Listener, ProcessRecord
     from pytest_llamakey.runtimes.base import Address, ProcessRow, Progress, RunningReplica
 
@@ -249,7 +250,8 @@ class Driver:
             seen = answer.error or f"status {answer.status}"
             return Drive("died", answer.status, detail=f"it was gone after it had been asked ({seen})")
         if answer.error:
-            return Drive("silent" if answer.status is None else "answered", answer.status, detail=answer.error)
+            outcome: DriveOutcome = "silent" if answer.status is None else "answered"
+            return Drive(outcome, answer.status, detail=answer.error, command=answer.command)
         if not answer.ok:
             refused = self._course.requests[max(0, latest.asked.sent - 1)]
             return Drive("answered", answer.status, detail=exchange(refused, answer))

@@ -34,7 +34,7 @@ class Answer:
     """What came back: the HTTP status (a command's exit code stands in ``error``), the body, or why nothing came.
 
     ``late``: it was waited for in vain, or had not ended in time. ``astray``: another worker than the one meant may
-    have been given the request.
+    have been given the request. ``command``: the program that was to ask, where it failed or could not be started.
     """
 
     status: int | None
@@ -42,6 +42,7 @@ class Answer:
     error: str = ""
     late: bool = False
     astray: bool = False
+    command: str = ""
 
     @property
     def ok(self) -> bool:
@@ -176,11 +177,11 @@ def _command(request: CommandRequest, address: Address, beside: Beside, timeout:
     try:
         done = beside.run(command, timeout)
     except OSError as error:
-        return Answer(None, error=f"{command[0]} could not be started: {error}")
+        return Answer(None, error=f"{command[0]} could not be started: {error}", command=command[0])
     if done is None:
         return overdue(request, timeout, "had not ended after")
     failure = f"{command[0]} ended with exit code {done.code}" if done.code else ""
     last = done.errors.decode(errors="replace").strip().rpartition("\n")[2][:LAST_WORDS]
     if failure and last:
         failure += f": {last}"
-    return Answer(None, (done.output + done.errors)[:BODY_KEPT], failure)
+    return Answer(None, (done.output + done.errors)[:BODY_KEPT], failure, command=command[0] if failure else "")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.symptoms.base import Symptom, held_key, proven, spared, took_over
+from pytest_llamakey.symptoms.base import Symptom, held_key, proven, spared, telling_line, took_over
+from pytest_llamakey.symptoms.wire import process_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,11 +62,13 @@ def unshown(facts: Facts) -> str:
 
 
 def _how(worker: Process) -> str:
-    """How the drive of one that showed nothing ended."""
+    """How the drive of one that showed nothing ended, with the app's own words for it."""
     if worker.drive is None:
         return f" (pid {worker.pid}: never reached by a request)"
-    detail = worker.drive.detail.rstrip(".")
-    return f" (pid {worker.pid}: {worker.drive.outcome}{f', {detail}' if detail else ''})"
+    lines = [line.strip() for line in worker.log_tail.splitlines() if line.strip()]
+    own = process_error(worker) or "".join(f"its log ends in: {telling_line(line)}" for line in lines[-1:])
+    told = [worker.drive.outcome, worker.drive.detail.rstrip("."), own]
+    return f" (pid {worker.pid}: {', '.join(filter(None, told))})"
 
 
 def _shows(facts: Facts, replica: Replica, worker: Process) -> bool:

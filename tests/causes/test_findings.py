@@ -168,6 +168,16 @@ def test_worker_silent_carries_the_error_of_the_app() -> None:
     assert any(line.endswith("app.py:20 KeyError: 'index'") for line in finding.evidence)
 
 
+def test_worker_silent_tells_the_requests_failed_command_from_a_silent_app() -> None:
+    drive = Drive("silent", requests=3, detail="python ended with exit code 1: ModuleNotFoundError", command="python")
+    silent = worker(calls=(), drive=drive)
+    assert "request.command" in only(app(silent)).fix
+    assert "ModuleNotFoundError" in only(app(silent)).evidence[0]
+    crash = replace(keyless().errors[0], type="KeyError", message="'index'", where=at("app.py:20"))
+    assert only(app(replace(silent, errors=(crash,)))).fix.startswith("Mend the app's own error")
+    assert "accepts connections" in only(app(replace(silent, drive=replace(drive, command="")))).fix
+
+
 def test_worker_died_shows_its_last_log_lines() -> None:
     log = "\n".join(f"line {'x' * n}" for n in range(20))
     finding = only(app(worker(ended=2.0, exit="signal 9", calls=(), drive=Drive("died"), log_tail=log)))

@@ -213,6 +213,7 @@ def test_a_command_that_fails(address: Address, tmp_path: Path, command: tuple[s
     answer = ask(address, tmp_path, CommandRequest(command), timeout=0.4)
     assert said in answer.error
     assert not answer.ok
+    assert answer.command == ("" if answer.late else command[0])
 
 
 SLOW = "sleep 600 & echo $! > child; echo $$ > itself; wait"
