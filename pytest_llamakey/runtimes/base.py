@@ -62,8 +62,9 @@ class ProcessRow:
 
     ``listens``: local TCP ports on which it holds a listening socket. ``accepted``: local TCP ports of its established
     incoming connections. ``cpu``: seconds of processor time used. ``state``: the letter of ``ps``. ``sockets``: its
-    listening sockets by name (``tcp:8000:INODE``, ``unix:/run/app.sock``); processes that share one have the same
-    name for it. ``taken``: how many incoming connections it holds, TCP and Unix.
+    listening sockets by name (``tcp:8000:INODE``, in containers with ``:loopback`` after it where only they themselves
+    reach it, ``unix:/run/app.sock``); processes that share one have the same name for it. ``taken``: how many incoming
+    connections it holds, TCP and Unix.
     """
 
     pid: int

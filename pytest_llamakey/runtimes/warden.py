@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 DEADMAN = 20.0
 SETTLE = 0.2
 ESTABLISHED, LISTEN = "01", "0A"
+LOOPBACK, LOOPBACK_6 = "loopback", "00000000000000000000000001000000"
 UNIX_LISTENS, UNIX_CONNECTED = 0x10000, "03"
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -59,8 +60,12 @@ def sockets() -> "dict[str, tuple[str, int, str]]":
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in read(table).decode("ascii", "replace").splitlines()[1:]:
             fields = line.split()
-            port = int(fields[1].rpartition(":")[2], 16)
-            found[fields[9]] = (fields[3], port, "tcp:%d:%s" % (port, fields[9]))
+            address, _, hexadecimal = fields[1].rpartition(":")
+            port = int(hexadecimal, 16)
+            name = "tcp:%d:%s" % (port, fields[9])
+            if address.endswith("7F") or address == LOOPBACK_6:  # words of 32 bits as this machine has them in memory
+                name += ":" + LOOPBACK
+            found[fields[9]] = (fields[3], port, name)
     listened = {port for state, port, name in found.values() if state == LISTEN}
     found.pop("0", None)
     seen = {

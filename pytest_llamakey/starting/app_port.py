@@ -1,4 +1,4 @@
-"""The port that the app is asked at: that there is one, and that the app listens there."""
+"""The port that the app is asked at: that there is one, and that the app listens there, where others reach it."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ import time
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.runtimes.warden import LOOPBACK
 from pytest_llamakey.spec.model import CommandRequest
 from pytest_llamakey.spec.placeholders import uses_url_placeholder
 from pytest_llamakey.starting.restarts import are_alone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pytest_llamakey.probe.listener import ProcessRecord
-    from pytest_llamakey.runtimes.base import RunningReplica
+    from pytest_llamakey.runtimes.base import ProcessRow, RunningReplica
     from pytest_llamakey.spec.model import Deployment
 
 WEB_SERVERS = frozenset({"uvicorn", "gunicorn", "waitress"})
 """Servers of apps; what ``socketserver`` serves in a thread, such as metrics, may be open long before its app is."""
 IDLE = 5.0
-"""Seconds without work after which nothing more is to come of an app that serves on another port."""
+"""Seconds without work after which nothing more is to come of an app that serves elsewhere."""
 BUSY = 0.1
 """The share of a processor that is work: more than a server's loop takes to wait."""
 
 
 class Settled:
-    """Whether the app has come up on another port than its own: a web server has it, and nothing is on its way."""
+    """Whether the app has come up elsewhere than where it is asked: a server has it, and nothing is on its way."""
 
     def __init__(self, replica: RunningReplica, records: Callable[[], Sequence[ProcessRecord]]) -> None:
         self._replica, self._records = replica, records
@@ -35,8 +36,15 @@ class Settled:
     def __call__(self) -> bool:
         """Whether that has held for :data:`IDLE` seconds; to be asked again and again."""
         now, rows = time.monotonic(), self._replica.census()
-        told = {record.pid: record for record in self._records() if record.alive and _serves_web(record)}
-        serving = [told[row.pid] for row in rows if row.pid in told and {*row.listens} - {self._replica.app_port}]
+        own = self._replica.app_port
+        told = {record.pid: record for record in self._records() if record.alive and record.of_kind("serving")}
+        # What listens on the right port is the app, whatever serves it: only at an address that nobody reaches.
+        serving = [
+            told[row.pid]
+            for row in rows
+            if row.pid in told
+            and (({*row.listens} - {own} and _serves_web(told[row.pid])) or (own and keeps_to_itself([row], own)))
+        ]
         # A process beside them may be the one that is to listen.
         pids = frozenset(row.pid for row in rows) if serving and are_alone(serving, rows) else frozenset()
         worked = sum(row.cpu for row in rows)
@@ -69,15 +77,29 @@ def need_none(deployment: Deployment) -> None:
 
 
 def listens_elsewhere(replica: RunningReplica) -> str:
-    """That the app listens on other ports than its own only, in a clause that goes on after "it", or nothing."""
-    listening = sorted({port for row in replica.census() for port in row.listens})
-    if replica.app_port is None or replica.app_port in listening or not listening:
+    """That the app listens only where it is not asked, in a clause that goes on after "it", or nothing."""
+    rows, own = replica.census(), replica.app_port
+    listening = sorted({port for row in rows for port in row.listens})
+    if own is not None and keeps_to_itself(rows, own):
+        return f"listens on port {own} at 127.0.0.1 alone, which nobody outside its container reaches"
+    if own is None or own in listening or not listening:
         return ""
-    return f"listens on port {' and '.join(map(str, listening))}, and nobody on port {replica.app_port}"
+    return f"listens on port {' and '.join(map(str, listening))}, and nobody on port {own}"
 
 
-def correct(deployment: Deployment) -> str:
-    """Where to say another port, as a sentence."""
+def keeps_to_itself(rows: Iterable[ProcessRow], port: int) -> bool:
+    """Whether all that listens on ``port`` of a container does so at an address that it alone can reach."""
+    names = [name for row in rows for name in row.sockets if name.startswith(f"tcp:{port}:")]
+    return bool(names) and all(name.endswith(f":{LOOPBACK}") for name in names)
+
+
+def correct(replica: RunningReplica, deployment: Deployment) -> str:
+    """Where to say another port or address, as a sentence."""
+    if replica.app_port is not None and keeps_to_itself(replica.census(), replica.app_port):
+        return (
+            "Let it listen at 0.0.0.0: --host 0.0.0.0 (uvicorn, flask run), "
+            f"--bind 0.0.0.0:{replica.app_port} (gunicorn, hypercorn)."
+        )
     where = deployment.origin("port") or deployment.id
     return f"Give `port` in {where} the one that it listens on{_or_expose(deployment)}, or let it listen there."
 

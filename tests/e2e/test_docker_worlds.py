@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,3 +44,17 @@ def test_read_only_as_a_user_with_a_service(docker_bench: Bench) -> None:
             (call,) = [call for call in worker["calls"] if call["via"] == "request"]
             assert (call["credential"], call["status"]) == ("match", 200)
     assert list(docker_bench.temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("ready", ['ready = "/"', ""], ids=["asked for a path", "waited for until it listens"])
+def test_an_app_that_keeps_its_port_to_its_container_is_told_so_soon(docker_bench: Bench, ready: str) -> None:
+    docker_bench.app()
+    for name, old, new in (("server.py", '"0.0.0.0"', '"127.0.0.1"'), ("llamakey.toml", 'ready = "/"', ready)):
+        file = docker_bench.folder / name
+        file.write_text(file.read_text().replace(old, new))
+    started = time.monotonic()
+    code, output, report = docker_bench.run("--llamakey-timeout", "60")
+    assert time.monotonic() - started < 45
+    assert (code, report["verdict"]) == (1, "error"), output
+    assert report["error"].startswith("the app listens on port 8000 at 127.0.0.1 alone, which nobody outside"), output
+    assert "Let it listen at 0.0.0.0: --host 0.0.0.0" in report["error"]

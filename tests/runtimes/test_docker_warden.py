@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -92,3 +94,14 @@ def test_census_leaves_out_only_itself(start_warden, sleeper):
     rows = {row[0]: row for row in ask(process, "census")}
     assert rows[sleeper.pid][2] == ["sleep", "60"]
     assert process.pid not in rows
+
+
+@pytest.mark.parametrize(("address", "kept"), [("127.0.0.1", True), ("::1", True), ("0.0.0.0", False), ("::", False)])
+def test_the_census_tells_who_listens_for_its_container_alone(start_warden, address, kept):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family) as listening:
+        port = listening.getsockname()[1]
+        row = next(row for row in ask(start_warden(), "census") if row[0] == os.getpid())
+    assert port in row[5]
+    (name,) = (name for name in row[7] if name.startswith(f"tcp:{port}:"))
+    assert name.endswith(":loopback") == kept

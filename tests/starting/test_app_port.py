@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +21,8 @@ from pytest_llamakey.starting.app_port import Settled
 from pytest_llamakey.starting.ready import NotReady, Outlook, wait_until_ready
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_llamakey.runtimes.base import RunningReplica
 
 
@@ -130,3 +135,72 @@ def test_what_may_yet_listen_on_its_port_is_waited_for(
     monkeypatch: pytest.MonkeyPatch, by: str, rows: tuple[ProcessRow, ...], grows: float
 ) -> None:
     assert not settles(monkeypatch, by, row(1, 0, 0.1, program="sh"), *rows, grows=grows)
+
+
+def itself(*names: str) -> ProcessRow:
+    return ProcessRow(7, 1, ("app",), "S", 2.0, (8000,), sockets=names)
+
+
+@pytest.mark.parametrize(
+    ("names", "kept"),
+    [
+        (("tcp:8000:5:loopback",), True),
+        (("tcp:8000:5:loopback", "tcp:8000:6:loopback"), True),
+        (("tcp:8000:5:loopback", "tcp:8000:6"), False),
+        (("tcp:8000:5", "tcp:9000:6:loopback"), False),
+        (("tcp:9000:6:loopback",), False),
+        ((), False),
+    ],
+)
+def test_who_keeps_a_port_to_itself(names: tuple[str, ...], kept: bool) -> None:
+    assert app_port.keeps_to_itself([itself(*names)], 8000) == kept
+
+
+@contextlib.contextmanager
+def front(*, holds: bool) -> Iterator[int]:
+    """What stands before a container's port: it ``holds`` a connection, or closes it where nobody takes it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def take() -> None:
+            held = []
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(listening.accept()[0])
+                    if not holds:
+                        held.pop().close()
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+
+def in_a_container(port: int) -> RunningReplica:
+    made: Any = replica(8000, 8000)
+    made.address, made.census = lambda: Address("127.0.0.1", port), lambda: (itself("tcp:8000:5:loopback"),)
+    return made
+
+
+@pytest.mark.parametrize("fields", [{"ready": Ready(path="/health")}, {}])
+def test_an_app_that_keeps_its_port_to_its_container_is_told_soon(fields: dict[str, Any]) -> None:
+    started = time.monotonic()
+    with front(holds=False) as port, pytest.raises(NotReady) as caught:
+        wait_until_ready(in_a_container(port), deployment(**fields), 60, print, Outlook(settled=lambda: True))
+    assert time.monotonic() - started < 20
+    told = str(caught.value)
+    assert told.startswith(
+        "the app listens on port 8000 at 127.0.0.1 alone, which nobody outside its container reaches ("
+    )
+    assert "Let it listen at 0.0.0.0: --host 0.0.0.0 (uvicorn, flask run), --bind 0.0.0.0:8000 (gunicorn" in told
+
+
+def test_where_somebody_takes_the_connection_it_is_reached() -> None:
+    with front(holds=True) as port:
+        wait_until_ready(in_a_container(port), deployment(), 5, print)
+
+
+def test_one_that_keeps_its_own_port_to_itself_has_come_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = row(1, 0, 0.1, program="sh")
+    assert settles(monkeypatch, "socketserver", shell, itself("tcp:8000:5:loopback"))
+    assert not settles(monkeypatch, "socketserver", shell, itself("tcp:8000:5"))
