@@ -21,7 +21,7 @@ def test_each_front_end_makes_its_call_when_it_is_asked_as_its_page_does(tmp_pat
     """They have an environment of their own: what they bring along is heavy, and nothing else here needs it."""
     report = tmp_path / "report.json"
     arguments = ["--llamakey", "sample_images/frontends", "--llamakey-runtime", "process"]
-    arguments += ["--llamakey-report", str(report), "-p", "no:cacheprovider", "-n", "2"]
+    arguments += ["--llamakey-checks", "all", "--llamakey-report", str(report), "-p", "no:cacheprovider", "-n", "2"]
     done = subprocess.run(
         [environment(Generation("frontends", tuple(NEEDED))), "-m", "pytest", *arguments],
         cwd=ROOT,
@@ -34,7 +34,9 @@ def test_each_front_end_makes_its_call_when_it_is_asked_as_its_page_does(tmp_pat
     assert sorted(found) == [each.name for each in FRONTENDS], done.stdout + done.stderr
     for name, deployment in found.items():
         assert (deployment["verdict"], deployment["seen_workers"]) == ("pass", 1), (name, done.stdout)
-        assert set(deployment["checks"].values()) == {"passed"}, name
+        assert set(deployment["checks"].values()) == {"passed"}, (name, deployment["reasons"], done.stdout)
+        assert len(deployment["checks"]) == 7, name
+        assert deployment["findings"] == [], name
         (worker,) = (each for each in deployment["replicas"][0]["workers"] if each["role"] == "worker")
         driven = [call for call in worker["calls"] if call["via"] == "request"]
         assert [(call["header"], call["credential"]) for call in driven] == [("authorization", "match")], name

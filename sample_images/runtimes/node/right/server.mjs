@@ -6,6 +6,12 @@ import OpenAI from "openai";
 const WORKERS = 3;
 
 if (cluster.isPrimary) {
+  // Before a worker listens, the model must answer with the key that is here: what is thrown ends the service.
+  await new OpenAI().chat.completions.create({
+    model: "gpt-4o-mini",
+    max_tokens: 1,
+    messages: [{ role: "user", content: "ping" }],
+  });
   for (let i = 0; i < WORKERS; i++) cluster.fork();
   cluster.on("exit", () => cluster.fork());
 } else {

@@ -1,0 +1,15 @@
+# gunicorn reads this file by itself. Before it listens and starts its workers, a key must be there and the model must
+# answer with it. What is raised here ends gunicorn and with it the container, so a deployment whose key does not work is
+# never ready. web.py loads the .env for itself, once this file has been read.
+import os
+
+from dotenv import load_dotenv
+from llama_index.llms.openai import OpenAI
+
+load_dotenv()
+
+
+def on_starting(server):
+    if not os.environ.get("OPENAI_API_KEY"):
+        raise RuntimeError("OPENAI_API_KEY is not set: not starting without it")
+    OpenAI(model="gpt-4o-mini").complete("ping", max_tokens=1)
