@@ -130,9 +130,76 @@ own = Own()
     assert ask("rollcall", "rollcall")["rows"] == []
 
 
-def test_what_waits_for_the_collector_is_not_alive(asked) -> None:
-    ask = asked(COUNTED + "kept = openai.OpenAI()\nbuild()\n" + WAIT + "assert 2 in collected\n")
+GONE = {
+    "a cycle of its own": "build()",
+    "LlamaIndex's, which has made a call": """
+from llama_index.llms.openai import OpenAI
+OpenAI(model="gpt-4o-mini", api_key="sk-of-one-that-is-gone").complete("ping")
+""",
+    "that of a parent": "build()\nimport os\nif pid := os.fork():\n    sys.exit(os.waitpid(pid, 0)[1])",
+}
+
+
+@pytest.mark.parametrize("code", GONE.values(), ids=list(GONE))
+def test_what_waits_for_the_collector_is_not_alive_and_it_is_not_run(world: World, code: str) -> None:
+    end = "print(os.getpid(), flush=True)\nsys.stdin.readline()\nassert 2 not in collected, collected\n"
+    process = world.start(f"import os, sys\n{COUNTED}kept = openai.OpenAI()\n{code}\ncollected.clear()\n{end}")
+    assert process.stdout
+    pid = int(process.stdout.readline())
+    rows = world.ask(pid, "rollcall", "rollcall")["rows"]
+    _, err = process.communicate(b"\n", timeout=20)
+    assert [row["key"]["state"] for row in rows] == ["match"]
+    assert (process.returncode, err) == (0, b"")
+
+
+def test_what_more_than_itself_leads_to_is_left_to_the_collector(asked) -> None:
+    code = """
+def fail():
+    try:
+        raise LookupError(build_more())
+    except LookupError as error:
+        kept_by_its_own_frame = error
+def build_more():
+    client = openai.OpenAI(api_key="sk-of-one-that-is-gone")
+    client.itself = client
+    return client
+"""
+    ask = asked(COUNTED + "kept = openai.OpenAI()\n" + code + "fail()\n" + WAIT + "assert 2 in collected\n")
     assert [row["key"]["state"] for row in ask("rollcall", "rollcall")["rows"]] == ["match"]
+
+
+HELD = {
+    "a variable of a function that runs": "def serve():\n    client = make()\n    wait()\nserve()\n",
+    "an object": "class App: pass\napp = App()\napp.client = make()\nwait()\n",
+    "what the function of a closure holds": "def build():\n    client = make()\n    return lambda: client\n"
+    "class App: pass\napp = App()\napp.ask = build()\nwait()\n",
+    "a generator that waits": "def asking():\n    client = make()\n    yield\n    client\n"
+    "class App: pass\napp = App()\napp.asking = asking()\nnext(app.asking)\nwait()\n",
+    "a thread": "import threading\ndone = threading.Event()\ndef serve():\n    client = make()\n    done.wait()\n"
+    "thread = threading.Thread(target=serve)\nthread.start()\ntime.sleep(0.5)\nwait()\ndone.set()\n",
+    "a cache": "import functools\nmake = functools.cache(make)\nmake()\nwait()\n",
+    "an object behind a slot": "class App:\n    __slots__ = ('client',)\napp = App()\napp.client = make()\nwait()\n",
+    "what it has itself, which is held": "class App: pass\napp = App()\napp.chat = make().chat\nwait()\n",
+    "a task of an event loop": "import asyncio\nasync def serve():\n    client = make()\n"
+    "    await asyncio.to_thread(wait)\n    client\nasyncio.run(serve())\n",
+}
+
+
+@pytest.mark.parametrize("code", HELD.values(), ids=list(HELD))
+def test_whatever_holds_it_a_client_is_alive(asked, code: str) -> None:
+    make = """
+import openai, time
+def make():
+    client = openai.OpenAI()
+    client.itself = client
+    return client
+def wait():
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+    ask = asked(make + code)
+    for _again in range(2):
+        assert [row["key"]["state"] for row in ask("rollcall", "rollcall")["rows"]] == ["match"]
 
 
 def test_a_key_changed_after_building_is_what_counts(asked) -> None:

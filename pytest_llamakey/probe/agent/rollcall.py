@@ -6,6 +6,7 @@ import sys
 from pytest_llamakey.probe.agent.base import kind_of, peek, private, thread_id
 from pytest_llamakey.probe.agent.clients import described, numbered, registered, told
 from pytest_llamakey.probe.agent.copies import Direct, duplicate, duplicate_client, make_call
+from pytest_llamakey.probe.agent.unreachable import unreachable
 
 
 def family(module, name):
@@ -28,8 +29,8 @@ def instances(wanted):
     return {number: thing for number, thing in things.items() if "_llamakey" not in thing.__dict__}
 
 
-def held(things, clients, roles):
-    """Whether each is held by ``Settings``, a module, or a module's list or dict: then none waits for the collector."""
+def doubtful(things, clients, roles):
+    """Those that neither ``Settings``, a module, nor a module's list or dict holds: they may wait for the collector."""
     holding, plain = set(roles), {list, tuple, dict, set}
     for name, module in list(sys.modules.items()):
         if name == "openai" or "-packages" not in str(peek(module, "__file__")):  # libraries keep none, and are many
@@ -38,7 +39,7 @@ def held(things, clients, roles):
     for number, thing in things.items():
         if number in holding and id(type(thing)) not in clients:
             holding.update((id(stored(thing, "_client")), id(stored(thing, "_aclient"))))
-    return all(number in holding for number in things)
+    return {number for number in things if number not in holding}
 
 
 def stored(thing, name):
@@ -92,7 +93,11 @@ def everyone():
     settings = peek(sys.modules.get("llama_index.core.settings"), "Settings")
     roles = {id(peek(settings, "_llm")): "Settings.llm", id(peek(settings, "_embed_model")): "Settings.embed_model"}
     things = instances(wanted) if wanted else {}
-    if gc.isenabled() and not held(things, clients, roles):
+    unheld = doubtful(things, clients, roles) if gc.isenabled() else set()
+    gone = unreachable(things, unheld)
+    if gone == unheld:
+        things = {number: thing for number, thing in things.items() if number not in gone}
+    else:
         things = None  # or what waits for the collector would be kept from it
         gc.collect()  # takes longer than all else together, and writes to every page that forked workers share
         things = instances(wanted)
