@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.endpoint.tls import Authority
-from pytest_llamakey.probe.render import AGENT_MODULE, AgentConfig, render_agent
+from pytest_llamakey.probe.render import AGENT_MODULE, AgentConfig, agent_files, render_agent
 from pytest_llamakey.secrecy.keys import Secrets
 from pytest_llamakey.station import Station
 
@@ -47,7 +47,9 @@ def agent(opened: Station) -> Iterator[Path]:
         ca_pem=opened.endpoint.ca_pem.decode(),
     )
     with TemporaryDirectory(prefix="llamakey-bench-") as folder:
-        (Path(folder) / f"{AGENT_MODULE}.py").write_text(render_agent(config), encoding="utf-8")
+        for name, content in agent_files(render_agent(config)).items():
+            (Path(folder) / name).parent.mkdir(exist_ok=True)
+            (Path(folder) / name).write_bytes(content)
         yield Path(folder)
 
 

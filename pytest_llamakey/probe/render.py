@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import marshal
+import sys
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
+from importlib.util import MAGIC_NUMBER, source_hash
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import CodeType
 
 AGENT_MODULE = "_llamakey_agent"
 """The name under which the agent is imported: its file is called this, with ``.py``."""
@@ -36,6 +40,7 @@ PARTS = (
     "serving",
     "celery_pools",
     "copies",
+    "unreachable",
     "rollcall",
     "commands",
     "hooks",
@@ -43,6 +48,8 @@ PARTS = (
 )
 """The modules of :mod:`pytest_llamakey.probe.agent` in the order of the one file: each after those it imports from."""
 
+_BEGIN, _END = "\nCONFIG = eval(", ")\n"
+_MARK = "the settings of one replica"
 _FOLDER = Path(__file__).parent / "agent"
 _PACKAGE = "pytest_llamakey.probe.agent."
 
@@ -101,7 +108,31 @@ def render_agent(config: AgentConfig) -> str:
     """The source of the agent with ``config`` in it."""
     before, after = _source()
     settings = {**asdict(config), "ca_name": _subject(config.ca_pem).hex()}
-    return f"{before}\nCONFIG = {settings!r}\n{after}"
+    return f"{before}{_BEGIN}{repr(settings)!r}{_END}{after}"
+
+
+def agent_files(source: str) -> dict[str, bytes]:
+    """What is laid into a site-packages folder for the agent of this ``source``, by path within it.
+
+    With its bytecode, which a Python of this version need not make anew in each process that it starts: that is half
+    of what the probe takes. Others pass it over (PEP 3147; PEP 552 for the file's head).
+    """
+    settings = source.partition(_BEGIN)[2].partition(_END)[0]
+    code = _compiled(source.replace(settings, repr(_MARK), 1) if settings else source)
+    constants = tuple(ast.literal_eval(settings) if each == _MARK else each for each in code.co_consts)
+    head = MAGIC_NUMBER + (1).to_bytes(4, "little") + source_hash(source.encode())
+    return {
+        f"{AGENT_MODULE}.py": source.encode(),
+        f"__pycache__/{AGENT_MODULE}.{sys.implementation.cache_tag}.pyc": head
+        + marshal.dumps(code.replace(co_consts=constants)),
+        f"{AGENT_MODULE}.pth": f"{PTH_LINE.rstrip()}\n".encode(),
+    }
+
+
+@lru_cache(maxsize=1)
+def _compiled(source: str) -> CodeType:
+    """The agent with a mark in the place of its settings: these alone are another for each replica."""
+    return compile(source, f"{AGENT_MODULE}.py", "exec", dont_inherit=True)
 
 
 def _subject(pem: str) -> bytes:

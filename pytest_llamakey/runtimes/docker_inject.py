@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from docker.errors import NotFound
 
-from pytest_llamakey.probe.render import AGENT_MODULE, PTH_LINE
+from pytest_llamakey.probe.render import agent_files
 from pytest_llamakey.runtimes.docker_engine import engine_words
 from pytest_llamakey.secrecy.dotenv_guard import merge
 
@@ -44,8 +44,8 @@ class Entry:
 
 def probe_entries(agent: str, folders: Iterable[str]) -> list[Entry]:
     """The probe's file ``agent`` and the line that loads it, in each of the package folders."""
-    pieces = ((f"{AGENT_MODULE}.py", agent), (f"{AGENT_MODULE}.pth", PTH_LINE.rstrip("\n") + "\n"))
-    return [Entry(posixpath.join(folder, name), text.encode()) for folder in folders for name, text in pieces]
+    pieces = agent_files(agent)
+    return [Entry(posixpath.join(folder, name), content) for folder in folders for name, content in pieces.items()]
 
 
 def delivered_entries(

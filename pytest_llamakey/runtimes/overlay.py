@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 SHEBANG_LIMIT = 127
 """Bytes of a ``#!`` line that every supported kernel reads (execve(2): 127 before Linux 5.1, 512 on macOS)."""
@@ -50,8 +50,8 @@ class Overlay:
         return Path(sysconfig.get_path("purelib", "posix_prefix", vars={"base": prefix, "platbase": prefix}))
 
 
-def make_overlay(folder: Path, files: dict[str, str]) -> Overlay:
-    """Make an overlay in ``folder`` (which must not exist), with ``files`` (name → text) in its site-packages."""
+def make_overlay(folder: Path, files: Mapping[str, bytes]) -> Overlay:
+    """Make an overlay in ``folder`` (which must not exist), with ``files`` (path → content) in its site-packages."""
     overlay = Overlay(folder)
     overlay.bin.mkdir(parents=True)
     overlay.site_packages.mkdir(parents=True)
@@ -62,8 +62,10 @@ def make_overlay(folder: Path, files: dict[str, str]) -> Overlay:
     )
     for name in _interpreter_names():
         (overlay.bin / name).symlink_to(base)
-    for name, text in files.items():
-        (overlay.site_packages / name).write_text(text)
+    for name, content in files.items():
+        place = overlay.site_packages / name
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(content)
     lines = [f"import site; site.addsitedir({str(path)!a})\n" for path in package_folders()]
     # Sorted after the probe's own .pth: packages whose .pth imports something are seen by the probe, too.
     (overlay.site_packages / "zz_llamakey_packages.pth").write_text("".join(lines))

@@ -223,13 +223,13 @@ class RunningProcesses:
             self._lock.release()
 
 
-def _probe(plan: Plan, replica_id: str, workdir: str) -> dict[str, str]:
+def _probe(plan: Plan, replica_id: str, workdir: str) -> dict[str, bytes]:
     """The probe's files for the overlay's site-packages."""
     if plan.agent is None:
         return {}
-    from pytest_llamakey.probe.render import AGENT_MODULE, PTH_LINE
+    from pytest_llamakey.probe.render import agent_files
 
-    return {f"{AGENT_MODULE}.py": plan.agent(replica_id, workdir), f"{AGENT_MODULE}.pth": f"{PTH_LINE.rstrip()}\n"}
+    return agent_files(plan.agent(replica_id, workdir))
 
 
 def _remove(folder: Path) -> bool:

@@ -6,13 +6,15 @@ import ast
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.probe.render import PARTS, AgentConfig, render_agent
+from pytest_llamakey.probe.render import AGENT_MODULE, PARTS, AgentConfig, agent_files, render_agent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 FOLDER = files("pytest_llamakey.probe") / "agent"
 LONGEST = 250
@@ -63,3 +65,23 @@ assert before == (list(sys.meta_path), type(os.environ._data), os._exit, _signal
 assert not hasattr(sys, "_llamakey")
 """
     subprocess.run([sys.executable, "-c", code, *PARTS], check=True, timeout=60)
+
+
+def started(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """A Python that has imported the agent from this folder, and tells what it was loaded from."""
+    code = f"import sys; sys.path.insert(0, {str(folder)!r}); import {AGENT_MODULE} as it; "
+    code += "print(it.CONFIG['workdir'], it.SELF)"
+    command = [sys.executable, "-I", "-S", "-v", *options, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+
+
+def test_a_python_of_this_version_takes_the_bytecode_with_each_replicas_settings(tmp_path: Path) -> None:
+    for workdir in ("/srv/one", "/srv/'two\"\n)\n"):
+        folder = tmp_path / str(len(workdir))
+        for name, content in agent_files(render_agent(replace(CONFIG, workdir=workdir))).items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        for options, loaded in (((), True), (("-O",), False), (("--check-hash-based-pycs", "always"), True)):
+            done = started(folder, *options)
+            assert done.stdout == f"{workdir} {folder / AGENT_MODULE}.py\n", done.stderr
+            assert (f"code object from '{folder / '__pycache__'}" in done.stderr) == loaded

@@ -23,7 +23,7 @@ def run(*command: str | Path, path: Path) -> str:
 
 
 def test_it_sees_the_testers_packages_and_its_own_first(tmp_path):
-    overlay = make_overlay(tmp_path / "overlay", {"only_here.py": "where = 'overlay'\n"})
+    overlay = make_overlay(tmp_path / "overlay", {"only_here.py": b"where = 'overlay'\n"})
     code = "import sys, only_here, psutil, pytest; print(only_here.where, sys.prefix, psutil.__file__)"
     where, prefix, file = run(overlay.python, "-c", code, path=overlay.bin).split()
     import psutil
@@ -39,12 +39,12 @@ def test_a_pth_runs_before_anything_else_and_nested_pth_files_count(tmp_path, mo
     (editable / "edited.py").write_text("")
     (packages / "edit.pth").write_text(f"{editable}\nimport early\n")
     monkeypatch.setattr(module, "package_folders", lambda: (packages,))
-    overlay = make_overlay(tmp_path / "overlay", {"early.py": "print('early')", "_early.pth": "import early\n"})
+    overlay = make_overlay(tmp_path / "overlay", {"early.py": b"print('early')", "_early.pth": b"import early\n"})
     assert run(overlay.python, "-c", "import edited; print('late')", path=overlay.bin).split() == ["early", "late"]
 
 
 def test_console_scripts_run_in_it(tmp_path):
-    overlay = make_overlay(tmp_path / "overlay", {"mark.py": "", "_mark.pth": "import sys; sys.marked = True\n"})
+    overlay = make_overlay(tmp_path / "overlay", {"mark.py": b"", "_mark.pth": b"import sys; sys.marked = True\n"})
     for name in ("pytest", "gunicorn", "uvicorn", "flask"):
         first = (overlay.bin / name).read_bytes().splitlines()[0]
         assert first == f"#!{overlay.python}".encode()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.endpoint.tls import Authority
-from pytest_llamakey.probe.render import AGENT_MODULE, PTH_LINE, AgentConfig, render_agent
+from pytest_llamakey.probe.render import AgentConfig, agent_files, render_agent
 from pytest_llamakey.runtimes.overlay import make_overlay
 from pytest_llamakey.secrecy.keys import Secrets
 from pytest_llamakey.station import Station
@@ -65,9 +65,7 @@ def _same(place: Bench, *, library: str, tests: str, needs: tuple[str, ...] = ()
                 ca_pem=endpoint.ca_pem.decode(),
             )
         )
-        overlay = make_overlay(
-            outer / "overlay", {f"{AGENT_MODULE}.py": agent, f"{AGENT_MODULE}.pth": f"{PTH_LINE.rstrip()}\n"}
-        )
+        overlay = make_overlay(outer / "overlay", agent_files(agent))
         plain = {
             **os.environ,
             "PYTHONPATH": f"{root}{os.pathsep}{beside}",
