@@ -8,6 +8,9 @@ SAMPLES := sample_images
 # The pairs of broken and mended apps below sample_images/causes are for the tests.
 DEMO := $(wildcard $(SAMPLES)/*/llamakey.toml)
 
+# Without its cache of bytecode each pytest that a test or a benchmark starts compiles every plugin anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo samples test retest lint docs bench dist installs accuracy generations images torture scale clean
 

@@ -47,7 +47,7 @@ def measure(plan: Plan) -> Iterator[Row]:
                 Plan(1 if plan.quick else ROUNDS),
                 {
                     "bare": lambda: _bare(workshop, deployments, images),
-                    "suite": lambda: _suite(Path(folder), deployments, wrong),
+                    "suite": lambda: _suite(workshop, Path(folder), deployments, wrong),
                 },
                 warm=0,
             )
@@ -99,14 +99,17 @@ def _bare(workshop: Workshop, deployments: list[Deployment], images: dict[Path, 
     return time.monotonic() - begun
 
 
-def _suite(folder: Path, deployments: list[Deployment], wrong: list[str]) -> float:
+def _suite(workshop: Workshop, folder: Path, deployments: list[Deployment], wrong: list[str]) -> float:
     file = folder / "report.json"
-    words = ["-q", "-p", "no:cacheprovider", "-n", str(CORES), "--llamakey", "--llamakey-runtime", "docker"]
-    base = os.environ.get("LLAMAKEY_TEST_PYTHON_IMAGE")
-    words += ["--llamakey-build-arg", f"PYTHON_IMAGE={base}"] if base else []
+    words = ["-q", "-p", "no:cacheprovider", "-p", "xdist", "-p", "pytest_llamakey.plugin", "-n", str(CORES)]
+    words += ["--llamakey", "--llamakey-runtime", "docker"]
+    for name, value in workshop.defaults.build_args.items():
+        words += ["--llamakey-build-arg", f"{name}={value}"]
     command = [sys.executable, "-m", "pytest", *words, "--llamakey-report", str(file), str(folder)]
     begun = time.monotonic()
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    # What else is installed here is not the suite's.
+    own = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, timeout=_SECONDS, check=False)
     seconds = time.monotonic() - begun
     assert done.returncode == 0, done.stdout[-3000:]
     found = json.loads(file.read_text(encoding="utf-8"))["deployments"]

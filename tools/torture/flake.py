@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 from functools import partial
+from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
+from tools.samples import wrong
 from tools.tiny_app import DOCKERFILE, server, table
 from tools.torture.bench import ROOT
 from tools.torture.cases import Case, Tally
@@ -24,14 +26,18 @@ WRONG = 'def asked():\n    return call("sk-" + "7f3K9" * 8, BASE)'
 
 @contextlib.contextmanager
 def busy() -> Iterator[None]:
-    """Two endless loops for each processor."""
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+    """Twice as much to compute as there are processors: by stress-ng where it is here, else by endless loops."""
+    count = 2 * (os.cpu_count() or 1)
+    if stress := shutil.which("stress-ng"):
+        loads = [subprocess.Popen([stress, "--quiet", "--cpu", str(count)])]
+    else:
+        loads = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield
     finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
+        for load in loads:
+            load.terminate()
+            load.wait()
 
 
 def runs() -> int:
@@ -63,15 +69,39 @@ def _gunicorn(place: Bench, *, runtime: str) -> Tally:
     return Tally(count, count - len(others), f"{others[:3]}" if others else "8 of 8 workers, one call each, each time")
 
 
+def _samples(place: Bench, *, runtime: str) -> Tally:
+    """As many runs as were asked for, of the samples in turn, each held against what it is to show."""
+    samples = sorted(path.parent for path in (ROOT / "sample_images").glob("*/llamakey.toml"))
+    count, others = runs(), []
+    with busy():
+        for sample in islice(cycle(samples), count):
+            laid = place.folder / sample.name
+            shutil.copytree(sample, laid)
+            told = [odd for one in place.run(runtime).report["deployments"] for odd in wrong(one)]
+            others += [f"{sample.name}: {told}"] if told else []
+            shutil.rmtree(laid)
+    return Tally(count, count - len(others), "; ".join(others[:3]) or "each as it is to be, every worker exact")
+
+
+SAMPLES = tuple(
+    Case(f"{told}: the samples in turn", partial(_samples, runtime=runtime), engine=runtime == "docker")
+    for told, runtime in (("processes", "process"), ("containers", "docker"))
+)
 GUNICORN = tuple(
     Case(f"{told}: the sample gunicorn, eight workers", partial(_gunicorn, runtime=runtime), engine=runtime == "docker")
     for told, runtime in (("processes", "process"), ("containers", "docker"))
 )
-CASES = GUNICORN + tuple(
-    Case(f"{told}: {what}", partial(_again, runtime=runtime, setup=setup, wanted=wanted), engine=runtime == "docker")
-    for told, runtime in (("processes", "process"), ("containers", "docker"))
-    for what, setup, wanted in (
-        ("four workers, all well", "", ("pass", [])),
-        ("four workers, a key in the code", WRONG, ("fail", ["hardcoded-key"])),
+CASES = (
+    SAMPLES
+    + GUNICORN
+    + tuple(
+        Case(
+            f"{told}: {what}", partial(_again, runtime=runtime, setup=setup, wanted=wanted), engine=runtime == "docker"
+        )
+        for told, runtime in (("processes", "process"), ("containers", "docker"))
+        for what, setup, wanted in (
+            ("four workers, all well", "", ("pass", [])),
+            ("four workers, a key in the code", WRONG, ("fail", ["hardcoded-key"])),
+        )
     )
 )
