@@ -238,6 +238,34 @@ def test_the_line_further_down_that_would_have_set_it_is_told(world: World) -> N
     assert [str(miss.later) for miss in missed] == ["main.py:5"]
 
 
+MADE = (
+    'def make(\n    name,\n):\n    """Load it."""\n    if name:\n        load_dotenv(\'not.env\')\n    load_dotenv()\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("below", "arguments", "later"),
+    [
+        pytest.param(f"{MADE}app = make(1)\n", (), "main.py:8", id="a function that is called below"),
+        pytest.param(f"{MADE}", ("main:make()",), "main.py:8", id="a factory that the server calls"),
+        pytest.param(f"{MADE}", (), "None", id="a function that nobody calls"),
+        pytest.param(f"{MADE}app = remake(1) or it.make(1)\n", (), "None", id="others of a like name are called"),
+        pytest.param(f"{MADE}if KEY:\n    app = make(1)\n", (), "None", id="it is called under a condition"),
+        pytest.param(
+            "def make():\n    if KEY:\n        load_dotenv()\napp = make()\n", (), "None", id="a condition in it"
+        ),
+    ],
+)
+def test_a_function_that_is_yet_to_run_would_have_set_it(
+    world: World, below: str, arguments: tuple[str, ...], later: str
+) -> None:
+    (world.app / "main.py").write_text(f'KEY = __import__("os").environ["OPENAI_API_KEY"]\n{below}')
+    code = "import os, sys\ndel os.environ['OPENAI_API_KEY']\ntry:\n    import main\nexcept KeyError:\n    pass"
+    done = world.run(f"import sys\nsys.argv += {list(arguments)}\n{code}")
+    missed = [decode.environment_miss(event) for event in done.record.of_kind("miss")]
+    assert [str(miss.later) for miss in missed] == [later]
+
+
 @pytest.mark.parametrize(
     ("hook", "options", "later"),
     [

@@ -86,17 +86,55 @@ def _frames():
 
 
 def line_to_come(name, frames):
-    """The line of a module among ``frames`` that would have set the variable, and is reached only later."""
+    """The line that would have set the variable, and is reached only later: by a module among ``frames``, or a hook."""
     if name not in (*NAMES, *CLIENTS_READ):
         return None
     words = ("load_dotenv(", "read_env(", 'environ["%s"] =' % name, "environ['%s'] =" % name)
     for code, line in frames:
-        for number in range(line + 1, line + _MOST_LINES) if code.co_name == "<module>" else ():
-            text = source_line(code.co_filename, number) or ""
-            # without indentation: what stands under a condition may never run
-            if text[:1].strip() and text[0] != "#" and any(word in text for word in words):
-                return place(code, number)
+        number = _in_module(code, line, words) if code.co_name == "<module>" else None
+        if number:
+            return place(code, number)
     return _hook_to_come(words)
+
+
+def _in_module(code, line, words):
+    """The line with one of the ``words`` that this module comes to after ``line``, or a function that it then calls."""
+    made, coming = {}, []
+    for number in range(1, line + _MOST_LINES):
+        text = source_line(code.co_filename, number) or ""
+        if text[:4] == "def ":
+            made[text[4:].partition("(")[0].strip()] = number
+        # without indentation: what stands under a condition may never run
+        elif number > line and text[:1].strip() and text[0] not in "#@" and text[:6] not in ("class ", "async "):
+            coming.append((number, text))
+    for number, text in coming:
+        if any(word in text for word in words):
+            return number
+        inside = [_in_body(code.co_filename, first, words) for made_, first in made.items() if _calls(text, made_)]
+        if any(inside):
+            return next(filter(None, inside))
+    # a factory, which the server calls once the module is loaded: gunicorn 'app:create_app()', uvicorn app:create_app
+    factories = [first for made_, first in made.items() if any(":" + made_ in word for word in sys.argv)]
+    return next(filter(None, [_in_body(code.co_filename, first, words) for first in factories]), None)
+
+
+def _calls(text, function):
+    before, call, _ = text.partition(function + "(")
+    return call and not (before[-1:].isalnum() or before[-1:] in ("_", "."))
+
+
+def _in_body(filename, first, words):
+    """The line of a function's body, not under a condition, with one of the ``words``; it begins at line ``first``."""
+    depth = None
+    for number in range(first + 1, first + _MOST_LINES):
+        text = source_line(filename, number) or ""
+        bare, indented = text.strip(), len(text) - len(text.lstrip())
+        if text[:1].strip() and bare[0] not in ")#":
+            break
+        depth = indented if depth is None and bare else depth
+        if bare and bare[0] != "#" and indented == depth and any(word in bare for word in words):
+            return number
+    return None
 
 
 def _hook_to_come(words):
@@ -106,17 +144,9 @@ def _hook_to_come(words):
     coming = () if wire.served else ("post_worker_init",) if wire.how == "fork" else ("post_fork", "post_worker_init")
     for hook in coming:
         code = peek(peek(hooks, hook), "__code__")
-        if code is None or not shown_name(code.co_filename):
-            continue
-        depth = None
-        for number in range(code.co_firstlineno + 1, code.co_firstlineno + _MOST_LINES):
-            text = source_line(code.co_filename, number) or ""
-            if text[:1].strip():
-                break
-            bare = text.strip()
-            depth = len(text) - len(text.lstrip()) if depth is None and bare else depth
-            if bare and bare[0] != "#" and len(text) - len(text.lstrip()) == depth and any(w in bare for w in words):
-                return place(code, number)
+        number = code and shown_name(code.co_filename) and _in_body(code.co_filename, code.co_firstlineno, words)
+        if number:
+            return place(code, number)
     return None
 
 
