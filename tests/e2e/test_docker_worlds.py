@@ -58,3 +58,12 @@ def test_an_app_that_keeps_its_port_to_its_container_is_told_so_soon(docker_benc
     assert (code, report["verdict"]) == (1, "error"), output
     assert report["error"].startswith("the app listens on port 8000 at 127.0.0.1 alone, which nobody outside"), output
     assert "Let it listen at 0.0.0.0: --host 0.0.0.0" in report["error"]
+
+
+def test_tini_as_the_first_process(docker_bench: Bench) -> None:
+    install = "RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends tini"
+    docker_bench.app(build=f'{install}\nENTRYPOINT ["tini", "--"]')
+    code, output, report = docker_bench.run()
+    assert code == 0, output
+    (replica,) = report["replicas"]
+    assert [process["role"] for process in replica["workers"]].count("worker") == report["seen_workers"] == 3

@@ -28,8 +28,20 @@ def _results(root: Path, tests: str, environment: dict[str, str]) -> list[tuple[
     """Every test and how it ended."""
     written = root.parent / "results.xml"
     # In the order in which they are written, and with none of its own options: its reports are not ours to make.
-    plain = ("-q", "-p", "no:cacheprovider", "-p", "no:llamakey", "-p", "no:randomly", "-o", "addopts=")
-    command = ["python", "-m", "pytest", *plain, tests, "--junit-xml", str(written)]
+    plain = (
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:llamakey",
+        "-p",
+        "no:randomly",
+        "-o",
+        "addopts=",
+        "-W",
+        "default",
+    )
+    command = ["python", "-m", "pytest", *plain, *tests.split(), "--junit-xml", str(written)]
     done = subprocess.run(
         command, cwd=root, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
     )
@@ -82,6 +94,9 @@ def _same(place: Bench, *, library: str, tests: str, needs: tuple[str, ...] = ()
 LIBRARIES = (
     ("h11", "h11/tests", ()),
     ("httpx", "tests", ("chardet", "zstandard", "brotli")),
+    ("uvicorn", "tests", ("a2wsgi", "pytest-mock", "httpx2", "httpcore2", "truststore")),
+    # Its tests in containers are for its own images.
+    ("gunicorn", "tests --ignore=tests/docker", ("pytest-asyncio",)),
 )
 CASES = tuple(
     Case(f"the tests of {library}", partial(_same, library=library, tests=tests, needs=needs))
