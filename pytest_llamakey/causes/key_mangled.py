@@ -6,7 +6,17 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, Trouble, innermost, moment, place_of, variables
+from pytest_llamakey.causes.base import (
+    KEY_SYMPTOMS,
+    Cause,
+    Example,
+    Trouble,
+    ancestors,
+    innermost,
+    moment,
+    place_of,
+    variables,
+)
 from pytest_llamakey.causes.recorded import (
     MATCH,
     NEWLINE,
@@ -29,7 +39,7 @@ from pytest_llamakey.symptoms.base import about_keys
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pytest_llamakey.facts import Facts
+    from pytest_llamakey.facts import EnvironmentChange, Facts
     from pytest_llamakey.findings import Finding
 
 _HELD: dict[str, Any] = {"key": NEWLINE, "clients": (client(key=NEWLINE),), "rollcall": (roll(NEWLINE),), "errors": ()}
@@ -94,6 +104,17 @@ class KeyMangled(Cause):
                 keyless(
                     **{**_HELD, "environment": {"OPENAI_API_KEY": NEWLINE}},
                     environment_changes=(change(0.2, NEWLINE),),
+                ),
+            ),
+            True,
+        ),
+        Example(
+            "altered by the code of the process that starts it, and once more by its own",
+            app(
+                main_process(environment_changes=(change(0.2, NEWLINE),)),
+                keyless(
+                    **{**_HELD, "environment": {"OPENAI_API_KEY": NEWLINE}},
+                    environment_changes=(change(0.4, _BEARER),),
                 ),
             ),
             True,
@@ -178,19 +199,23 @@ def _sources(facts: Facts, trouble: Trouble, names: frozenset[str]) -> Iterator[
     written = [line for line in facts.deployment.source if line.kind == "env" and line.key is not None]
     altered |= {line.name: line.place for line in written if line.key and line.key.state == "mangled"}
     made = {(change.name, change.key.shown) for change in process.environment_changes}
+    above = [change for each in ancestors(trouble.replica, process) for change in each.environment_changes]
     for name, sight in process.environment.items():
         # What the app itself set before the fork is its own doing.
-        if name in names and sight.state == "mangled" and (name, sight.shown) not in made:
-            line = f"{process.started:.2f} s pid {process.pid} started with {name}={sight.shown}"
-            yield _Source(f"the environment variable {name}", sight.shown, altered.get(name, origin), line)
+        if name not in names or sight.state != "mangled" or (name, sight.shown) in made:
+            continue
+        if by := next((each for each in above if (each.name, each.key.shown) == (name, sight.shown)), None):
+            yield _set(by)
+            continue
+        line = f"{process.started:.2f} s pid {process.pid} started with {name}={sight.shown}"
+        yield _Source(f"the environment variable {name}", sight.shown, altered.get(name, origin), line)
     for load in process.dotenv:
         if load.key.state == "mangled":
             line = moment(load.at, load.where, f"{load.path} read, the key there: {load.key.shown}")
             yield _Source(load.path, load.key.shown, Place(load.path, 0), line)
     for each in process.environment_changes:
         if each.name in names and each.key.state == "mangled":
-            line = moment(each.at, each.where, f"{each.name} set to {each.key.shown}")
-            yield _Source(f"the line that sets {each.name}", each.key.shown, innermost(each.where), line)
+            yield _set(each)
     for assigned in process.client_changes:
         if assigned.key.state == "mangled":
             line = moment(assigned.at, assigned.where, f"api_key of {assigned.kind} set to {assigned.key.shown}")
@@ -204,6 +229,11 @@ def _sources(facts: Facts, trouble: Trouble, names: frozenset[str]) -> Iterator[
     for sight in seen:
         place = next((p for p in places if p), origin)
         yield _Source("", sight.shown, place, f"pid {process.pid} uses {sight.shown}")
+
+
+def _set(change: EnvironmentChange) -> _Source:
+    line = moment(change.at, change.where, f"{change.name} set to {change.key.shown}")
+    return _Source(f"the line that sets {change.name}", change.key.shown, innermost(change.where), line)
 
 
 _STRIPPED = "Take the white space away where the key is written, or .strip() it where it is read"

@@ -71,12 +71,15 @@ def delivered_entries(
 def lay_into_volumes(container: Container, entries: Iterable[Entry]) -> None:
     """Put ``entries`` into folders of a read-only ``container`` that are volumes: there alone the engine writes.
 
+    Folders are not made there, so the probe's bytecode is left out: it can be done without.
+
     Raises:
         RuntimeFault: the engine refuses.
     """
     by_folder: dict[str, list[Entry]] = {}
     for entry in entries:
-        by_folder.setdefault(posixpath.dirname(entry.path), []).append(entry)
+        if posixpath.basename(folder := posixpath.dirname(entry.path)) != "__pycache__":
+            by_folder.setdefault(folder, []).append(entry)
     for folder, inside in by_folder.items():
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as tar:
