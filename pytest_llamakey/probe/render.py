@@ -50,6 +50,8 @@ PARTS = (
 
 _BEGIN, _END = "\nCONFIG = eval(", ")\n"
 _MARK = "the settings of one replica"
+_CHECKED = 0b11
+"""The file's flags: it belongs to a source with this hash, which is to be looked at (PEP 552)."""
 _FOLDER = Path(__file__).parent / "agent"
 _PACKAGE = "pytest_llamakey.probe.agent."
 
@@ -119,14 +121,18 @@ def agent_files(source: str) -> dict[str, bytes]:
     """
     settings = source.partition(_BEGIN)[2].partition(_END)[0]
     code = _compiled(source.replace(settings, repr(_MARK), 1) if settings else source)
-    constants = tuple(ast.literal_eval(settings) if each == _MARK else each for each in code.co_consts)
-    head = MAGIC_NUMBER + (1).to_bytes(4, "little") + source_hash(source.encode())
+    constants = tuple(ast.literal_eval(settings) if _is_mark(each) else each for each in code.co_consts)
+    head = MAGIC_NUMBER + _CHECKED.to_bytes(4, "little") + source_hash(source.encode())
     return {
         f"{AGENT_MODULE}.py": source.encode(),
         f"__pycache__/{AGENT_MODULE}.{sys.implementation.cache_tag}.pyc": head
         + marshal.dumps(code.replace(co_consts=constants)),
         f"{AGENT_MODULE}.pth": f"{PTH_LINE.rstrip()}\n".encode(),
     }
+
+
+def _is_mark(constant: object) -> bool:
+    return isinstance(constant, str) and constant == _MARK  # bytes may not be compared with it under python -bb
 
 
 @lru_cache(maxsize=1)

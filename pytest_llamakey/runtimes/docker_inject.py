@@ -33,19 +33,27 @@ _FOLDER_MODE = 0o755
 
 @dataclass(frozen=True)
 class Entry:
-    """One file to be laid into a container: absolute path, content, and what ``tar`` says of its owner and mode."""
+    """One file to be laid into a container: absolute path, content, and what ``tar`` says of its owner and mode.
+
+    ``optional``: it can be done without where there is no place for it.
+    """
 
     path: str
     content: bytes
     mode: int = 0o444
     uid: int = 0
     gid: int = 0
+    optional: bool = False
 
 
 def probe_entries(agent: str, folders: Iterable[str]) -> list[Entry]:
     """The probe's file ``agent`` and the line that loads it, in each of the package folders."""
     pieces = agent_files(agent)
-    return [Entry(posixpath.join(folder, name), content) for folder in folders for name, content in pieces.items()]
+    return [
+        Entry(posixpath.join(folder, name), content, optional=name.endswith(".pyc"))
+        for folder in folders
+        for name, content in pieces.items()
+    ]
 
 
 def delivered_entries(
@@ -71,15 +79,15 @@ def delivered_entries(
 def lay_into_volumes(container: Container, entries: Iterable[Entry]) -> None:
     """Put ``entries`` into folders of a read-only ``container`` that are volumes: there alone the engine writes.
 
-    Folders are not made there, so the probe's bytecode is left out: it can be done without.
+    Folders are not made there, so what is optional is left out.
 
     Raises:
         RuntimeFault: the engine refuses.
     """
     by_folder: dict[str, list[Entry]] = {}
     for entry in entries:
-        if posixpath.basename(folder := posixpath.dirname(entry.path)) != "__pycache__":
-            by_folder.setdefault(folder, []).append(entry)
+        if not entry.optional:
+            by_folder.setdefault(posixpath.dirname(entry.path), []).append(entry)
     for folder, inside in by_folder.items():
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as tar:

@@ -73,7 +73,7 @@ def _refuse_hidden(
     """Say so where one of ``entries`` would not be seen below ``folder``, which is mounted over the image."""
     over = _real(client, container, posixpath.normpath(folder))
     for entry in entries:
-        if PurePosixPath(_real(client, container, entry.path)).is_relative_to(over):
+        if not entry.optional and PurePosixPath(_real(client, container, entry.path)).is_relative_to(over):
             field = "tmpfs" if folder in plan.deployment.tmpfs else "read_only"
             kind = "a tmpfs" if field == "tmpfs" else "a VOLUME of its image"
             origin = plan.deployment.origin(field)

@@ -28,6 +28,7 @@ DEADMAN = 20.0
 SETTLE = 0.2
 ESTABLISHED, LISTEN = "01", "0A"
 LOOPBACK, LOOPBACK_6 = "loopback", "00000000000000000000000001000000"
+MAPPED = "0000000000000000FFFF0000"
 UNIX_LISTENS, UNIX_CONNECTED = 0x10000, "03"
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -54,6 +55,11 @@ def pids() -> "list[int]":
     return sorted(int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != own)
 
 
+def is_loopback(address: str) -> bool:
+    """Whether this is 127.0.0.0/8 or ::1, in the words of 32 bits that the kernel shows as they are in memory."""
+    return address == LOOPBACK_6 or (address.endswith("7F") and address[:-8] in ("", MAPPED))
+
+
 def sockets() -> "dict[str, tuple[str, int, str]]":
     """Of every socket that listens or was accepted: inode → (state, local port, name); Unix sockets have port 0."""
     found = {}
@@ -63,7 +69,7 @@ def sockets() -> "dict[str, tuple[str, int, str]]":
             address, _, hexadecimal = fields[1].rpartition(":")
             port = int(hexadecimal, 16)
             name = "tcp:%d:%s" % (port, fields[9])
-            if address.endswith("7F") or address == LOOPBACK_6:  # words of 32 bits as this machine has them in memory
+            if is_loopback(address):
                 name += ":" + LOOPBACK
             found[fields[9]] = (fields[3], port, name)
     listened = {port for state, port, name in found.values() if state == LISTEN}

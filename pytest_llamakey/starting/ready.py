@@ -190,6 +190,23 @@ class _Probe:
     def _missed(self) -> None:
         self._unreached = self._unreached or time.monotonic()
 
+    def _is_reached(self) -> bool:
+        """Whether it takes connections all the same: a container may share the network of the machine or of another.
+
+        Where nobody takes them, the engine's proxy closes them at once.
+        """
+        address = self._replica.address()
+        if address is None:
+            return False
+        try:
+            with socket.create_connection((address.host, address.port), HELD) as talking:
+                talking.settimeout(HELD)
+                return bool(talking.recv(1))
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
+
     def elsewhere(self) -> str:
         """See :func:`app_port.listens_elsewhere`; once nobody was reached at the port for :data:`STEADY` seconds.
 
@@ -200,9 +217,9 @@ class _Probe:
             return ""
         self._looked = now
         port = self._replica.app_port
-        if now - self._unreached < STEADY and not (port and app_port.keeps_to_itself(self._replica.census(), port)):
-            return ""
-        return app_port.listens_elsewhere(self._replica)
+        if port and app_port.keeps_to_itself(self._replica.census(), port):
+            return "" if self._is_reached() else app_port.listens_elsewhere(self._replica)
+        return app_port.listens_elsewhere(self._replica) if now - self._unreached >= STEADY else ""
 
 
 class _AliveProbe(_Probe):
@@ -249,7 +266,8 @@ class _PathProbe(_Probe):
             status = self._ask(f"http://{address.host}:{address.port}{self.path}")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             self.times = 0
-            self._missed()
+            if not isinstance(error, httpx.ReadTimeout):  # it has taken the request
+                self._missed()
             return f"{type(error).__name__} ({error})"
         self._unreached = 0.0
         if status != self.status or not self.times:
@@ -288,20 +306,3 @@ class _ListenProbe(_Probe):
             return f"it listens on port {self._port} at 127.0.0.1 alone"
         others = f"; it listens on {', '.join(map(str, listening))}" if listening else ""
         return f"nobody listens on port {self._port}{others}"
-
-    def _is_reached(self) -> bool:
-        """Whether it takes connections all the same: a container may share the network of the machine or of another.
-
-        Where nobody takes them, the engine's proxy closes them at once.
-        """
-        address = self._replica.address()
-        if address is None:
-            return False
-        try:
-            with socket.create_connection((address.host, address.port), HELD) as talking:
-                talking.settimeout(HELD)
-                return bool(talking.recv(1))
-        except TimeoutError:
-            return True
-        except OSError:
-            return False

@@ -85,3 +85,11 @@ def test_a_python_of_this_version_takes_the_bytecode_with_each_replicas_settings
             done = started(folder, *options)
             assert done.stdout == f"{workdir} {folder / AGENT_MODULE}.py\n", done.stderr
             assert (f"code object from '{folder / '__pycache__'}" in done.stderr) == loaded
+
+
+def test_it_is_made_by_a_python_that_compares_no_bytes_with_text(tmp_path: Path) -> None:
+    code = "from pytest_llamakey.probe.render import AgentConfig, agent_files, render_agent\n"
+    code += "print(len(agent_files(render_agent(AgentConfig('127.0.0.1', 1, '00', '00', 'r', 'sk-llamakey-x')))))"
+    command = [sys.executable, "-bb", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
+    assert (done.stdout, done.returncode) == ("3\n", 0), done.stderr

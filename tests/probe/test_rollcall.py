@@ -305,3 +305,9 @@ def test_a_report_tells_environment_and_versions(asked) -> None:
     assert answer["versions"]["openai"] == openai.__version__
     assert answer["versions"]["llama-index-core"] == core
     assert answer["module_key"] is None
+
+
+def test_what_was_frozen_as_garbage_is_gone_beside_a_client_that_an_object_holds(asked) -> None:
+    code = "build()\ngc.freeze()\nclass App: pass\napp = App()\napp.client = openai.OpenAI()\n"
+    ask = asked(COUNTED + code + WAIT + "assert 2 in collected\n")
+    assert [row["key"]["state"] for row in ask("rollcall", "rollcall")["rows"]] == ["match"]

@@ -105,3 +105,19 @@ def test_the_census_tells_who_listens_for_its_container_alone(start_warden, addr
     assert port in row[5]
     (name,) = (name for name in row[7] if name.startswith(f"tcp:{port}:"))
     assert name.endswith(":loopback") == kept
+
+
+@pytest.mark.parametrize(
+    ("address", "kept"),
+    [
+        ("0100007F", True),
+        ("0200107F", True),
+        ("00000000", False),
+        ("7F000001", False),
+        ("00000000000000000000000001000000", True),
+        ("0000000000000000FFFF00000100007F", True),
+        ("B80D0120000000000000000001007F7F", False),
+    ],
+)
+def test_which_addresses_are_a_containers_own(address, kept):
+    assert warden.is_loopback(address) == kept

@@ -204,3 +204,10 @@ def test_one_that_keeps_its_own_port_to_itself_has_come_up(monkeypatch: pytest.M
     shell = row(1, 0, 0.1, program="sh")
     assert settles(monkeypatch, "socketserver", shell, itself("tcp:8000:5:loopback"))
     assert not settles(monkeypatch, "socketserver", shell, itself("tcp:8000:5"))
+
+
+def test_one_that_takes_its_time_to_answer_is_not_taken_for_one_that_nobody_reaches() -> None:
+    """As a port-forward or a shared network leads to its 127.0.0.1."""
+    wanted = deployment(ready=Ready(path="/health"))
+    with front(holds=True) as port, pytest.raises(NotReady, match="not ready after 7 s"):
+        wait_until_ready(in_a_container(port), wanted, 7, print, Outlook(settled=lambda: True))

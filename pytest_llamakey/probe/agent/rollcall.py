@@ -95,12 +95,12 @@ def everyone():
     things = instances(wanted) if wanted else {}
     unheld = doubtful(things, clients, roles) if gc.isenabled() else set()
     gone = unreachable(things, unheld)
-    if gone == unheld:
-        things = {number: thing for number, thing in things.items() if number not in gone}
-    else:
+    if gone != unheld:
         things = None  # or what waits for the collector would be kept from it
         gc.collect()  # takes longer than all else together, and writes to every page that forked workers share
         things = instances(wanted)
+        gone = unreachable(things, doubtful(things, clients, roles))  # what gc.freeze hid it has passed over
+    things = {number: thing for number, thing in things.items() if number not in gone}
     known = {id(thing): (number, places) for thing, number, places in registered()}
     for number, thing in things.items():
         if (number, kind_of(thing)) in numbered:
