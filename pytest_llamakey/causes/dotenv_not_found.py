@@ -24,7 +24,7 @@ from pytest_llamakey.causes.recorded import (
 )
 from pytest_llamakey.causes.trail import dotenv_files, given
 from pytest_llamakey.causes.uses import bereft, grouped, once
-from pytest_llamakey.facts import Failure
+from pytest_llamakey.facts import Drive, Failure
 from pytest_llamakey.secrecy.dotenv_guard import is_dotenv
 from pytest_llamakey.symptoms.lookups import delivered_names, files_missed, lookups, read_by_settings
 
@@ -140,6 +140,21 @@ class DotenvNotFound(Cause):
         Example(
             "a launcher cleared the variable that should have come",
             app(main_process(), keyless(dotenv=(_NOT_FOUND,))),
+            False,
+        ),
+        Example(
+            "a module keeps what it reads of the file, and the processes of a pool use it",
+            app(
+                keyless(
+                    clients=(),
+                    errors=(),
+                    rollcall=(),
+                    environment_misses=(miss(0.4, "OPENAI_API_KEY", "conf.py:4", 'KEY = config("OPENAI_API_KEY")'),),
+                    drive=Drive("called", answer=200, requests=1, helpers=(9,)),
+                ),
+                worker(9, ppid=7, role="helper", environment={}, drive=None),
+                delivered=("dotenv:.env",),
+            ),
             False,
         ),
         Example(

@@ -9,6 +9,7 @@ from pytest_llamakey.facts import EnvironmentMiss
 from pytest_llamakey.remembered import remembered
 from pytest_llamakey.secrecy.dotenv_guard import is_dotenv
 from pytest_llamakey.spec.model import OPENAI_KEY
+from pytest_llamakey.symptoms.base import about_keys, proven
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -107,7 +108,11 @@ def undecided(facts: Facts, process: Process) -> bool:
     """Whether the process has not come to its key yet, and can: the key is a file that it reads when it needs it.
 
     A ``.env`` is loaded at start as a rule; that it was not counts unless a request was to make the process need it.
+    What keeps a key in a module's name (starlette's ``Config``) and has children of its own make all its calls, such as
+    a pool, shows it only in them.
     """
+    if process.key.state == "missing" and _children_have_it(facts, process):
+        return True
     ways = {way.partition(":")[0] for way in facts.deployment.delivered}
     loaded = any(load.key.state == "match" for load in process.dotenv)
     by_dotenv = "dotenv" in ways and facts.deployment.driven and (loaded or not process.dotenv)
@@ -117,6 +122,15 @@ def undecided(facts: Facts, process: Process) -> bool:
     # What it has forked works for it, and may have needed the key in its stead, and not found it.
     lacking = [each for each in _forked(facts).get(id(process), ()) if each.key.state != "match"]
     return not any(_tried(facts, each) for each in (process, *lacking))
+
+
+def _children_have_it(facts: Facts, process: Process) -> bool:
+    """Whether all calls that this process was to make were made by children of its own, with the delivered key."""
+    drive = process.drive
+    if drive is None or drive.outcome != "called" or any(map(about_keys, process.errors)):
+        return False
+    children = {each.pid: each for each in _forked(facts).get(id(process), ())}
+    return bool(drive.helpers) and all(pid in children and proven(children[pid]) for pid in drive.helpers)
 
 
 @remembered
