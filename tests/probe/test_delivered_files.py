@@ -30,5 +30,5 @@ def test_places_of_delivered_files(runtime: str, written: str | None, workdir: s
     delivery = Delivery({}, (DeliveredFile("/run/secrets/key", b""), DeliveredFile("./.env", b"")), ())
     render = Station(Secrets.fresh(), Authority(), ()).agent(deployment, "127.0.0.1", delivery)
     (line,) = [line for line in render("r", workdir).splitlines() if line.startswith("CONFIG = ")]
-    config = ast.literal_eval(line.partition("=")[2].strip())
+    config = ast.literal_eval(ast.literal_eval(line.removeprefix("CONFIG = eval(").removesuffix(")")))
     assert config["files"] == {"/run/secrets/key": places[0], "./.env": places[1]}
