@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.endpoint.tls import Authority
 from pytest_llamakey.probe.render import AGENT_MODULE, AgentConfig, agent_files, render_agent
+from pytest_llamakey.runtimes.overlay import lay_files
 from pytest_llamakey.secrecy.keys import Secrets
 from pytest_llamakey.station import Station
 
@@ -47,9 +48,7 @@ def agent(opened: Station) -> Iterator[Path]:
         ca_pem=opened.endpoint.ca_pem.decode(),
     )
     with TemporaryDirectory(prefix="llamakey-bench-") as folder:
-        for name, content in agent_files(render_agent(config)).items():
-            (Path(folder) / name).parent.mkdir(exist_ok=True)
-            (Path(folder) / name).write_bytes(content)
+        lay_files(Path(folder), agent_files(render_agent(config)))
         yield Path(folder)
 
 

@@ -47,6 +47,14 @@ _REFERENCE = KeySight("mangled", '"$KEY"')
 _BEARER = KeySight("mangled", "'Bearer <key>'")
 
 
+def _altered_above(own: EnvironmentChange) -> Facts:
+    """A process that altered the key before it started another, which has this change of its ``own``."""
+    return app(
+        main_process(environment_changes=(change(0.2, NEWLINE),)),
+        keyless(**{**_HELD, "environment": {"OPENAI_API_KEY": NEWLINE}}, environment_changes=(own,)),
+    )
+
+
 class KeyMangled(Cause):
     r"""The key is there, and something is before it, behind it or missing from it.
 
@@ -99,24 +107,12 @@ class KeyMangled(Cause):
         ),
         Example(
             "altered by the code, before the fork",
-            app(
-                main_process(environment_changes=(change(0.2, NEWLINE),)),
-                keyless(
-                    **{**_HELD, "environment": {"OPENAI_API_KEY": NEWLINE}},
-                    environment_changes=(change(0.2, NEWLINE),),
-                ),
-            ),
+            _altered_above(change(0.2, NEWLINE)),
             True,
         ),
         Example(
             "altered by the code of the process that starts it, and once more by its own",
-            app(
-                main_process(environment_changes=(change(0.2, NEWLINE),)),
-                keyless(
-                    **{**_HELD, "environment": {"OPENAI_API_KEY": NEWLINE}},
-                    environment_changes=(change(0.4, _BEARER),),
-                ),
-            ),
+            _altered_above(change(0.4, _BEARER)),
             True,
         ),
         Example(

@@ -170,9 +170,9 @@ def _fix(facts: Facts, trouble: Trouble) -> str:
         return "Mend the error that the app answers with; the request never gets as far as the model."
     if drive is not None and drive.answer is not None and drive.answer >= 400:  # noqa: PLR2004 - RFC 9110, 15.5
         return f"Mend the request in the deployment's file: the app refuses it with {drive.answer}."
-    if drive is not None and drive.command and any(error.at >= drive.began for error in last_error(process)):
-        return "Mend the app's own error; the request never gets as far as the model."
     if drive is not None and drive.command:
+        if any(error.at >= drive.began for error in last_error(process)):
+            return "Mend the app's own error; the request never gets as far as the model."
         return (
             f"See why {drive.command} fails that the request runs (request.command): its last words stand above. Start "
             "the app and run it by hand, {url} being where the app answers."

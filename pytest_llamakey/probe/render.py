@@ -116,8 +116,8 @@ def render_agent(config: AgentConfig) -> str:
 def agent_files(source: str) -> dict[str, bytes]:
     """What is laid into a site-packages folder for the agent of this ``source``, by path within it.
 
-    With its bytecode, which a Python of this version need not make anew in each process that it starts: that is half
-    of what the probe takes. Others pass it over (PEP 3147; PEP 552 for the file's head).
+    With its bytecode, which a Python of this version need not make anew in each process that it starts: that is most
+    of what the probe's import takes. Others pass it over (PEP 3147; PEP 552 for the file's head).
     """
     settings = source.partition(_BEGIN)[2].partition(_END)[0]
     code = _compiled(source.replace(settings, repr(_MARK), 1) if settings else source)

@@ -62,15 +62,20 @@ def make_overlay(folder: Path, files: Mapping[str, bytes]) -> Overlay:
     )
     for name in _interpreter_names():
         (overlay.bin / name).symlink_to(base)
-    for name, content in files.items():
-        place = overlay.site_packages / name
-        place.parent.mkdir(exist_ok=True)
-        place.write_bytes(content)
+    lay_files(overlay.site_packages, files)
     lines = [f"import site; site.addsitedir({str(path)!a})\n" for path in package_folders()]
     # Sorted after the probe's own .pth: packages whose .pth imports something are seen by the probe, too.
     (overlay.site_packages / "zz_llamakey_packages.pth").write_text("".join(lines))
     _lay_scripts(overlay)
     return overlay
+
+
+def lay_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write ``files`` (path → content) into ``folder``, with the folders that they need."""
+    for name, content in files.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
 
 
 def package_folders() -> tuple[Path, ...]:

@@ -12,7 +12,7 @@ from pytest_llamakey.spec.placeholders import uses_url_placeholder
 from pytest_llamakey.starting.restarts import are_alone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from pytest_llamakey.probe.listener import ProcessRecord
     from pytest_llamakey.runtimes.base import ProcessRow, RunningReplica
@@ -37,14 +37,13 @@ class Settled:
         """Whether that has held for :data:`IDLE` seconds; to be asked again and again."""
         now, rows = time.monotonic(), self._replica.census()
         own = self._replica.app_port
+
+        def serves_elsewhere(row: ProcessRow) -> bool:
+            # What listens on the right port is the app, whatever serves it: only at an address that nobody reaches.
+            return bool({*row.listens} - {own} and _serves_web(told[row.pid])) or keeps_to_itself([row], own)
+
         told = {record.pid: record for record in self._records() if record.alive and record.of_kind("serving")}
-        # What listens on the right port is the app, whatever serves it: only at an address that nobody reaches.
-        serving = [
-            told[row.pid]
-            for row in rows
-            if row.pid in told
-            and (({*row.listens} - {own} and _serves_web(told[row.pid])) or (own and keeps_to_itself([row], own)))
-        ]
+        serving = [told[row.pid] for row in rows if row.pid in told and serves_elsewhere(row)]
         # A process beside them may be the one that is to listen.
         pids = frozenset(row.pid for row in rows) if serving and are_alone(serving, rows) else frozenset()
         worked = sum(row.cpu for row in rows)
@@ -76,29 +75,31 @@ def need_none(deployment: Deployment) -> None:
             )
 
 
-def listens_elsewhere(replica: RunningReplica) -> str:
-    """That the app listens only where it is not asked, in a clause that goes on after "it", or nothing."""
-    rows, own = replica.census(), replica.app_port
+def listens_elsewhere(rows: Collection[ProcessRow], own: int | None) -> str:
+    """That the app listens only where it is not asked, in a clause that goes on after "it", or nothing.
+
+    ``own`` is the port that it is asked at, if any.
+    """
     listening = sorted({port for row in rows for port in row.listens})
-    if own is not None and keeps_to_itself(rows, own):
+    if keeps_to_itself(rows, own):
         return f"listens on port {own} at 127.0.0.1 alone, which nobody outside its container reaches"
     if own is None or own in listening or not listening:
         return ""
     return f"listens on port {' and '.join(map(str, listening))}, and nobody on port {own}"
 
 
-def keeps_to_itself(rows: Iterable[ProcessRow], port: int) -> bool:
+def keeps_to_itself(rows: Iterable[ProcessRow], port: int | None) -> bool:
     """Whether all that listens on ``port`` of a container does so at an address that it alone can reach."""
     names = [name for row in rows for name in row.sockets if name.startswith(f"tcp:{port}:")]
     return bool(names) and all(name.endswith(f":{LOOPBACK}") for name in names)
 
 
-def correct(replica: RunningReplica, deployment: Deployment) -> str:
+def correct(rows: Iterable[ProcessRow], own: int | None, deployment: Deployment) -> str:
     """Where to say another port or address, as a sentence."""
-    if replica.app_port is not None and keeps_to_itself(replica.census(), replica.app_port):
+    if keeps_to_itself(rows, own):
         return (
             "Let it listen at 0.0.0.0: --host 0.0.0.0 (uvicorn, flask run), "
-            f"--bind 0.0.0.0:{replica.app_port} (gunicorn, hypercorn)."
+            f"--bind 0.0.0.0:{own} (gunicorn, hypercorn)."
         )
     where = deployment.origin("port") or deployment.id
     return f"Give `port` in {where} the one that it listens on{_or_expose(deployment)}, or let it listen there."

@@ -98,15 +98,17 @@ def wait_until_ready(
                 f"the app {_refuses(probe, deployment)}{log_tail(replica)}", f"answers with {last} each time"
             )
         if outlook.settled and (elsewhere := probe.elsewhere()) and outlook.settled():
-            told = f"the app {elsewhere} ({awaited}). {app_port.correct(replica, deployment)}"
+            told = (
+                f"the app {elsewhere} ({awaited}). {app_port.correct(replica.census(), replica.app_port, deployment)}"
+            )
             raise NotReady(f"{told}{log_tail(replica)}", elsewhere)
         waited = time.monotonic() - started
         if waited > seconds:
             advice = "If it only needs longer, raise --llamakey-timeout"
             if ends_in_error(text_of(replica)):
                 advice = "Its log ends in an error, which more time will hardly mend"
-            elif elsewhere := app_port.listens_elsewhere(replica):
-                advice = f"It {elsewhere}. {app_port.correct(replica, deployment)}"
+            elif elsewhere := app_port.listens_elsewhere(rows := replica.census(), replica.app_port):
+                advice = f"It {elsewhere}. {app_port.correct(rows, replica.app_port, deployment)}"
             raise NotReady(
                 f"the app was not ready after {round(seconds, 1):g} s: waited for {awaited}; last seen: {last}. "
                 f"{advice}{log_tail(replica)}",
@@ -216,10 +218,9 @@ class _Probe:
         if not self._unreached or now - self._unreached < STEADY_IF_SERVING or now - self._looked < LOOK:
             return ""
         self._looked = now
-        port = self._replica.app_port
-        if port and app_port.keeps_to_itself(self._replica.census(), port):
-            return "" if self._is_reached() else app_port.listens_elsewhere(self._replica)
-        return app_port.listens_elsewhere(self._replica) if now - self._unreached >= STEADY else ""
+        rows, port = self._replica.census(), self._replica.app_port
+        certain = not self._is_reached() if app_port.keeps_to_itself(rows, port) else now - self._unreached >= STEADY
+        return app_port.listens_elsewhere(rows, port) if certain else ""
 
 
 class _AliveProbe(_Probe):

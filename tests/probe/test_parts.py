@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.probe.render import AGENT_MODULE, PARTS, AgentConfig, agent_files, render_agent
+from pytest_llamakey.runtimes.overlay import lay_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,9 +79,7 @@ def started(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 def test_a_python_of_this_version_takes_the_bytecode_with_each_replicas_settings(tmp_path: Path) -> None:
     for workdir in ("/srv/one", "/srv/'two\"\n)\n"):
         folder = tmp_path / str(len(workdir))
-        for name, content in agent_files(render_agent(replace(CONFIG, workdir=workdir))).items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content)
+        lay_files(folder, agent_files(render_agent(replace(CONFIG, workdir=workdir))))
         for options, loaded in (((), True), (("-O",), False), (("--check-hash-based-pycs", "always"), True)):
             done = started(folder, *options)
             assert done.stdout == f"{workdir} {folder / AGENT_MODULE}.py\n", done.stderr

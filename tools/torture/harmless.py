@@ -28,7 +28,7 @@ def _results(root: Path, tests: str, environment: dict[str, str]) -> list[tuple[
     """Every test and how it ended."""
     written = root.parent / "results.xml"
     # In the order in which they are written, and with none of its own options: its reports are not ours to make.
-    plain = (
+    plain = [
         "-q",
         "-p",
         "no:cacheprovider",
@@ -40,7 +40,7 @@ def _results(root: Path, tests: str, environment: dict[str, str]) -> list[tuple[
         "addopts=",
         "-W",
         "default",
-    )
+    ]
     command = ["python", "-m", "pytest", *plain, *tests.split(), "--junit-xml", str(written)]
     done = subprocess.run(
         command, cwd=root, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False

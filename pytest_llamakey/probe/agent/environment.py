@@ -108,14 +108,17 @@ def _in_module(code, line, words):
         elif number > line and text[:1].strip() and text[0] not in "#@" and text[:6] not in ("class ", "async "):
             coming.append((number, text))
     for number, text in coming:
-        if any(word in text for word in words):
-            return number
-        inside = [_in_body(code.co_filename, first, words) for made_, first in made.items() if _calls(text, made_)]
-        if any(inside):
-            return next(filter(None, inside))
+        called = [first for function, first in made.items() if _calls(text, function)]
+        found = number if any(word in text for word in words) else _in_bodies(code.co_filename, called, words)
+        if found:
+            return found
     # a factory, which the server calls once the module is loaded: gunicorn 'app:create_app()', uvicorn app:create_app
-    factories = [first for made_, first in made.items() if any(":" + made_ in word for word in sys.argv)]
-    return next(filter(None, [_in_body(code.co_filename, first, words) for first in factories]), None)
+    factories = [first for function, first in made.items() if any(":" + function in word for word in sys.argv)]
+    return _in_bodies(code.co_filename, factories, words)
+
+
+def _in_bodies(filename, firsts, words):
+    return next(filter(None, (_in_body(filename, first, words) for first in firsts)), None)
 
 
 def _calls(text, function):

@@ -16,9 +16,11 @@ _ON_STACKS = ("generator", "coroutine", "async_generator", "frame")  # on 3.14 t
 
 def unreachable(things, doubtful):
     """Those of ``doubtful``, ids in ``things``, that nothing alive leads to; of others nothing is said."""
+    found, budget = set(), _MOST  # type: ignore[var-annotated]
+    if not doubtful:
+        return found
     shared = {id(peek(module, "__dict__")) for module in list(sys.modules.values())}
     shared.add(id(sys.modules))
-    found, budget = set(), _MOST
     for number in doubtful:
         inside = _led_to(things[number], shared, budget)
         budget -= len(inside)
