@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from tools.torture.bench import Bench
 
 SLOWEST = 5.0
-"""Seconds that reading one file may take."""
+"""Seconds of a processor that reading one file may take."""
+LONGEST = 60.0
+"""Seconds that it may take on a machine that has other work as well."""
 MEMORY = 512 * 1024
 """KiB by which a case may make the process grow."""
 FEW, MANY = 60, 1500
@@ -149,25 +151,28 @@ def tried(
     def one(example: Any) -> None:
         nonlocal seen
         seen += 1
-        signal.setitimer(signal.ITIMER_REAL, SLOWEST)
+        signal.setitimer(signal.ITIMER_PROF, SLOWEST)
+        signal.setitimer(signal.ITIMER_REAL, LONGEST)
         try:
             check(example)
         except Exception as error:
             raise Broken(f"{type(error).__name__}: {error} ({example!r:.300})") from error
         finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def ring(*_: object) -> None:
-        raise TimeoutError(f"no end within {SLOWEST:.0f} s")
+        raise TimeoutError(f"no end within {SLOWEST:.0f} s of a processor, or {LONGEST:.0f} s in all")
 
-    former = signal.signal(signal.SIGALRM, ring)
+    former = {number: signal.signal(number, ring) for number in (signal.SIGPROF, signal.SIGALRM)}
     try:
         for example in first:
             one(example)
         quiet = list(HealthCheck)
         settings(max_examples=count, deadline=None, database=None, suppress_health_check=quiet)(given(strategy)(one))()
     finally:
-        signal.signal(signal.SIGALRM, former)
+        for number, handler in former.items():
+            signal.signal(number, handler)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     hold(grown < MEMORY, f"grew by {grown} KiB")
     return Tally(seen, seen)
