@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun, innermost, moment
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, ancestors, begun, innermost, moment
 from pytest_llamakey.causes.carriers import carrier
 from pytest_llamakey.causes.recorded import (
     EMPTY,
@@ -69,6 +69,19 @@ class HardcodedKey(Cause):
                     clients=(client(key=FOREIGN),),
                     **_LITERAL,
                 )
+            ),
+            True,
+        ),
+        Example(
+            "put into the environment that workers are spawned with",
+            app(
+                main_process(environment_changes=(change(0.2, FOREIGN, literal=_LINE),)),
+                worker(
+                    environment={"OPENAI_API_KEY": FOREIGN},
+                    key=FOREIGN,
+                    clients=(client(key=FOREIGN),),
+                    **_LITERAL,
+                ),
             ),
             True,
         ),
@@ -212,13 +225,15 @@ def _story(literal: Place | None, trouble: Trouble, use: Use) -> Iterator[str]:
     if had:
         yield begun(trouble, use.at, f"with the key in {had[0]}")
     held = [name for name, sight in process.environment.items() if sight == use.key]
-    if literal is None and held:
+    stands = literal is not None and (literal == use.literal or use.key.shown in literal.text)
+    if held and not stands:
         yield begun(trouble, use.at, f"with {held[0]}={use.key.shown}, which is not what was delivered")
-    for each in process.environment_changes:
+    above = ancestors(trouble.replica, process) if held else ()
+    for each in (each for told in (*above, process) for each in told.environment_changes):
         if each.literal is not None and each.key == use.key:
             yield moment(each.at, each.where, f"{each.name} set to the literal {each.key.shown}")
     for changed in process.client_changes:
         if changed.literal is not None and changed.key == use.key:
             yield moment(changed.at, changed.where, f"a client's api_key set to the literal {changed.key.shown}")
-    yield f"{literal} holds {use.key.shown} word for word" if literal and literal != innermost(use.where) else use.line
+    yield f"{literal} holds {use.key.shown} word for word" if stands and literal != innermost(use.where) else use.line
     yield use.line

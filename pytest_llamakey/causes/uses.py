@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_llamakey.causes.base import (
+    ancestors,
     built,
     class_name,
     innermost,
@@ -104,12 +105,12 @@ def uses(facts: Facts, trouble: Trouble, names: Collection[str]) -> tuple[Use, .
     """
     process = trouble.process
     sights = [symptom.sight for symptom in trouble.symptoms if symptom.sight is not None]
-    found = list(_clients(process, sights, names))
+    found = list(_clients(trouble, sights, names))
     known = {_look(use.key) for use in found}
     for call in process.calls:
         if call.via != "rollcall" and call.key.state not in {"match", "mangled"} and _look(call.key) not in known:
             known.add(_look(call.key))
-            found.append(_of_call(process, call, names))
+            found.append(_of_call(trouble, call, names))
     for sight in sights:
         if sight.state not in {"match", "mangled"} and _look(sight) not in known:
             known.add(_look(sight))
@@ -121,7 +122,8 @@ def uses(facts: Facts, trouble: Trouble, names: Collection[str]) -> tuple[Use, .
     return tuple(found)
 
 
-def _clients(process: Process, sights: Collection[KeySight], names: Collection[str]) -> Iterator[Use]:
+def _clients(trouble: Trouble, sights: Collection[KeySight], names: Collection[str]) -> Iterator[Use]:
+    process = trouble.process
     wanted = {_look(sight) for sight in sights}
     failing = any(about_keys(error) for error in process.errors)
     # LlamaIndex builds its default model without a key, and then gives it up with an error of its own.
@@ -143,7 +145,7 @@ def _clients(process: Process, sights: Collection[KeySight], names: Collection[s
             continue
         before.append(client)
         missed = _missed(process, client.where, client.literal, client.at, names)
-        yield Use(client.at, client.key, client.where, built(client), client.kind, _literal(process, client), missed)
+        yield Use(client.at, client.key, client.where, built(client), client.kind, _literal(trouble, client), missed)
 
 
 def derived(client: Client, before: Iterable[Client]) -> bool:
@@ -157,35 +159,41 @@ def derived(client: Client, before: Iterable[Client]) -> bool:
     return inside and f"{class_name(client.kind)}(" not in place.text
 
 
-def _literal(process: Process, client: Client) -> Place | None:
+def _literal(trouble: Trouble, client: Client) -> Place | None:
     """Where the key of this client stands in the app's code: in its own line, or in the line that set the variable."""
     if client.literal is not None or client.key.state != "different":
         return client.literal
-    return literal_of(process, client.key)
+    return literal_of(trouble, client.key)
 
 
-def literal_of(process: Process, sight: KeySight) -> Place | None:
-    """Where a foreign key stands in the app's code, by anything that this process did with it."""
+def literal_of(trouble: Trouble, sight: KeySight) -> Place | None:
+    """Where a foreign key stands in the app's code, by anything that this process did with it.
+
+    One that it was started with may stand in the code of a process that started it.
+    """
+    process = trouble.process
     told: list[Client | EnvironmentChange | ClientChange] = [
         *process.clients,
         *process.environment_changes,
         *process.client_changes,
     ]
+    if sight in process.environment.values():
+        told += [change for above in ancestors(trouble.replica, process) for change in above.environment_changes]
     return next((each.literal for each in told if each.literal is not None and each.key == sight), None)
 
 
-def _of_call(process: Process, call: Call, names: Collection[str]) -> Use:
+def _of_call(trouble: Trouble, call: Call, names: Collection[str]) -> Use:
     line = moment(
         call.at, call.where, f"{call.method} {call.path} sent, key: {key_label(call.key)}, answered {call.status}"
     )
-    literal = literal_of(process, call.key) if call.key.state == "different" else None
-    return Use(call.at, call.key, call.where, line, "", literal, _missed(process, (), literal, call.at, names))
+    literal = literal_of(trouble, call.key) if call.key.state == "different" else None
+    return Use(call.at, call.key, call.where, line, "", literal, _missed(trouble.process, (), literal, call.at, names))
 
 
 def _of_object(facts: Facts, trouble: Trouble, sight: KeySight, names: Collection[str]) -> Use:
     row = next((row for row in trouble.process.rollcall if row.key == sight), None)
     told = next(symptom.what for symptom in trouble.symptoms if symptom.sight == sight)
-    literal = literal_of(trouble.process, sight) if sight.state == "different" else None
+    literal = literal_of(trouble, sight) if sight.state == "different" else None
     if row is not None:
         return Use(math.inf, sight, row.where, told, row.kind, literal)
     missed = _sought(trouble.process, names) if sight.state in ABSENT else None

@@ -143,7 +143,7 @@ def _passed_by(trouble: Trouble, use: Use, names: frozenset[str]) -> bool:
         loaded = any(load.key == use.key for load in process.dotenv)
         other = _holder(process, use.key)
         ours = names or read_by(use.kind)
-        return bool(other and other not in ours and not changed and not loaded and literal_of(process, use.key) is None)
+        return bool(other and other not in ours and not changed and not loaded and literal_of(trouble, use.key) is None)
     return (
         bool(there)
         and use.key.state in {"missing", "empty"}
