@@ -39,11 +39,11 @@ samples: $(VENV)/.ready-samples ## every sample in all runtimes that are here, e
 	done; \
 	if [ -n "$$failed" ]; then echo "samples: not all did as they should; see above, as:$$failed"; exit 1; fi
 
-test: lint docs ## lint, type check, documentation and all tests; engine tests need a container engine (see tools/engine)
+test: lint docs ## lint, type check, documentation and all tests; engine tests need a container engine (see tools/engine): JOBS=3
 	@tools/redis || echo "test: the tests with Celery are left out: see the line above."
 	@tools/chromium || echo "test: the tests of the HTML report in a browser are left out: see the line above."
 	@image="$$(tools/engine)" && export LLAMAKEY_TEST_PYTHON_IMAGE="$${image#PYTHON_IMAGE=}"; \
-	set -x; $(PYTEST) $(PYTEST_ARGS)
+	set -x; $(PYTEST) -n $(or $(JOBS),3) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 retest: $(VENV)/.ready-dev ## only the tests that failed last
 	@image="$$(tools/engine)" && export LLAMAKEY_TEST_PYTHON_IMAGE="$${image#PYTHON_IMAGE=}"; \
