@@ -120,10 +120,14 @@ class Rollcall(Check):
 
     Holds when every LlamaIndex LLM and embedding and every OpenAI client that is alive in a worker, among them
     ``Settings.llm`` and ``Settings.embed_model``, sends the delivered key in a minimal call of a copy of it. It finds
-    the second client that no request of the test happens to use.
+    the second client that no request of the test happens to use. A process that does not answer leaves it open.
     """
 
     name = "rollcall"
+
+    def left_open(self, facts: Facts) -> str:
+        """Whoever did not answer may hold anything."""
+        return super().left_open(facts) or unanswered(facts)
 
     def remark(self, facts: Facts) -> str:
         """Say so where there was nothing to ask."""
@@ -140,6 +144,10 @@ class Parity(Check):
     """
 
     name = "parity"
+
+    def left_open(self, facts: Facts) -> str:
+        """What a process holds and runs with is its answer to the roll call."""
+        return super().left_open(facts) or unanswered(facts)
 
     def remark(self, facts: Facts) -> str:
         """Other SDK versions than in the reference process are no failure."""
@@ -281,6 +289,18 @@ def missing_workers(facts: Facts) -> str:
         advice = ""
     total = expected_workers(facts) or each
     return f"{total} worker{'' if total == 1 else 's'} expected{f' ({origin})' if origin else ''}, {found}.{advice}"
+
+
+def unanswered(facts: Facts) -> str:
+    """Which processes did not answer the roll call, as a sentence, or nothing."""
+    mute = [str(pid) for replica in facts.replicas for pid in replica.unanswered]
+    if not mute:
+        return ""
+    told = ", ".join(mute[:_MOST_PIDS]) + (f" and {len(mute) - _MOST_PIDS} more" if len(mute) > _MOST_PIDS else "")
+    return (
+        f"No answer to the roll call from pid{'' if len(mute) == 1 else 's'} {told}, so nobody saw its clients: "
+        "the main thread was in C code all the time, or the app handles SIGURG itself, by which the probe is woken."
+    )
 
 
 def verdict_of(results: Iterable[CheckResult]) -> Verdict:

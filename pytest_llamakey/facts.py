@@ -105,11 +105,15 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Replica:
-    """One container or pod, or the process tree of the process runtime."""
+    """One container or pod, or the process tree of the process runtime.
+
+    ``unanswered``: pids that lived and did not answer the roll call.
+    """
 
     id: str
     processes: tuple[Process, ...] = ()
     refusal: Refusal | None = None
+    unanswered: tuple[int, ...] = ()
 
     @property
     def workers(self) -> tuple[Process, ...]:

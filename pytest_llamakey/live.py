@@ -109,7 +109,7 @@ class LiveDeployment:
         except RuntimeFault as fault:
             self._tell(fault)
             raise
-        call_the_roll(self._seen, self._timings.get("ready", 0.0))
+        self._seen.unanswered = call_the_roll(self._seen, self._timings.get("ready", 0.0))
         self._timings["observe"] = self._timings.get("observe", 0.0) + time.monotonic() - started
 
     def _drive(self) -> None:
@@ -186,7 +186,8 @@ class LiveDeployment:
             completed: Callable[[], bool] = getattr(replica, "completed", bool)
             recorded = Recorded(replica.id, own, driven, setting.delivery.names, tail, completed())
             seen_of_it = replica_facts(recorded, ledger.of(replica.id))
-            seen_of_it = replace(seen_of_it, refusal=self._refusals.get(replica.id))
+            mute = tuple(sorted(pid for name, pid in self._seen.unanswered if name == replica.id))
+            seen_of_it = replace(seen_of_it, refusal=self._refusals.get(replica.id), unanswered=mute)
             replicas.append(quoting(seen_of_it, self._seen.quoted))
             shown = sightings(station.secrets.canary, replica.id, log, driven.bodies)
             seen.extend(replace(each, text=self._seen.quoted(each.text)) for each in shown)

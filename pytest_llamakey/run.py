@@ -11,7 +11,7 @@ from pytest_llamakey.report.model import DeploymentReport, deployment_report, er
 from pytest_llamakey.runtimes.base import Progress, RuntimeFault
 from pytest_llamakey.spec.model import SpecError
 from pytest_llamakey.starting.ready import NotReady
-from pytest_llamakey.trials import FURTHER, Trials
+from pytest_llamakey.trials import FURTHER, SHOWN_BY, Trials
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ def run(workshop: Workshop, deployment: Deployment, checks: Sequence[CheckName],
 
     Only ``gate`` and ``rotation`` boot it further times.
     """
-    warning = ""
+    warning, deployment = "", _expecting(deployment, checks)
     try:
         choice = workshop.choose(deployment)
         warning, deployment = choice.warning, choice.deployment
@@ -80,6 +80,12 @@ def _report(facts: Facts, deployment: Deployment, checks: Sequence[CheckName], f
 
 
 def _fails(facts: Facts, deployment: Deployment, checks: Sequence[CheckName], fault: str) -> bool:
-    """Whether something is wrong that the user does not expect, as far as one boot shows."""
-    report = _report(facts, deployment, [check for check in checks if check not in FURTHER], fault)
-    return report.verdict != "pass" and not (report.causes and set(report.causes) <= set(deployment.expect))
+    """Whether something is other than the user expects, as far as one boot shows."""
+    shown = [check for check in checks if check not in FURTHER]
+    return _report(facts, _expecting(deployment, shown), shown, fault).outcome == "failed"
+
+
+def _expecting(deployment: Deployment, checks: Sequence[CheckName]) -> Deployment:
+    """``deployment``, to be held to those of its expected causes that these checks can show."""
+    shown = (cause for cause in deployment.expect if cause not in SHOWN_BY or SHOWN_BY[cause] in checks)
+    return replace(deployment, expect=tuple(shown))

@@ -63,13 +63,15 @@ class Seen:
     """What is there of a running deployment.
 
     ``driven`` is how its replicas were driven, by id; ``spawned`` are processes that a test has started, by replica and
-    pid; ``since`` is the endpoint's first call that may be its own; ``ready_at`` when it was ready (:func:`time.time`).
+    pid, and ``unanswered`` those that did not answer the roll call; ``since`` is the endpoint's first call that may be
+    its own; ``ready_at`` when it was ready (:func:`time.time`).
     """
 
     def __init__(self, running: Running, setting: Setting) -> None:
         self.running, self.setting = running, setting
         self.driven: dict[str, Driven] = {}
         self.spawned: set[tuple[str, int]] = set()
+        self.unanswered: frozenset[tuple[str, int]] = frozenset()
         self.since = len(setting.station.endpoint.calls)
         self.ready_at = 0.0
 

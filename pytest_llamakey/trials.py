@@ -17,20 +17,22 @@ from pytest_llamakey.starting.ready import NotReady
 from pytest_llamakey.starting.restarts import restarted_in_vain
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from contextlib import AbstractContextManager
 
     from pytest_llamakey.facts import Facts, Place
     from pytest_llamakey.live import LiveDeployment
     from pytest_llamakey.runtimes.base import Progress
-    from pytest_llamakey.spec.model import Deployment
+    from pytest_llamakey.spec.model import CheckName, Deployment
     from pytest_llamakey.station import Station
     from pytest_llamakey.workshop import Choice, Workshop
 
 TIMES = 2.0
 MORE = 5.0
 """An app is waited for :data:`TIMES` as long as it took with the right key, and :data:`MORE` seconds."""
-FURTHER = frozenset({"gate", "rotation"})
+SHOWN_BY: Mapping[str, CheckName] = {"serves-without-key": "gate", "stale-key": "rotation"}
+"""The causes that only further starts can show, with the checks that ask for them."""
+FURTHER = frozenset(SHOWN_BY.values())
 """The checks that ask for further starts."""
 
 _NO_KEY_OF_OURS = 'key = "none": the deployment brings its own key, so there is none to take away or to change.'

@@ -200,6 +200,15 @@ def test_a_fault_weighs_more_than_a_missing_worker_and_tells_both() -> None:
     assert verdict_of(judged.values()) == "fail"
 
 
+def test_a_process_that_did_not_answer_the_roll_call_is_an_error_that_names_it() -> None:
+    facts = app(main_process(), worker(7), worker(8))
+    (replica,) = facts.replicas
+    judged = results(replace(facts, replicas=(replace(replica, unanswered=(8,)),)))
+    assert {name for name, result in judged.items() if result.outcome == "error"} == {"rollcall", "parity"}
+    assert judged["rollcall"].reason.startswith("No answer to the roll call from pid 8, ")
+    assert verdict_of(judged.values()) == "error"
+
+
 def test_parity_holds_calls_against_the_reference() -> None:
     reference = Reference(MATCH, HOST, f"http://{HOST}/v1", organization="org-1")
     facts = replace(app(environment=("OPENAI_ORG_ID",)), reference=reference)

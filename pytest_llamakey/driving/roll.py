@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,10 +20,10 @@ REPEAT = 0.3
 """Seconds after which those that have not answered are woken again."""
 
 
-def call_the_roll(seen: Seen, slowly: float) -> None:
+def call_the_roll(seen: Seen, slowly: float) -> frozenset[tuple[str, int]]:
     """Ask every process that serves, calls or holds a client for its state and its clients' credentials.
 
-    ``slowly``: seconds that the app took to get ready.
+    ``slowly``: seconds that the app took to get ready. Returns replica and pid of those that live and did not answer.
     """
     listener = seen.setting.station.listener
     awaited: set[_Awaited] = set()
@@ -43,6 +42,7 @@ def call_the_roll(seen: Seen, slowly: float) -> None:
                     awaited.add((replica.id, pid, answer, number))
         asked.append((replica, pids))
     _wake(seen, slowly, asked, awaited)
+    return frozenset(each[:2] for each in _unanswered(awaited, listener.processes()))
 
 
 def _wake(seen: Seen, slowly: float, asked: Sequence[tuple[RunningReplica, set[int]]], awaited: set[_Awaited]) -> None:
@@ -52,11 +52,11 @@ def _wake(seen: Seen, slowly: float, asked: Sequence[tuple[RunningReplica, set[i
     while any(pids for _, pids in asked) and time.monotonic() < until:
         for replica, pids in asked:
             replica.wake(pids)
-        if seen.setting.station.listener.wait_for(partial(_all_answered, awaited), REPEAT):
+        if seen.setting.station.listener.wait_for(lambda records: not _unanswered(awaited, records), REPEAT):
             return
 
 
-def _all_answered(awaited: set[_Awaited], records: Sequence[ProcessRecord]) -> bool:
+def _unanswered(awaited: set[_Awaited], records: Sequence[ProcessRecord]) -> set[_Awaited]:
     answered = {
         (record.replica, record.pid, event.kind, event.data.get("n"))
         for record in records
@@ -64,4 +64,4 @@ def _all_answered(awaited: set[_Awaited], records: Sequence[ProcessRecord]) -> b
         if event.kind in ("snapshot", "rollcall")
     }
     gone = {(record.replica, record.pid) for record in records if not record.alive}
-    return all(each in answered or each[:2] in gone for each in awaited)
+    return {each for each in awaited - answered if each[:2] not in gone}

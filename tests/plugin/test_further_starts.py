@@ -106,6 +106,12 @@ def test_expected_it_passes(bench: Bench) -> None:
     assert (found["verdict"], found["outcome"]) == ("fail", "passed")
 
 
+def test_a_cause_that_only_further_starts_show_is_not_expected_without_them(bench: Bench) -> None:
+    result, found = run(bench, "", "-k", "keyed", checks=["gate", "keyed"], expect=["serves-without-key"])
+    result.assert_outcomes(passed=1, deselected=1)
+    assert (found["verdict"], found["outcome"], found["expected"]) == ("pass", "passed", [])
+
+
 @pytest.mark.parametrize(
     ("at_start", "key", "file", "content"),
     [
@@ -205,10 +211,15 @@ def test_both_checks_together_take_three_further_starts_and_leave_nothing(bench:
     assert bench.left_over == []
 
 
-def test_a_failing_deployment_that_is_kept_is_not_started_again(bench: Bench) -> None:
-    result, found = run(bench, "", "--llamakey-keep", checks=["keyed", "wire", "gate"], mode="wrong")
+@pytest.mark.parametrize(
+    ("other", "wire"),
+    [({"mode": "wrong"}, "failed"), ({"expect": ["key-missing"]}, "passed")],
+    ids=["wrong", "known to be wrong, and right"],
+)
+def test_a_failing_deployment_that_is_kept_is_not_started_again(bench: Bench, other: dict[str, Any], wire: str) -> None:
+    result, found = run(bench, "", "--llamakey-keep", checks=["keyed", "wire", "gate"], **other)
     try:
-        assert (found["checks"]["wire"], found["checks"]["gate"], boots(bench)) == ("failed", "skipped", 1)
+        assert (found["checks"]["wire"], found["checks"]["gate"], boots(bench)) == (wire, "skipped", 1)
         assert "was not started again" in found["reasons"]["gate"]
     finally:
         (line,) = [line for line in result.outlines if "remove with" in line]

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from plugin_apps import server
 
 from tools.tiny_app import table
 
@@ -32,6 +33,18 @@ def test_every_worker_calls_once_with_the_exact_header(bench: Bench) -> None:
     workers = [each for each in found["replicas"][0]["workers"] if each["role"] == "worker"]
     calls = [[(c["via"], c["header"], c["credential"], c["status"]) for c in each["calls"]] for each in workers]
     assert calls == [[("request", "authorization", "match", 200)]] * 3
+
+
+def test_a_worker_that_does_not_answer_the_roll_call_is_no_pass(bench: Bench) -> None:
+    """The app's own handler of the signal stays, so that nobody sees whether there is a client more."""
+    own = "import signal\nsignal.signal(signal.SIGURG, lambda *_: None)\n"
+    bench.app(text=table(workers=2), files={"server.py": server(own)})
+    bench.run("--llamakey-report", "r.json").assert_outcomes(passed=3, failed=2)
+    found = report(bench)
+    outcomes = {"keyed": "passed", "wire": "passed", "rollcall": "error", "parity": "error", "exposure": "passed"}
+    assert (found["checks"], found["verdict"]) == (outcomes, "error")
+    pids = [each["pid"] for each in found["replicas"][0]["workers"] if each["role"] == "worker"]
+    assert f"from pids {pids[0]}, {pids[1]}, so nobody saw" in found["reasons"]["rollcall"]
 
 
 def test_nothing_is_left_open_behind_pytests_back(bench: Bench) -> None:
