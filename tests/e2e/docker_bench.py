@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 RUN_LABEL = "org.pytest-llamakey.run"
-RUN_SECONDS = 120
+RUN_SECONDS = 300
 
 
 def until(condition: Callable[[], Any], seconds: float) -> Any:

@@ -13,7 +13,7 @@ from tools.generations import Generation, environment
 ROOT = Path(__file__).parents[2]
 FRONTENDS = sorted((ROOT / "sample_images" / "frontends").iterdir())
 NEEDED = sorted({line for each in FRONTENDS for line in (each / "requirements.txt").read_text().split()})
-RUN_SECONDS = 240
+RUN_SECONDS = 600
 
 
 @pytest.mark.slow
