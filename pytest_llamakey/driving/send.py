@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -155,14 +156,16 @@ def _websocket(request: WebSocketRequest, address: Address, timeout: float) -> A
     from websockets.sync.client import connect
 
     body = b""
-    url = f"ws://{address.host}:{address.port}{request.path}"
+    url, headers = f"ws://{address.host}:{address.port}{request.path}", dict(request.headers)
     try:
-        with connect(
-            url, additional_headers=dict(request.headers), open_timeout=timeout, close_timeout=1, proxy=None
-        ) as socket:
+        # By a socket of our own, no version of websockets asks a proxy.
+        with (
+            socket.create_connection((address.host, address.port), timeout) as own,
+            connect(url, sock=own, additional_headers=headers, open_timeout=timeout, close_timeout=1) as spoken,
+        ):
             for message in request.send:
-                socket.send(message)
-                answer = socket.recv(timeout=timeout)
+                spoken.send(message)
+                answer = spoken.recv(timeout=timeout)
                 body += answer.encode() if isinstance(answer, str) else answer
     except TimeoutError:
         return replace(overdue(request, timeout), body=body)
