@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -106,10 +107,15 @@ def llamakey_deploy(
     (``path/llamakey.toml::name``) or an image; ``fields`` are the fields of ``llamakey.toml`` as keywords, laid over
     what the file says. Returns once the app is ready.
     """
+    from pytest_llamakey.session import LlamakeyWarning
+
     started: list[LiveDeployment] = []
 
     def deploy(target: str | Path, **fields: Any) -> LiveDeployment:
-        live = _llamakey_workshop.deploy(target, fields, _llamakey_station)
+        def warn(told: str) -> None:
+            warnings.warn(LlamakeyWarning(told), stacklevel=4)
+
+        live = _llamakey_workshop.deploy(target, fields, _llamakey_station, warn)
         started.append(live)
         live.wait_until_ready()
         return live

@@ -27,7 +27,7 @@ from pytest_llamakey.station import Station
 from pytest_llamakey.yardstick import References
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from pytest_llamakey.options import Options
@@ -251,12 +251,17 @@ class Workshop:
         assert isinstance(runtime, DockerRuntime)  # noqa: S101 - for the type checker: that is what the name stands for
         return runtime.build(plan)
 
-    def deploy(self, target: str | Path, fields: Mapping[str, Any], station: Station) -> LiveDeployment:
-        """Start ``target`` with ``fields`` laid over what its file says.
+    def deploy(
+        self, target: str | Path, fields: Mapping[str, Any], station: Station, warn: Callable[[str], object]
+    ) -> LiveDeployment:
+        """Start ``target`` with ``fields`` laid over what its file says; ``warn`` is told if it runs other than that.
 
         Raises:
             RuntimeFault: it could not be started.
             SpecError: a field that is not known or cannot be meant.
         """
         deployment = keywords.target(target, self.root, self.defaults, **fields)
-        return self.start(self.choose(deployment), station, lambda _line: None)
+        choice = self.choose(deployment)
+        if choice.warning:
+            warn(choice.warning)
+        return self.start(choice, station, lambda _line: None)

@@ -67,7 +67,11 @@ def read_defaults(root: Path, options: Defaults) -> Defaults:
         SpecError: a mistake in that table, with its line.
     """
     path = root / PYPROJECT
-    return _over(options, _shared(_Document.read(path, root))) if path.is_file() else options
+    if not path.is_file():
+        return options
+    document = _Document.read(path, root)
+    document.known_only()
+    return _over(options, _shared(document))
 
 
 def deployments_using(dockerfile: Path, root: Path, defaults: Defaults) -> tuple[Deployment, ...]:
@@ -130,7 +134,8 @@ class _Document:
             raise SpecError("tool.llamakey must be a table; write [tool.llamakey]", self.origin("tool", "llamakey"))
         return table
 
-    def tables(self) -> list[Any]:
+    def known_only(self) -> None:
+        """Raises :class:`SpecError` with every key beside the deployments that is not known, or belongs elsewhere."""
         known = ("deployment", *_SHARED) if self.pyproject else ("deployment",)
         header = f"[[{'.'.join(map(str, self.prefix))}]]"
         mistakes: list[tuple[Origin | None, str]] = []
@@ -147,6 +152,10 @@ class _Document:
             mistakes.append((where, f'unknown key "{key}"; {advice}'))
         if mistakes:
             raise gather(mistakes)
+
+    def tables(self) -> list[Any]:
+        self.known_only()
+        header = f"[[{'.'.join(map(str, self.prefix))}]]"
         tables = self.table().get("deployment", [])
         if not isinstance(tables, list):
             raise SpecError(f"deployments are a list of tables; write {header}", self.origin(*self.prefix))

@@ -153,12 +153,23 @@ def test_an_error_in_a_python_file_still_stops_pytest(bench: Bench, tmp_path: Pa
     assert booted(tmp_path / "boots") == []
 
 
-def test_a_mistake_in_what_all_deployments_share_is_told_before_anything_runs(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("checks = ['wires']", "ERROR: pyproject.toml:3: *wires*wire*"),
+        ("build_arg = { A = 'b' }", 'ERROR: pyproject.toml:3: unknown key "build_arg"*"build_args"*'),
+    ],
+)
+@pytest.mark.parametrize("path", [[], ["shop"]])
+def test_a_mistake_in_what_all_deployments_share_is_told_before_anything_runs(
+    bench: Bench, line: str, told: str, path: list[str]
+) -> None:
+    bench.app()
     root_deployment(bench)
-    (bench.root / "pyproject.toml").write_text("[tool.pytest.ini_options]\n[tool.llamakey]\nchecks = ['wires']\n")
-    result = bench.run()
+    (bench.root / "pyproject.toml").write_text(f"[tool.pytest.ini_options]\n[tool.llamakey]\n{line}\n")
+    result = bench.run(*path)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines("ERROR: pyproject.toml:3: *wires*wire*")
+    result.stderr.fnmatch_lines(told)
 
 
 def test_a_file_in_the_working_folder_with_no_llamakey_toml(bench: Bench) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tools.tiny_app import table
 
 if TYPE_CHECKING:
+    import pytest
     from conftest import Bench
 
 
@@ -29,6 +30,17 @@ def test_a_deployment_is_started_driven_and_stopped(bench: Bench) -> None:
     )
     bench.run("test_a_deployment_is_started_driven_and_stopped.py").assert_outcomes(passed=1)
     assert bench.left_over == []
+
+
+def test_plain_processes_instead_of_containers_are_told_in_one_line(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent.sock")
+    bench.app(files={"Dockerfile": "FROM scratch\nEXPOSE 8000\n"})
+    bench.pytester.makepyfile("def test_it(llamakey_deploy):\n    assert llamakey_deploy('shop').workers\n")
+    result = bench.run("-k", "test_it")
+    result.assert_outcomes(passed=1, warnings=1, deselected=5)
+    result.stdout.fnmatch_lines("*test_plain_*.py:2: LlamakeyWarning: *runs as plain processes*nonexistent.sock*")
 
 
 def test_by_id_with_other_fields_and_findings(bench: Bench) -> None:
