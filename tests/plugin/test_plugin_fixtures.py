@@ -8,6 +8,7 @@ from tools.tiny_app import table
 
 if TYPE_CHECKING:
     import pytest
+
     from conftest import Bench
 
 
