@@ -20,7 +20,7 @@ from pytest_llamakey.secrecy.delivery import PROVIDER_HOSTS, deliver
 from pytest_llamakey.secrecy.keys import Secrets
 from pytest_llamakey.secrecy.masked import quoted
 from pytest_llamakey.seen import Setting
-from pytest_llamakey.spec import keywords
+from pytest_llamakey.spec import keywords, manifest_choice
 from pytest_llamakey.spec.model import runs_elsewhere
 from pytest_llamakey.spec.placeholders import fill, uses_port_placeholder
 from pytest_llamakey.station import Station
@@ -120,6 +120,8 @@ class Workshop:
         return self._choice(keywords.apply(deployment, self.root, runtime=wanted))
 
     def _choice(self, deployment: Deployment) -> Choice:
+        if deployment.runtime == "kubernetes":
+            deployment = manifest_choice.with_key(deployment)
         runtime = self._runtime(deployment.runtime)
         return Choice(deployment, runtime, runtime.reach())
 
