@@ -11,9 +11,10 @@ from pytest_llamakey.census.model import Changed
 from pytest_llamakey.census.visits import visited
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.runtimes.kubernetes_api import ApiFault
+from pytest_llamakey.secrecy.keylike import names_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from pytest_llamakey.census.model import Place
     from pytest_llamakey.census.visits import Wish
@@ -40,7 +41,7 @@ def pod_places(cluster: Cluster, kind: str, name: str, namespace: str, wish: Wis
     name, _, only = name.partition("/")
     places = []
     for pod in _pods(cluster, kind, name, namespace):
-        changed = tuple(_secrets(cluster, namespace, pod))
+        changed = tuple(_secrets(cluster, namespace, pod, wish.variables))
         for container in _running(pod, only):
             ground = InPod(cluster, namespace, str(pod["metadata"]["name"]), container)
             places.append(visited(ground, wish, changed=changed, kin=container))
@@ -73,9 +74,9 @@ def _running(pod: Mapping[str, Any], only: str) -> list[str]:
     return [name for name in running if only in ("", name)]
 
 
-def _secrets(cluster: Cluster, namespace: str, pod: Mapping[str, Any]) -> Iterator[Changed]:
-    """When the Secrets that the pod's containers take variables or files from were changed; their values stay there."""
-    for name in dict.fromkeys(_secret_names(pod["spec"])):
+def _secrets(cluster: Cluster, namespace: str, pod: Mapping[str, Any], variables: Collection[str]) -> Iterator[Changed]:
+    """When the Secrets that the pod's containers take their keys from were changed; their values stay there."""
+    for name in secret_names(pod["spec"], variables):
         path = f"api/v1/namespaces/{namespace}/secrets/{name}"
         with contextlib.suppress(ApiFault):  # who may not read Secrets is told all the rest
             metadata = cluster.call("GET", path, accept=_METADATA_ALONE)["metadata"]
@@ -85,7 +86,23 @@ def _secrets(cluster: Cluster, namespace: str, pod: Mapping[str, Any]) -> Iterat
             yield Changed(f"secret/{name}", at.timestamp())
 
 
-def _secret_names(spec: Mapping[str, Any]) -> Iterator[str]:
+def secret_names(spec: Mapping[str, Any], variables: Collection[str] = ()) -> list[str]:
+    """The Secrets that a pod of this ``spec`` takes its keys from, by name.
+
+    Those are the ones that a key's variable (or one of ``variables``) is taken from. Where there is none, any of the
+    pod's may hold the key.
+    """
+    found = [
+        name
+        for container in spec.get("containers") or ()
+        for variable in container.get("env") or ()
+        if names_key(str(variable.get("name"))) or variable.get("name") in variables
+        for name in _named(variable.get("valueFrom") or {}, "secretKeyRef", "name")
+    ]
+    return list(dict.fromkeys(found or _every_secret(spec)))
+
+
+def _every_secret(spec: Mapping[str, Any]) -> Iterator[str]:
     for container in spec.get("containers") or ():
         for variable in container.get("env") or ():
             yield from _named(variable.get("valueFrom") or {}, "secretKeyRef", "name")
