@@ -132,6 +132,10 @@ class Reaper:
                 mark.close()
             if child is None or child.stdin is None or self._pid != os.getpid():
                 return
+            for kind, name in self._open:
+                if kind == "lock":  # this process holds it until it ends, so that the child would leave it
+                    with contextlib.suppress(OSError):
+                        Path(name).unlink()
             self._open.clear()
             with contextlib.suppress(OSError):
                 child.stdin.write(_line("quit", "", ""))

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler
@@ -18,6 +19,7 @@ import psutil
 import pytest
 
 from pytest_llamakey.reaper import Reaper
+from pytest_llamakey.runtimes.process_port import PortLock
 
 ROOT = Path(__file__).parents[1]
 DRIVER = """
@@ -191,6 +193,18 @@ def test_a_group_id_that_was_given_anew_is_spared(tmp_path):
     finally:
         sleeper.kill()
         sleeper.wait()
+
+
+def test_a_turn_with_a_port_that_nobody_gave_on_leaves_no_file(tmp_path, monkeypatch):
+    """As after a second Ctrl-C: the process holds the lock until it ends, and that is after the reaper's end."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    reaper = Reaper("test")
+    turn = PortLock(4, reaper)
+    turn.acquire(print)
+    assert turn.path.exists()
+    reaper.close()
+    assert not turn.path.exists()
+    turn.release()
 
 
 def test_a_lock_that_another_holds_stays(tmp_path):

@@ -67,9 +67,9 @@ class PortLock:
         """Give the turn on; safe to call twice."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
+            self._reaper.settled("lock", str(self.path))  # first: the next holder's file has the same name
             self.path.unlink(missing_ok=True)
             os.close(descriptor)
-            self._reaper.settled("lock", str(self.path))
 
     def _try(self) -> bool:
         try:
