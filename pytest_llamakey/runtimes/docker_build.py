@@ -120,7 +120,8 @@ class Images:
                 image = _recorded(record)
                 if image is None or not self._exists(image):
                     image = self._build(context, plan)
-                    record.write_text(json.dumps({"image": image}), encoding="utf-8")
+                    with contextlib.suppress(FileNotFoundError):  # a worker that was done took the folder with it
+                        record.write_text(json.dumps({"image": image}), encoding="utf-8")
         except Timeout as error:
             raise RuntimeFault(
                 f"Waited {LOCK_SECONDS} s for another worker of this test run to build {context.path}. Is it stuck?"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -123,6 +124,16 @@ def test_buildkit_builds_and_once_a_session(app_folder, docker_runtime, docker_r
     # Another worker process of the same run has nothing in memory.
     assert DockerRuntime(docker_reaper).build(given) == image
     assert lines == []
+
+
+@pytest.mark.engine
+def test_a_worker_of_the_run_that_is_done_meanwhile_takes_nothing_away(app_folder, docker_reaper, plan):
+    """What the workers of a run share goes with the first of them that ends."""
+    from pytest_llamakey.runtimes.docker import DockerRuntime
+
+    given = plan(app_folder("RUN true"), progress=lambda _line: shutil.rmtree(shared, ignore_errors=True))
+    shared = shared_folder(given.run_id)
+    assert DockerRuntime(docker_reaper).build(given).startswith("sha256:")
 
 
 @pytest.mark.engine
