@@ -53,10 +53,12 @@ class Check:
     Attributes:
         name: as in ``--llamakey-checks``.
         by_worker: whether its verdict is about each worker, so that a missing one leaves it open.
+        by_roll: whether it takes each process's answer to the roll call, so that one without leaves it open.
     """
 
     name: ClassVar[CheckName]
     by_worker: ClassVar[bool] = True
+    by_roll: ClassVar[bool] = False
 
     def headline(self, facts: Facts) -> str:
         """What has failed, as a sentence without its full stop."""
@@ -71,7 +73,7 @@ class Check:
 
     def left_open(self, facts: Facts) -> str:
         """What was not seen, so that the check cannot have passed, as a sentence, or nothing."""
-        return missing_workers(facts) if self.by_worker else ""
+        return (self.by_worker and missing_workers(facts)) or (self.by_roll and unanswered(facts)) or ""
 
     def remark(self, facts: Facts) -> str:  # noqa: ARG002 - for subclasses
         """What is worth knowing although the check passed."""
@@ -124,10 +126,7 @@ class Rollcall(Check):
     """
 
     name = "rollcall"
-
-    def left_open(self, facts: Facts) -> str:
-        """Whoever did not answer may hold anything."""
-        return super().left_open(facts) or unanswered(facts)
+    by_roll = True
 
     def remark(self, facts: Facts) -> str:
         """Say so where there was nothing to ask."""
@@ -144,10 +143,7 @@ class Parity(Check):
     """
 
     name = "parity"
-
-    def left_open(self, facts: Facts) -> str:
-        """What a process holds and runs with is its answer to the roll call."""
-        return super().left_open(facts) or unanswered(facts)
+    by_roll = True
 
     def remark(self, facts: Facts) -> str:
         """Other SDK versions than in the reference process are no failure."""
@@ -278,9 +274,7 @@ def missing_workers(facts: Facts) -> str:
     grows = any(worker.drive is not None and worker.drive.via == "task" for _replica, worker in seen)
     if not missing and all(count == each or (grows and count > each) for count in counts.values()):
         return ""
-    pids = ", ".join(str(worker.pid) for _replica, worker in seen[:_MOST_PIDS])
-    pids += f" and {len(seen) - _MOST_PIDS} more" if len(seen) > _MOST_PIDS else ""
-    found = f"{len(seen)} found: pid{'' if len(seen) == 1 else 's'} {pids}" if seen else "none found"
+    found = f"{len(seen)} found: {_named([worker.pid for _replica, worker in seen])}" if seen else "none found"
     origin = facts.deployment.origins.get("workers")
     many = max(counts.values(), default=0)
     if many > each and min(counts.values()) >= each:
@@ -293,14 +287,19 @@ def missing_workers(facts: Facts) -> str:
 
 def unanswered(facts: Facts) -> str:
     """Which processes did not answer the roll call, as a sentence, or nothing."""
-    mute = [str(pid) for replica in facts.replicas for pid in replica.unanswered]
+    mute = [pid for replica in facts.replicas for pid in replica.unanswered]
     if not mute:
         return ""
-    told = ", ".join(mute[:_MOST_PIDS]) + (f" and {len(mute) - _MOST_PIDS} more" if len(mute) > _MOST_PIDS else "")
     return (
-        f"No answer to the roll call from pid{'' if len(mute) == 1 else 's'} {told}, so nobody saw its clients: "
-        "the main thread was in C code all the time, or the app handles SIGURG itself, by which the probe is woken."
+        f"No answer to the roll call from {_named(mute)}, so nobody saw its clients: the main thread was in C code all "
+        "the time, or the app handles SIGURG itself, by which the probe is woken."
     )
+
+
+def _named(pids: Sequence[int]) -> str:
+    """``pid 7``, or ``pids 7, 8``, and how many more where they are too many to tell."""
+    more = f" and {len(pids) - _MOST_PIDS} more" if len(pids) > _MOST_PIDS else ""
+    return f"pid{'' if len(pids) == 1 else 's'} {', '.join(map(str, pids[:_MOST_PIDS]))}{more}"
 
 
 def verdict_of(results: Iterable[CheckResult]) -> Verdict:

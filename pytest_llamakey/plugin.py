@@ -111,10 +111,10 @@ def llamakey_deploy(
 
     started: list[LiveDeployment] = []
 
-    def deploy(target: str | Path, **fields: Any) -> LiveDeployment:
-        def warn(told: str) -> None:
-            warnings.warn(LlamakeyWarning(told), stacklevel=4)
+    def warn(told: str) -> None:
+        warnings.warn(LlamakeyWarning(told), stacklevel=4)
 
+    def deploy(target: str | Path, **fields: Any) -> LiveDeployment:
         live = _llamakey_workshop.deploy(target, fields, _llamakey_station, warn)
         started.append(live)
         live.wait_until_ready()

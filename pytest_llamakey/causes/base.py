@@ -17,7 +17,7 @@ from pytest_llamakey.symptoms.base import telling_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pytest_llamakey.facts import CallError, Client, Facts, Failure, KeySight, Process, Replica
+    from pytest_llamakey.facts import CallError, Client, EnvironmentChange, Facts, Failure, KeySight, Process, Replica
 
 _PYTHON = re.compile(r"python[\d.]*$")
 _EMPTY_DEFAULT = re.compile(r"""(?:getenv|environ\.get)\([^()]*,\s*(?:""|'')\s*\)""")
@@ -227,3 +227,9 @@ def ancestors(replica: Replica, process: Process) -> tuple[Process, ...]:
         line.append(parent)
         current = parent
     return tuple(line)
+
+
+def changed_above(trouble: Trouble) -> tuple[EnvironmentChange, ...]:
+    """What the ancestors of the process did to their own environment, the parent's doing first."""
+    above = ancestors(trouble.replica, trouble.process)
+    return tuple(change for process in above for change in process.environment_changes)

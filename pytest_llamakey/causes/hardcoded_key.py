@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, ancestors, begun, innermost, moment
+from pytest_llamakey.causes.base import KEY_SYMPTOMS, Cause, Example, begun, changed_above, innermost, moment
 from pytest_llamakey.causes.carriers import carrier
 from pytest_llamakey.causes.recorded import (
     EMPTY,
@@ -228,8 +228,7 @@ def _story(literal: Place | None, trouble: Trouble, use: Use) -> Iterator[str]:
     stands = literal is not None and (literal == use.literal or use.key.shown in literal.text)
     if held and not stands:
         yield begun(trouble, use.at, f"with {held[0]}={use.key.shown}, which is not what was delivered")
-    above = ancestors(trouble.replica, process) if held else ()
-    for each in (each for told in (*above, process) for each in told.environment_changes):
+    for each in (*(changed_above(trouble) if held else ()), *process.environment_changes):
         if each.literal is not None and each.key == use.key:
             yield moment(each.at, each.where, f"{each.name} set to the literal {each.key.shown}")
     for changed in process.client_changes:

@@ -11,7 +11,7 @@ from pytest_llamakey.causes.base import (
     Cause,
     Example,
     Trouble,
-    ancestors,
+    changed_above,
     innermost,
     moment,
     place_of,
@@ -195,7 +195,7 @@ def _sources(facts: Facts, trouble: Trouble, names: frozenset[str]) -> Iterator[
     written = [line for line in facts.deployment.source if line.kind == "env" and line.key is not None]
     altered |= {line.name: line.place for line in written if line.key and line.key.state == "mangled"}
     made = {(change.name, change.key.shown) for change in process.environment_changes}
-    above = [change for each in ancestors(trouble.replica, process) for change in each.environment_changes]
+    above = changed_above(trouble)
     for name, sight in process.environment.items():
         # What the app itself set before the fork is its own doing.
         if name not in names or sight.state != "mangled" or (name, sight.shown) in made:

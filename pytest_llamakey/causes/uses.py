@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_llamakey.causes.base import (
-    ancestors,
     built,
+    changed_above,
     class_name,
     innermost,
     key_label,
@@ -178,7 +178,7 @@ def literal_of(trouble: Trouble, sight: KeySight) -> Place | None:
         *process.client_changes,
     ]
     if sight in process.environment.values():
-        told += [change for above in ancestors(trouble.replica, process) for change in above.environment_changes]
+        told += changed_above(trouble)
     return next((each.literal for each in told if each.literal is not None and each.key == sight), None)
 
 

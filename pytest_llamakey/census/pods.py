@@ -92,20 +92,22 @@ def secret_names(spec: Mapping[str, Any], variables: Collection[str] = ()) -> li
     Those are the ones that a key's variable (or one of ``variables``) is taken from. Where there is none, any of the
     pod's may hold the key.
     """
-    found = [
-        name
-        for container in spec.get("containers") or ()
-        for variable in container.get("env") or ()
-        if names_key(str(variable.get("name"))) or variable.get("name") in variables
-        for name in _named(variable.get("valueFrom") or {}, "secretKeyRef", "name")
-    ]
-    return list(dict.fromkeys(found or _every_secret(spec)))
+    taken = list(_of_variables(spec))
+    found = [secret for name, secret in taken if names_key(name) or name in variables]
+    return list(dict.fromkeys(found or (*(secret for _name, secret in taken), *_whole(spec))))
 
 
-def _every_secret(spec: Mapping[str, Any]) -> Iterator[str]:
+def _of_variables(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each single variable that comes from a Secret, with that one's name."""
     for container in spec.get("containers") or ():
         for variable in container.get("env") or ():
-            yield from _named(variable.get("valueFrom") or {}, "secretKeyRef", "name")
+            for secret in _named(variable.get("valueFrom") or {}, "secretKeyRef", "name"):
+                yield str(variable.get("name")), secret
+
+
+def _whole(spec: Mapping[str, Any]) -> Iterator[str]:
+    """The Secrets that come as all the variables that they hold, or as files."""
+    for container in spec.get("containers") or ():
         for source in container.get("envFrom") or ():
             yield from _named(source, "secretRef", "name")
     for volume in spec.get("volumes") or ():

@@ -134,17 +134,21 @@ class _Document:
             raise SpecError("tool.llamakey must be a table; write [tool.llamakey]", self.origin("tool", "llamakey"))
         return table
 
+    @property
+    def header(self) -> str:
+        """What stands above a deployment in this file."""
+        return f"[[{'.'.join(map(str, self.prefix))}]]"
+
     def known_only(self) -> None:
         """Raises :class:`SpecError` with every key beside the deployments that is not known, or belongs elsewhere."""
         known = ("deployment", *_SHARED) if self.pyproject else ("deployment",)
-        header = f"[[{'.'.join(map(str, self.prefix))}]]"
         mistakes: list[tuple[Origin | None, str]] = []
         for key in self.table():
             if key in known:
                 continue
             where = self.origin(*self.prefix[:-1], key)
             if key in DeploymentTable.model_fields:
-                advice = f"it belongs under {header}"
+                advice = f"it belongs under {self.header}"
             elif key in _SHARED:
                 advice = "it belongs in [tool.llamakey] of pyproject.toml"
             else:
@@ -155,12 +159,11 @@ class _Document:
 
     def tables(self) -> list[Any]:
         self.known_only()
-        header = f"[[{'.'.join(map(str, self.prefix))}]]"
         tables = self.table().get("deployment", [])
         if not isinstance(tables, list):
-            raise SpecError(f"deployments are a list of tables; write {header}", self.origin(*self.prefix))
+            raise SpecError(f"deployments are a list of tables; write {self.header}", self.origin(*self.prefix))
         if not tables and not self.pyproject:
-            raise SpecError(f"no deployment is in this file; add {header}", Origin(shown(self.path, self.root), 1))
+            raise SpecError(f"no deployment is in this file; add {self.header}", Origin(shown(self.path, self.root), 1))
         return tables
 
 

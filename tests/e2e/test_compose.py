@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from docker_bench import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,11 +105,12 @@ def things(bench: Bench) -> dict[str, set[str]]:
 def lasting(bench: Bench, before: dict[str, set[str]]) -> dict[str, set[str]]:
     """What compose has in the engine that it had not before, and has for good: what other tests have goes with them."""
     new = {kind: ids - before[kind] for kind, ids in things(bench).items()}
-    end = time.monotonic() + 120
-    while any(new.values()) and time.monotonic() < end:
-        time.sleep(1)
-        new = {kind: ids & new[kind] for kind, ids in things(bench).items()}
-    return {kind: ids for kind, ids in new.items() if ids}
+
+    def left() -> dict[str, set[str]]:
+        return {kind: ids & new[kind] for kind, ids in things(bench).items() if ids & new[kind]}
+
+    until(lambda: not left(), 120)
+    return left()
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
