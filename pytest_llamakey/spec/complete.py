@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_llamakey.spec import compose, compose_choice, dockerfile_facts, unit
+from pytest_llamakey.spec import compose, compose_choice, dockerfile_facts, unit, unit_choice
 from pytest_llamakey.spec.model import (
     DEFAULT_CHECKS,
     OPENAI_KEY,
@@ -229,9 +229,19 @@ class _Completion:
                 raise self._mistake('runtime "systemd" needs the unit under test; add unit = "app.service"', "runtime")
             self._exists("unit", self.values["unit"])
             path = self.folder / self.values["unit"]
-            folder = unit.read(path, shown(path, self.given.root)).last("WorkingDirectory") or ""
-            if folder.startswith("/"):
-                self.values.setdefault("workdir", folder)
+            self._in_unit(unit.read(path, shown(path, self.given.root)))
+
+    def _in_unit(self, read: unit.Unit) -> None:
+        """Where the app starts, and how it gets the key, are as the unit says unless the user does."""
+        folder = read.last("WorkingDirectory") or ""
+        if folder.startswith("/"):
+            self.values.setdefault("workdir", folder)
+        if "key" not in self.values:
+            self._infer_key(unit_choice.delivered_by(read))
+
+    def _infer_key(self, found: tuple[KeyDelivery, Origin] | None) -> None:
+        if found is not None:
+            self.values["key"], self.inferred["key"] = (found[0],), found[1]
 
     def _exists(self, name: str, path: str) -> None:
         there = self.folder / path
@@ -248,9 +258,7 @@ class _Completion:
             self.values.setdefault("replicas", service.replicas)
         if "key" not in self.values:
             beside = (self.folder / self.values["compose"][0]).parent
-            found = compose_choice.delivered_by(facts, service, beside)
-            if found is not None:
-                self.values["key"], self.inferred["key"] = (found[0],), found[1]
+            self._infer_key(compose_choice.delivered_by(facts, service, beside))
         return service
 
     def _published(self, bare: Deployment, service: compose.Service) -> int | None:

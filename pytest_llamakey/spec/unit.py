@@ -58,15 +58,21 @@ class Unit:
         found = (each for file in self.files for each in file.assignments)
         return tuple(each for each in found if each.section == "Service" and each.name == name)
 
+    def standing(self, name: str) -> tuple[Assignment, ...]:
+        """The assignments of ``name`` that hold in the end: an empty one resets those before it."""
+        found = self.all(name)
+        reset = max((number for number, each in enumerate(found, 1) if not each.value), default=0)
+        return found[reset:]
+
     def last(self, name: str) -> str | None:
-        """The value that holds in the end: an empty one resets those before it."""
-        values = [each.value for each in self.all(name)]
-        return (values[-1] or None) if values else None
+        """The value that holds in the end, or ``None``."""
+        found = self.standing(name)
+        return found[-1].value if found else None
 
     @property
     def environment(self) -> frozenset[str]:
         """The variables that the unit sets itself."""
-        return frozenset(name for line in self.all("Environment") for name in line.variables)
+        return frozenset(name for line in self.standing("Environment") for name in line.variables)
 
 
 def read(path: Path, shown: str) -> Unit:

@@ -93,7 +93,7 @@ def units(run_llamakey, tmp_path_factory):
     )
     (folder / "crash.service").write_text(UNIT.format(lines="ExecStartPre=/bin/sh -c 'echo no luck today; exit 3'"))
     (folder / "nofile.service").write_text(UNIT.format(lines="EnvironmentFile=/etc/app/nowhere.env"))
-    written += DEPLOYMENT.format(name="crash", fields="") + DEPLOYMENT.format(name="nofile", fields="")
+    written += DEPLOYMENT.format(name="crash", fields="") + DEPLOYMENT.format(name="nofile", fields='key = "none"')
     (folder / "llamakey.toml").write_text(written)
     return run_llamakey("--rootdir", str(folder.parent), "-c", str(ini), str(folder / "llamakey.toml"))
 
@@ -137,3 +137,17 @@ def test_a_unit_that_systemd_never_starts_has_no_exit_code(units):
     found = deployment(units, "nofile")
     assert "was never started by systemd (result 'resources')" in found["error"]
     assert "Failed to load environment files: No such file or directory" in found["error"]
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_a_unit_named_by_itself_gets_its_key_as_it_says(run_llamakey, tmp_path):
+    folder = tmp_path / "app"
+    shutil.copytree(RIGHT, folder, ignore=shutil.ignore_patterns("llamakey.toml"))
+    ini = tmp_path / "pytest.ini"
+    ini.write_text("[pytest]\n")
+    run = run_llamakey("--rootdir", str(tmp_path), "-c", str(ini), str(folder / "app.service"))
+    (found,) = run.report["deployments"]
+    assert (found["verdict"], found["seen_workers"]) == ("pass", 3), run.output
+    workers = [one for one in found["replicas"][0]["workers"] if one["role"] == "worker"]
+    assert [one["key"] for one in workers] == ["match"] * 3

@@ -1,0 +1,58 @@
+"""How the key comes to a systemd unit by what the unit says, where the deployment's own file does not.
+
+Source: systemd.exec(5), "Environment" and "Credentials"; systemd.unit(5), "Specifiers".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pytest_llamakey.secrecy.keylike import names_key
+from pytest_llamakey.spec.model import KeyDelivery, Origin, SpecError
+
+if TYPE_CHECKING:
+    from pytest_llamakey.spec.unit import Assignment, Unit
+
+_SPECIFIER = re.compile("%.?")
+_UNKNOWN = "*"
+_PATTERN = frozenset("*?[")
+
+
+def delivered_by(unit: Unit) -> tuple[KeyDelivery, Origin] | None:
+    """How the key comes to ``unit`` by what it says, and the line that says it.
+
+    ``None``: it sets the key itself, or has nothing by which one could come.
+
+    Raises:
+        SpecError: it comes by a file whose path nobody but systemd can tell; with the line, and what to add.
+    """
+    if any(names_key(name) for line in unit.standing("Environment") for name in line.variables):
+        return None
+    for line in unit.standing("PassEnvironment"):
+        for name in filter(names_key, line.variables):
+            return KeyDelivery("env", name), line.origin
+    for line in unit.standing("LoadCredential"):
+        name, _, path = line.value.partition(":")
+        # `openai:/etc/keys/openai` is no name of a key, and holds one all the same.
+        if path.startswith("/") and (names_key(f"{name}_key") or names_key(path.rpartition("/")[2])):
+            return KeyDelivery("file", _plain(unit, line, path)), line.origin
+    files = unit.standing("EnvironmentFile")
+    needed = [line for line in files if not line.value.startswith("-")]
+    for line in (needed or files)[-1:]:  # a later file overrides the ones before it
+        return KeyDelivery("dotenv", _plain(unit, line, line.value.lstrip("-"))), line.origin
+    return None
+
+
+def _plain(unit: Unit, line: Assignment, path: str) -> str:
+    """``path`` with those specifiers filled in that the name of the unit alone decides."""
+    stem = unit.name.rpartition(".")[0]
+    known = {"%n": unit.name, "%N": stem, "%p": stem.partition("@")[0], "%%": "%"}
+    filled = _SPECIFIER.sub(lambda found: known.get(found[0], _UNKNOWN), path)
+    if _PATTERN.intersection(filled):
+        raise SpecError(
+            f'{line.name}={line.value}: only systemd can tell which file this is; add key = "dotenv:/…" or '
+            '"file:/…" to llamakey.toml, with the path that it has there',
+            line.origin,
+        )
+    return filled
