@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_llamakey.spec import compose, compose_choice, dockerfile_facts, unit, unit_choice
+from pytest_llamakey.spec import compose, compose_choice, conflicts, dockerfile_facts, unit, unit_choice
 from pytest_llamakey.spec.model import (
     DEFAULT_CHECKS,
-    OPENAI_KEY,
     Defaults,
     Deployment,
     HttpRequest,
@@ -25,6 +24,7 @@ from pytest_llamakey.spec.placeholders import uses_port_placeholder, uses_url_pl
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pytest_llamakey.spec.conflicts import Conflict
     from pytest_llamakey.spec.dockerfile_facts import DockerfileFacts
 
 COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
@@ -36,22 +36,6 @@ COMPOSE_OVERRIDES = (
     "docker-compose.override.yaml",
 )
 """The first of these goes over it (docs.docker.com/compose/how-tos/multiple-compose-files/merge)."""
-
-RUNTIMES_OF: Mapping[str, tuple[RuntimeName, ...]] = {
-    "build": ("docker", "systemd", "kubernetes"),
-    "dockerfile": ("docker", "systemd", "kubernetes"),
-    "image": ("docker", "systemd", "kubernetes"),
-    "compose": ("compose",),
-    "service": ("compose",),
-    "services": ("docker", "process", "systemd"),
-    "manifests": ("kubernetes",),
-    "workload": ("kubernetes",),
-    "unit": ("systemd",),
-    "read_only": ("docker",),
-    "tmpfs": ("docker",),
-    "networks": ("docker", "systemd"),
-}
-"""The runtimes that a field which only some of them know belongs to."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +84,7 @@ class _Completion:
 
     def deployment(self) -> Deployment:
         runtime = self._runtime()
-        self._check_belonging(runtime)
+        self._refuse(conflicts.between_fields(self.values, runtime))
         if runtime == "process" and self.values.get("command") is None:
             raise self._mistake(
                 'runtime "process" needs the start command; add command = ["gunicorn", "app:app"]', "runtime"
@@ -108,7 +92,7 @@ class _Completion:
         dockerfile = self._dockerfile(runtime)
         self._files(runtime)
         service = self._composed() if runtime == "compose" else None
-        self._deliveries(runtime)
+        self._refuse(conflicts.of_the_key(self.values, runtime))
         name = self.values.pop("name", None) or folder_name(self.folder)
         source = self.given.source or self.folder
         checks = self.values.pop("checks", None) or self.defaults.checks or DEFAULT_CHECKS
@@ -128,6 +112,10 @@ class _Completion:
         )
         port = self._port(bare, dockerfile) if service is None else self._published(bare, service)
         return bare if port == bare.port else Deployment(**{**vars(bare), "port": port})
+
+    def _refuse(self, found: Iterable[Conflict]) -> None:
+        for conflict in found:
+            raise self._mistake(conflict.told, *conflict.fields)
 
     def _mistake(self, message: str, *fields: str) -> SpecError:
         places = (self.given.origins.get(name) for name in fields)
@@ -158,31 +146,6 @@ class _Completion:
             f"nothing says how to run this: {shown(folder, self.given.root)} holds no Dockerfile; add "
             f'command = ["gunicorn", "app:app"], image = "registry/app:1" or build = "folder"{also}'
         )
-
-    def _check_belonging(self, runtime: RuntimeName) -> None:
-        for name, runtimes in RUNTIMES_OF.items():
-            if self.values.get(name) and runtime not in runtimes:
-                meant = " or ".join(f'"{one}"' for one in runtimes)
-                raise self._mistake(
-                    f'{name} does not belong to runtime "{runtime}"; leave it out, or write runtime = {meant}', name
-                )
-        if self.values.get("image"):
-            other = next((name for name in ("build", "dockerfile") if self.values.get(name)), None)
-            if other:
-                raise self._mistake(
-                    f"image names a ready image and {other} builds one; leave one of them out", "image", other
-                )
-
-        if self.values.get("networks") and self.values.get("egress") == "deny":
-            raise self._mistake(
-                'egress = "deny" has the app reach nothing but its services, and networks names what it is to reach; '
-                "leave one of them out",
-                "networks",
-            )
-        if self.values.get("tmpfs") and not self.values.get("read_only"):
-            raise self._mistake(
-                "tmpfs says what stays writable with read_only = true; add that, or leave it out", "tmpfs"
-            )
 
     def _dockerfile(self, runtime: RuntimeName) -> DockerfileFacts | None:
         """What the Dockerfile that applies says; checks that a build has one."""
@@ -273,33 +236,6 @@ class _Completion:
                 f"({service.origin}: {service.name} publishes {listed})"
             )
         return numbers[0] if len(numbers) == 1 else None
-
-    def _deliveries(self, runtime: RuntimeName) -> None:
-        ways = self.values.get("key", (KeyDelivery("env", OPENAI_KEY),))
-        twice = next(
-            (way.target for way in ways if way.scheme == "env" and way.target in self.values.get("env", {})), None
-        )
-        if twice is not None:
-            raise self._mistake(
-                f"env.{twice}: this is the variable that the key is delivered in; leave it out, or write "
-                'key = "none" for a deployment that brings its own',
-                f"env.{twice}",
-            )
-        if any(way.scheme == "none" for way in ways) and len(ways) > 1:
-            raise self._mistake('key: "none" says that nothing is delivered and cannot stand beside another way', "key")
-        if runtime != "kubernetes" and any(way.scheme == "secret" for way in ways):
-            raise self._mistake(
-                f'key: "secret:" is a Secret of Kubernetes, and the runtime is "{runtime}"; write "env:NAME", '
-                '"dotenv:PATH" or "file:PATH"',
-                "key",
-            )
-
-        if self.values.get("rotation") == "in-place" and any(way.scheme != "secret" for way in ways):
-            raise self._mistake(
-                'rotation = "in-place" changes a Secret under running pods; write key = "secret:NAME/ITEM" for the one '
-                "that the manifests take the key from, or leave rotation out",
-                "rotation",
-            )
 
     def _port(self, bare: Deployment, dockerfile: DockerfileFacts | None) -> int | None:
         if bare.port is not None or dockerfile is None:

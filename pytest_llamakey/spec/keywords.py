@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from pytest_llamakey.spec import dockerfile, other, toml
-from pytest_llamakey.spec.complete import RUNTIMES_OF, Given, complete, shown
+from pytest_llamakey.spec.complete import Given, complete, shown
+from pytest_llamakey.spec.conflicts import RUNTIMES_OF
 from pytest_llamakey.spec.mistakes import spec_error
 from pytest_llamakey.spec.model import Defaults, Deployment, Origin, SpecError
 from pytest_llamakey.spec.nearest import hint, nearest
