@@ -63,6 +63,7 @@ class Workshop:
         self._run, self._verbose = run, verbose
         self._reaper = Reaper(self.run_id)
         self._runtimes: dict[str, Runtime] = {}
+        self._warned: set[str] = set()
         self._references = References(self._reaper, self.authority)
 
     @cached_property
@@ -258,12 +259,15 @@ class Workshop:
     ) -> LiveDeployment:
         """Start ``target`` with ``fields`` laid over what its file says; ``warn`` is told if it runs other than that.
 
+        The same is told once, however often that is started.
+
         Raises:
             RuntimeFault: it could not be started.
             SpecError: a field that is not known or cannot be meant.
         """
         deployment = keywords.target(target, self.root, self.defaults, **fields)
         choice = self.choose(deployment)
-        if choice.warning:
+        if choice.warning and choice.warning not in self._warned:
+            self._warned.add(choice.warning)  # before it is told: -W error makes an exception of it
             warn(choice.warning)
         return self.start(choice, station, lambda _line: None)

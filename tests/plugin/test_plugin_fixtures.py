@@ -44,6 +44,24 @@ def test_plain_processes_instead_of_containers_are_told_in_one_line(
     result.stdout.fnmatch_lines("*test_plain_*.py:2: LlamakeyWarning: *runs as plain processes*nonexistent.sock*")
 
 
+def test_plain_processes_are_told_once_however_often_they_are_started(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent.sock")
+    bench.app(files={"Dockerfile": "FROM scratch\nEXPOSE 8000\n"})
+    bench.pytester.makepyfile(
+        """
+        def test_one(llamakey_deploy):
+            llamakey_deploy("shop")
+            llamakey_deploy("shop")
+
+        def test_two(llamakey_deploy):
+            llamakey_deploy("shop")
+        """
+    )
+    bench.run("-k", "test_one or test_two").assert_outcomes(passed=2, warnings=1, deselected=5)
+
+
 def test_by_id_with_other_fields_and_findings(bench: Bench) -> None:
     bench.app(text=table(name="api"))
     bench.pytester.makepyfile(
