@@ -39,7 +39,8 @@ class Options:
 
     ``runtime``: ``auto``, ``docker`` or ``process``. ``checks``: names, or empty for what the deployment says.
     ``timeout``: seconds. ``report``, ``html``, ``sarif``, ``codequality``: where to write them, from the folder pytest
-    was called in (command line, environment) or from the root (ini file).
+    was called in (command line, environment) or from the root (ini file). ``keep``: collected deployments that fail are
+    left behind, those of fixtures are not.
     """
 
     runtime: str
@@ -92,7 +93,8 @@ def add(parser: pytest.Parser) -> None:
         "--llamakey-keep",
         action="store_true",
         default=None,
-        help="leave failing containers behind, and say how to enter and remove them",
+        help="leave what fails of collected deployments behind, and say how to enter and remove it; what a fixture "
+        "has started ends with its test all the same",
     )
     for name, text, kind, default in INI:
         twin = "build-arg" if name == "build_args" else name

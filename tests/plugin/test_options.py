@@ -15,6 +15,7 @@ from tools.tiny_app import table
 if TYPE_CHECKING:
     from conftest import Bench
 
+PAGE = Path(__file__).parents[2] / "docs/options.md"
 MISTAKES = [
     (["--llamakey-checks", "wires"], "*--llamakey-checks*'wires'*keyed, wire*"),
     (["-o", "llamakey_runtime=podman"], "*llamakey_runtime*'podman'*auto, docker, process*"),
@@ -88,6 +89,14 @@ def test_an_option_has_its_twins_and_help_names_them(bench: Bench) -> None:
         assert options.variable(name) in told
 
 
+def test_what_is_kept_is_said_in_help_and_page(bench: Bench) -> None:
+    (told,) = re.findall(r"--llamakey-keep\s+(.*?)--", " ".join(bench.run("--help", llamakey=False).outlines))
+    (row,) = re.findall(r"^\| `--llamakey-keep`.*", PAGE.read_text(), re.MULTILINE)
+    for text in (" ".join(told.split()), row):
+        assert "of collected deployments" in text
+        assert re.search(r"fixture\S* has started ends with its test", text)
+
+
 def test_the_report_is_written_where_the_ini_file_says(bench: Bench) -> None:
     bench.app()
     (bench.root / "pytest.ini").write_text("[pytest]\nllamakey_report = out/r.json\n")
@@ -112,7 +121,7 @@ def test_looking_leaves_the_last_report_alone(bench: Bench) -> None:
 
 
 def test_every_option_and_twin_is_documented() -> None:
-    page = (Path(__file__).parents[2] / "docs/options.md").read_text()
+    page = PAGE.read_text()
     for field in fields(options.Options):
         option = f"--llamakey-{'build-arg' if field.name == 'build_args' else field.name}"
         (row,) = re.findall(rf"^\| `{option}[ `].*", page, re.MULTILINE)
