@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.census.grounds import Inside
-from pytest_llamakey.census.model import Changed
+from pytest_llamakey.census.model import Changed, Source, Unread
 from pytest_llamakey.census.units import sources_of
 from pytest_llamakey.census.visits import visited
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.runtimes.compose_stack import NUMBER_LABEL, PROJECT_LABEL, SERVICE_LABEL
 from pytest_llamakey.runtimes.docker_engine import engine_words
 from pytest_llamakey.spec import compose
+from pytest_llamakey.spec.compose_choice import PROJECT_ENV
 from pytest_llamakey.spec.model import SpecError
 from pytest_llamakey.spec.nearest import hint
 
@@ -93,34 +93,51 @@ def _place(container: Any, wish: Wish) -> Place:
     composed = PROJECT_LABEL in container.labels
     pairs = (container.attrs.get("Config") or {}).get("Env") or ()
     ground = Inside(container)
+    sources, unread = sources_of(ground, wish.unit) if wish.unit else ([], [])
+    files = list(_project_files(container)) if composed else []
     return visited(
         ground,
         wish,
         declared=dict(pair.partition("=")[::2] for pair in pairs),
-        paths=sources_of(ground, wish.unit) if wish.unit else (),
-        changed=_project_files(container) if composed else (),
+        sources=sources,
+        changed=[one for one in files if isinstance(one, Changed)],
+        unread=[*unread, *(one for one in files if isinstance(one, Unread))],
         composed=composed,
         kin=str(container.labels.get(SERVICE_LABEL, "")),
     )
 
 
-def _project_files(container: Any) -> Iterator[Changed]:
-    """The files on this machine that a service's keys come from, as its compose files name them, if they are here."""
-    folder = Path(container.labels.get(_FOLDER_LABEL, ""))
-    files = [Path(name) for name in container.labels.get(_FILES_LABEL, "").split(",") if name]
-    if not files or not all(map(Path.is_file, files)):
+def _project_files(container: Any) -> Iterator[Changed | Unread]:
+    """The files on this machine that a service's keys come from, as its compose files name them."""
+    folder, name = Path(container.labels.get(_FOLDER_LABEL, "")), str(container.labels.get(SERVICE_LABEL, ""))
+    files = [Path(path) for path in container.labels.get(_FILES_LABEL, "").split(",") if path]
+    of_service = f"the compose file of {name}"
+    if not files:
+        yield Unread(of_service, "no label of its container names it")
         return
     try:
-        facts = compose.read(files, {})
-    except SpecError:
+        facts = compose.read(files, {path: str(path) for path in files})
+    except (SpecError, OSError) as error:
+        yield Unread(of_service, str(error))
         return
-    service = facts.services.get(container.labels.get(SERVICE_LABEL, ""))
-    if service is None:
+    if name not in facts.services:
+        yield Unread(f"{name} in {', '.join(facts.files)}", "there is no such service any more")
         return
-    named = [one.text for one in service.env_files]
-    named += [facts.secrets[use.source].text for use in service.secrets if use.source in facts.secrets]
+    service = facts.services[name]
+    named = [Source(one.text, required=one.required) for one in service.env_files]
+    named += [Source(facts.secrets[use.source].text) for use in service.secrets if use.source in facts.secrets]
     if any(one.written is None or compose.interpolated(one.written) for one in service.environment.values()):
-        named += [name for name in container.labels.get(_ENV_FILE_LABEL, "").split(",") if name] or [".env"]
-    for path in [folder / name for name in named]:
-        with contextlib.suppress(OSError):
+        given = [path for path in container.labels.get(_ENV_FILE_LABEL, "").split(",") if path]
+        named += [Source(path) for path in given] or [Source(PROJECT_ENV, required=False)]
+    for one in named:
+        if compose.interpolated(one.path):
+            yield Unread(one.path, "what its variables stood for is not known here")
+            continue
+        path = folder / one.path
+        try:
             yield Changed(str(path), path.stat().st_mtime)
+        except FileNotFoundError:
+            if one.required:
+                yield Unread(str(path), "is not there, or not on this machine")
+        except OSError as error:
+            yield Unread(str(path), (error.strerror or str(error)).lower())

@@ -151,7 +151,8 @@ def _older_than_source(place: Place, names: Sequence[str]) -> Iterator[Suspicion
     of_process = {id(each): _own_files(each, names) for each in _judged(place)}
     changes = {one.source: one for one in (*place.changed, *(one for own in of_process.values() for one in own))}
     for source, change in changes.items():
-        concerned = [e for e in _judged(place) if change in place.changed or change in of_process[id(e)]]
+        own = [e for e in _judged(place) if change in place.changed or change in of_process[id(e)]]
+        concerned = [e for e in own if not (change.keyless and _holds_one(e, names))]
         older = [each for each in concerned if each.started + CLOCK_SECONDS < change.at]
         if older:
             told = f"started before {source} was changed last: what was read at start is of before"
@@ -160,8 +161,12 @@ def _older_than_source(place: Place, names: Sequence[str]) -> Iterator[Suspicion
 
 def _own_files(process: Process, names: Sequence[str]) -> list[Changed]:
     """What it may have read its key from; a ``.env`` only where its environment has none."""
-    given = any(_value(process, name) for name in names)
+    given = _holds_one(process, names)
     return [one for one in process.files if not (given and one.source.endswith("/.env"))]
+
+
+def _holds_one(process: Process, names: Sequence[str]) -> bool:
+    return any(_value(process, name) for name in names)
 
 
 def _suspicion(cause: str, place: Place, processes: Sequence[Process], told: str) -> Suspicion:

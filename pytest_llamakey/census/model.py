@@ -25,10 +25,34 @@ class Held:
 
 @dataclass(frozen=True)
 class Changed:
-    """Something that keys come from, and when it was changed last, in seconds since the epoch."""
+    """Something that keys come from, and when it was changed last, in seconds since the epoch.
+
+    ``keyless``: it says something of those processes alone whose environment holds no key.
+    """
 
     source: str
     at: float
+    keyless: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file or a Secret that keys come from, to be looked at; one that is not ``required`` may be missing.
+
+    ``keyless`` is that of :class:`Changed`.
+    """
+
+    path: str
+    required: bool = True
+    keyless: bool = False
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Something that keys come from and that could not be looked at, and ``why``: nothing is judged by it."""
+
+    source: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -56,14 +80,15 @@ class Place:
     """A container, a pod's container, or this machine, with all its processes that were asked for and those above them.
 
     ``declared`` is what the place itself is set to hand to its processes, by name, where that is known. ``changed`` is
-    what its keys come from. ``composed``: its environment comes from a compose file. Places of the same ``kin`` are
-    meant to be alike (the replicas of a service).
+    what its keys come from, ``unread`` what of that could not be looked at. ``composed``: its environment comes from a
+    compose file. Places of the same ``kin`` are meant to be alike (the replicas of a service).
     """
 
     name: str
     processes: tuple[Process, ...]
     declared: Mapping[str, Held] | None = None
     changed: tuple[Changed, ...] = ()
+    unread: tuple[Unread, ...] = ()
     composed: bool = False
     kin: str = ""
 

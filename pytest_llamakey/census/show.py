@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_llamakey.report.safe_text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console
     from rich.table import Table
@@ -39,23 +39,35 @@ def show(console: Console, places: Sequence[Place], found: Sequence[Suspicion], 
         head = Text(f"{one.cause or 'they differ'}?", style="bold red" if one.cause else "bold yellow")
         where = f"{safe(one.place)}: {'pid' if len(one.pids) == 1 else 'pids'} {pids}"
         console.print(head, Text(f"{where} {safe(one.told)}."), soft_wrap=True)
-    console.print(_last_words(places, found), soft_wrap=True)
+    for line in _last_words(places, found):
+        console.print(Text(line), soft_wrap=True)
 
 
-def _last_words(places: Sequence[Place], found: Sequence[Suspicion]) -> str:
+def _last_words(places: Sequence[Place], found: Sequence[Suspicion]) -> Iterator[str]:
     causes = list(dict.fromkeys(one.cause for one in found if one.cause))
-    unseen = sum(each.held is None for place in places for each in place.pythons)
     if causes:
-        return (
+        yield (
             f"\nWhat a cause is, and how it is mended: python -m pytest_llamakey explain {causes[0]}\n"
             "This is seen from outside, from what each process was started with; `pytest --llamakey` proves it, call "
             "by call."
         )
-    if unseen:
-        return f"{unseen} processes could not be looked into: ask as root, or as the user they run as."
+    missed = "; ".join(_missed(places))
     if not any(place.pythons for place in places):
-        return "No Python process was found."
-    return "" if found else "Nothing suspicious: every process was started with the same key."
+        yield "No Python process was found."
+    elif not found and not missed:
+        yield "Nothing suspicious: every process was started with the same key."
+    elif not found:
+        yield f"Nothing suspicious in what could be read; not looked at: {missed}."
+    if missed and (found or not any(place.pythons for place in places)):
+        yield f"Not looked at, and so not judged: {missed}."
+
+
+def _missed(places: Sequence[Place]) -> Iterator[str]:
+    """What the verdict would need and could not be looked at, each once, with why."""
+    unseen = sum(each.held is None for place in places for each in place.pythons)
+    if unseen:
+        yield f"{unseen} process{'es' if unseen > 1 else ''} (ask as root, or as the user they run as)"
+    yield from dict.fromkeys(f"{safe(one.source)} ({safe(one.why)})" for place in places for one in place.unread)
 
 
 def age(since: float) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.census.credentials import credentials
 from pytest_llamakey.census.grounds import Here
+from pytest_llamakey.census.model import Source, Unread
 from pytest_llamakey.census.visits import Wish, visited
 from pytest_llamakey.runtimes.base import RuntimeFault
 
@@ -23,18 +24,29 @@ def unit_places(wish: Wish) -> list[Place]:
         RuntimeFault: it has none, or they cannot be looked at.
     """
     here = Here()
-    place = visited(here, wish, paths=sources_of(here, wish.unit))
+    sources, unread = sources_of(here, wish.unit)
+    place = visited(here, wish, sources=sources, unread=unread)
     if not place.processes:
         raise RuntimeFault(f"No process of {wish.unit} runs here; see `systemctl status {wish.unit}`.")
     return [place]
 
 
-def sources_of(ground: Ground, unit: str) -> list[str]:
-    """The unit's file, its drop-ins and its ``EnvironmentFile=``s, as ``systemctl show`` names them (systemctl(1))."""
+def sources_of(ground: Ground, unit: str) -> tuple[list[Source], list[Unread]]:
+    """The files that a unit's keys come from, and what could not be found out of them.
+
+    Those are its own file, its drop-ins and its ``EnvironmentFile=``s, as ``systemctl show`` names them (systemctl(1)),
+    and those of its credentials.
+    """
     shown = ground.output(["systemctl", "show", f"--property={_PROPERTIES}", unit])
-    found: list[str] = []
+    found: list[Source] = []
     for line in shown.splitlines():
         name, _, value = line.partition("=")
-        # EnvironmentFiles=/etc/app.env (ignore_errors=no): one line for each.
-        found += [re.sub(r" \(ignore_errors=\w+\)$", "", value)] if name == "EnvironmentFiles" else value.split()
-    return [path for path in found if path.startswith("/")]
+        if name == "EnvironmentFiles":  # EnvironmentFiles=/etc/app.env (ignore_errors=no): one line for each
+            path, _, ignored = value.partition(" (ignore_errors=")
+            found.append(Source(path, required=not ignored.startswith("yes")))
+        else:
+            found += [Source(path) for path in value.split()]
+    if "FragmentPath=/" not in shown:
+        return found, [Unread(f"the files of {unit}", "`systemctl show` fails there, or knows no such unit")]
+    read, unread = credentials(ground.output(["systemctl", "cat", "--no-pager", unit]), unit)
+    return [one for one in (*found, *read) if one.path.startswith("/")], unread

@@ -16,6 +16,7 @@ import json
 import os
 import re
 import sys
+from stat import S_ISSOCK
 
 from pytest_llamakey.runtimes.warden import TICKS, all_visible, owner, read, stat
 from pytest_llamakey.runtimes.warden import census as everyone
@@ -130,18 +131,30 @@ def files(pid: int, variables: "dict[str, str]") -> "list[list[Any]]":
         return []
     wanted = [os.path.join(folder, ".env")]  # noqa: PTH118
     wanted += [value for name, value in variables.items() if re.search(r"KEY\w*_FILE$", name.upper())]
-    return changed(wanted, "/proc/%d/root" % pid)  # noqa: UP031
+    return changed(wanted, "/proc/%d/root" % pid)[0]  # noqa: UP031
 
 
-def changed(paths: "list[str]", root: str) -> "list[list[Any]]":
-    """Of each file that is there: its path below ``root``, and when it was changed, in seconds since the epoch."""
-    found = []  # type: list[list[Any]]
+def changed(paths: "list[str]", root: str) -> "tuple[list[list[Any]], list[list[Any]]]":
+    """Of each file: its path below ``root``, and when it was changed, in seconds since the epoch.
+
+    Beside these, those that could not be looked at: the path, why, and whether it is merely not there.
+    """
+    found, unread = [], []  # type: list[list[Any]], list[list[Any]]
     for path in paths:
         try:
-            found.append([path, os.stat(root + path).st_mtime])
-        except OSError:  # noqa: PERF203 - one file that is gone is no reason to leave out the others
-            continue
-    return found
+            if S_ISSOCK(os.stat(root + path).st_mode):
+                unread.append([path, "a socket does not tell when its answer changed", False])
+            else:
+                found.append([path, newest(root + path)])
+        except OSError as error:  # noqa: PERF203 - one file that is gone is no reason to leave out the others
+            unread.append([path, (error.strerror or str(error)).lower(), isinstance(error, FileNotFoundError)])
+    return found, unread
+
+
+def newest(path: str) -> float:
+    """When a file was changed, or of a folder the last of all that is in it."""
+    below = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]  # noqa: PTH118
+    return max(os.stat(one).st_mtime for one in [path, *below])
 
 
 def unit(pid: int) -> str:
@@ -215,7 +228,8 @@ def visit(request: "dict[str, Any]") -> "dict[str, Any]":
                 "seen": seen[pid],
             }
         )
-    return {"rows": told, "changed": changed(request.get("paths", []), "")}
+    found, unread = changed(request.get("paths", []), "")
+    return {"rows": told, "changed": found, "unread": unread}
 
 
 def main(request: "dict[str, Any]") -> None:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.census import visitor
-from pytest_llamakey.census.model import Changed, Held, Place, processes
+from pytest_llamakey.census.model import Changed, Held, Place, Unread, processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pytest_llamakey.census.grounds import Ground
+    from pytest_llamakey.census.model import Source
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,21 @@ def visited(
     *,
     top: int | None = None,
     declared: Mapping[str, str] | None = None,
-    paths: Iterable[str] = (),
+    sources: Iterable[Source] = (),
     changed: Iterable[Changed] = (),
+    unread: Iterable[Unread] = (),
     composed: bool = False,
     kin: str = "",
 ) -> Place:
-    """The place with its processes; ``paths`` are files in it that keys come from, ``changed`` sources outside of it.
+    """The place with its processes; ``sources`` are files in it that keys come from, ``changed`` those outside of it.
+
+    ``unread`` is what is known already not to be readable.
 
     Raises:
         RuntimeFault: it cannot be looked into.
     """
-    request = {"salt": wish.salt, "variables": wish.variables, "top": top, "unit": wish.unit, "paths": list(paths)}
+    files = {one.path: one for one in sources}
+    request = {"salt": wish.salt, "variables": wish.variables, "top": top, "unit": wish.unit, "paths": list(files)}
     answer = ground.visit(request)
     return Place(
         ground.name,
@@ -52,7 +57,11 @@ def visited(
         declared=None
         if declared is None
         else {name: Held(shown, tuple(odd)) for name, (shown, odd) in visitor.held(dict(declared), request).items()},
-        changed=(*wish.secrets, *changed, *(Changed(path, at) for path, at in answer["changed"])),
+        changed=(*wish.secrets, *changed, *(Changed(path, at, files[path].keyless) for path, at in answer["changed"])),
+        unread=(
+            *unread,
+            *(Unread(path, why) for path, why, gone in answer["unread"] if files[path].required or not gone),
+        ),
         composed=composed,
         kin=kin or ground.name,
     )

@@ -98,10 +98,15 @@ def _read(path: Path, shown: str, name: str) -> UnitFile:
         raise SpecError(f"the file cannot be read: {error.strerror or error}", Origin(shown, 0)) from None
     except UnicodeDecodeError as error:
         raise SpecError(f"a unit file is UTF-8 text: {error}", Origin(shown, 0)) from None
-    return UnitFile(name, content, tuple(_assignments(text, shown)))
+    return UnitFile(name, content, tuple(assignments(text, shown)))
 
 
-def _assignments(text: str, shown: str) -> Iterator[Assignment]:
+def assignments(text: str, shown: str) -> Iterator[Assignment]:
+    """Each assignment in the text of unit files, which users know as ``shown``.
+
+    Raises:
+        SpecError: a line of it is no assignment; with file and line.
+    """
     section = ""
     for number, first, line in _joined(text):
         heading = _SECTION.match(line)

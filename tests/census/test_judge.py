@@ -83,6 +83,12 @@ def test_a_dotenv_counts_only_where_the_environment_has_no_key() -> None:
     assert ("stale-key", "a", (7,)) in told(Place("a", (process(7, None, files=dotenv),)))
 
 
+def test_what_says_nothing_of_an_environments_key_counts_only_without_one() -> None:
+    renewed = (Changed("/etc/ssl/web.pem", 200.0, keyless=True),)
+    assert told(Place("a", (process(7),), changed=renewed)) == []
+    assert ("stale-key", "a", (7,)) in told(Place("a", (process(7, None),), changed=renewed))
+
+
 def test_what_may_not_be_seen_is_not_judged() -> None:
     assert told(Place("a", (process(7, held=None), process(8)))) == []
 

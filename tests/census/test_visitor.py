@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_llamakey.census import visitor
 from pytest_llamakey.census.grounds import program
-from pytest_llamakey.census.visitor import held, masked, shape, visit
+from pytest_llamakey.census.visitor import changed, held, masked, shape, visit
 from pytest_llamakey.cli import main
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ def test_a_tree_and_what_each_was_started_with(cleared, tmp_path) -> None:
     assert child["seen"]["held"] == {}
     assert [path for path, _ in parent["seen"]["files"]] == [str(tmp_path / ".env"), str(tmp_path / "key")]
     assert [path for path, _ in answer["changed"]] == ["/proc/self/stat"]
+    assert answer["unread"] == [["/nowhere", "no such file or directory", True]]
     assert KEY not in json.dumps(answer)
     assert "<OPENAI_API_KEY>" in parent["command"]
 
@@ -152,6 +155,41 @@ def test_a_source_that_was_changed_since(cleared, capsys, tmp_path) -> None:
     os.utime(secret, (time.time() + 60, time.time() + 60))
     assert main(["census", str(cleared.pid), "--secret", str(secret)]) == 1
     assert f"started before {secret} was changed last" in capsys.readouterr().out
+
+
+def test_a_folder_is_as_new_as_the_last_file_in_it(tmp_path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "key").write_text("")
+    os.utime(tmp_path / "folder" / "key", (4e9, 4e9))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s"))
+        found, unread = changed(["/folder", "/folder/key/below", "/s"], str(tmp_path))
+    assert found == [["/folder", 4e9]]
+    assert unread == [
+        ["/folder/key/below", "not a directory", False],
+        ["/s", "a socket does not tell when its answer changed", False],
+    ]
+
+
+def test_what_could_not_be_looked_at_is_said_and_alarms_nobody(monkeypatch, capsys) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], env={"OPENAI_API_KEY": KEY}, stdin=-1) as process:
+        monkeypatch.setattr(visitor, "unit", lambda pid: "app.service" if pid == process.pid else "")
+        monkeypatch.setenv("PATH", "/nonexistent")
+        monkeypatch.setenv("COLUMNS", "300")
+        while not visitor.environment(process.pid):  # not executed yet
+            time.sleep(0.05)
+        codes = [main(["census", "app.service"]), main(["census", "app.service", "--json"])]
+        process.communicate(b"")
+    shown, _, told = capsys.readouterr().out.rstrip().rpartition("\n")
+    assert codes == [0, 0]
+    (place,) = json.loads(told)["places"]
+    assert place["unread"] == [
+        {"source": "the files of app.service", "why": "`systemctl show` fails there, or knows no such unit"}
+    ]
+    assert (
+        "Nothing suspicious in what could be read; not looked at: the files of app.service (`systemctl show`" in shown
+    )
+    assert "every process was started with the same key" not in shown
 
 
 @pytest.mark.parametrize(

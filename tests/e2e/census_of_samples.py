@@ -104,6 +104,24 @@ def test_a_unit(llamakey_deploy):
     assert {found["cause"] for found in seen["suspicions"]} == {"stale-key"}
 
 
+def test_a_units_credential(llamakey_deploy):
+    app = llamakey_deploy("sample_images/runtimes/systemd/right")
+    container = container_of(app)
+    added = (
+        "mkdir -p /etc/systemd/system/app.service.d && cd /etc/systemd/system/app.service.d && echo k > /etc/app/k && "
+        "printf '[Service]\\nLoadCredential=openai-api-key:/etc/app/k\\n' > credential.conf && "
+        "touch -d '-1 hour' credential.conf /etc/app/k && systemctl daemon-reload"
+    )
+    assert container.exec_run(["sh", "-c", added]).exit_code == 0
+    code, seen = census(str(container.name), "--unit", "app.service")
+    assert code == 0
+    assert "/etc/app/k" in [change["source"] for change in seen["places"][0]["changed"]]
+    assert seen["places"][0]["unread"] == []
+    container.exec_run(["touch", "-d", "+1 hour", "/etc/app/k"])
+    code, seen = census(str(container.name), "--unit", "app.service")
+    assert (code, {found["cause"] for found in seen["suspicions"]}) == (1, {"stale-key"})
+
+
 def test_a_compose_project(llamakey_deploy):
     app = llamakey_deploy("sample_images/runtimes/compose/right")
     labels = container_of(app).labels

@@ -17,7 +17,7 @@ def test_of_processes(run_llamakey):
 def test_of_containers_units_and_projects(run_llamakey):
     run = run_llamakey(TESTS, "-k", "container or unit or project")
     assert run.code == 0, run.output
-    assert "4 passed" in run.output
+    assert "5 passed" in run.output
 
 
 @pytest.mark.engine
