@@ -13,7 +13,7 @@ from pytest_llamakey.census.visits import visited
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.runtimes.compose_stack import NUMBER_LABEL, PROJECT_LABEL, SERVICE_LABEL
 from pytest_llamakey.runtimes.docker_engine import engine_words
-from pytest_llamakey.spec import compose
+from pytest_llamakey.spec import compose, compose_values
 from pytest_llamakey.spec.compose_choice import PROJECT_ENV
 from pytest_llamakey.spec.model import SpecError
 from pytest_llamakey.spec.nearest import hint
@@ -126,11 +126,11 @@ def _project_files(container: Any) -> Iterator[Changed | Unread]:
     service = facts.services[name]
     named = [Source(one.text, required=one.required) for one in service.env_files]
     named += [Source(facts.secrets[use.source].text) for use in service.secrets if use.source in facts.secrets]
-    if any(one.written is None or compose.interpolated(one.written) for one in service.environment.values()):
+    if any(one.written is None or compose_values.interpolated(one.written) for one in service.environment.values()):
         given = [path for path in container.labels.get(_ENV_FILE_LABEL, "").split(",") if path]
         named += [Source(path) for path in given] or [Source(PROJECT_ENV, required=False)]
     for one in named:
-        if compose.interpolated(one.path):
+        if compose_values.interpolated(one.path):
             yield Unread(one.path, "what its variables stood for is not known here")
             continue
         path = folder / one.path

@@ -5,6 +5,7 @@ Looks only: nothing is started, built, pulled or installed.
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,20 +17,21 @@ from requests.exceptions import RequestException
 
 from pytest_llamakey import __version__
 from pytest_llamakey.advice import CONFIG_NAME
+from pytest_llamakey.collect import describes_deployments
+from pytest_llamakey.doctor.needed import Needed, bases, needed, of_compose
+from pytest_llamakey.doctor.there import OnNodes, Row, on_nodes, row_of
 from pytest_llamakey.reaper import Reaper
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.runtimes.compose_tool import find_compose
 from pytest_llamakey.runtimes.docker_buildkit import find_buildkit
 from pytest_llamakey.runtimes.docker_engine import connect
-from pytest_llamakey.spec import dockerfile_facts
+from pytest_llamakey.spec.complete import compose_files
 from pytest_llamakey.spec.model import Defaults, Deployment, SpecError
-from pytest_llamakey.spec.toml import read_defaults, read_deployments
+from pytest_llamakey.spec.toml import PYPROJECT, read_defaults, read_deployments
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping, Sequence
-
-    import docker
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 SUMMARY = "say what this machine can run, what would not run, and how to mend each"
 NEEDS: Mapping[str, tuple[str, ...]] = {
@@ -40,15 +42,6 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "systemd": ("engine",),
 }
 """What each runtime cannot do without."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One thing that was looked at; ``told`` says what is there, or what is not and how to mend it."""
-
-    name: str
-    well: bool
-    told: str
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -65,30 +58,65 @@ def run(words: argparse.Namespace) -> int:
     """Print what was found; 1 where a deployment of the folder could not be run as its file says."""
     folder = Path(words.folder)
     args = dict(word.partition("=")[::2] for word in words.llamakey_build_arg)
-    mistake, deployments = "", tuple[Deployment, ...]()
-    try:
-        deployments = _deployments(folder, read_defaults(Path.cwd(), Defaults(build_args=args)))
-    except SpecError as error:
-        mistake = str(error)
-    rows = list(_machine())
-    rows += _images(folder, deployments, args)
-    _print([Row("plugin", True, f"pytest-llamakey {__version__}, Python {platform.python_version()}"), *rows])
-    lines = [f"{mistake}"] if mistake else [_forecast(each, rows) for each in deployments]
-    print(
-        f"\n{folder / CONFIG_NAME}:"
-        if lines
-        else f"\nThere is no {CONFIG_NAME} in {folder}: python -m pytest_llamakey init {folder}"
+    files = [_read(path, folder, args) for path in (folder / CONFIG_NAME, folder / PYPROJECT)]
+    # A mistake in this folder's [tool.llamakey] is one of both files.
+    files = [*{one.mistake or one.path: one for one in files if one.mistake or one.wants}.values()]
+    machine = list(_machine())
+    images = _images(
+        [one for file in files for each in file.wants for one in each.needed] if files else _bare(folder, args)
     )
-    for line in lines:
-        print(f"  {line}")
-    missing = {row.name for row in rows if not row.well}
-    lacking = any(missing & {*_needs(each), *_bases(each)} for each in deployments)
-    return 1 if mistake or lacking else 0
+    plugin = Row("plugin", True, f"pytest-llamakey {__version__}, Python {platform.python_version()}")
+    _print([plugin, *machine, *images.values()])
+    missing = {row.name for row in machine if not row.well}
+    unpulled = {what for what, row in images.items() if row.well is False}
+    for file in files:
+        print(f"\n{file.path}:")
+        for line in [file.mistake] if file.mistake else [_forecast(each, missing, unpulled) for each in file.wants]:
+            print(f"  {line}")
+    if not files:
+        print(f"\nThere is no {CONFIG_NAME} in {folder}: python -m pytest_llamakey init {folder}")
+    mistaken = any(file.mistake for file in files)
+    wants = [each for file in files for each in file.wants]
+    return 1 if mistaken or any(missing & {*_needs(each.deployment)} or each.lacks(unpulled) for each in wants) else 0
 
 
-def _deployments(folder: Path, defaults: Defaults) -> tuple[Deployment, ...]:
-    path = folder / CONFIG_NAME
-    return read_deployments(path, folder, defaults) if path.is_file() else ()
+@dataclass(frozen=True)
+class _Want:
+    """A deployment, and the images that it needs."""
+
+    deployment: Deployment
+    needed: tuple[Needed, ...]
+
+    def lacks(self, unpulled: Collection[tuple[str, str]]) -> tuple[Needed, ...]:
+        """Those among ``unpulled``, each name once."""
+        return tuple({one.name: one for one in self.needed if one.what in unpulled}.values())
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file that describes deployments, or the mistake in it."""
+
+    path: Path
+    wants: tuple[_Want, ...] = ()
+    mistake: str = ""
+
+
+def _read(path: Path, folder: Path, args: Mapping[str, str]) -> _File:
+    if not (describes_deployments(path) if path.name == PYPROJECT else path.is_file()):
+        return _File(path)
+    try:
+        defaults = read_defaults(Path.cwd(), Defaults(build_args=args))
+        found = read_deployments(path, folder, defaults)
+    except SpecError as error:
+        return _File(path, mistake=str(error))
+    return _File(path, tuple(_Want(each, tuple(needed(each, defaults.build_args))) for each in found))
+
+
+def _bare(folder: Path, args: Mapping[str, str]) -> list[Needed]:
+    """What a folder without deployments would need, named on pytest's command line."""
+    found = list(bases(folder / "Dockerfile", args)) if (folder / "Dockerfile").is_file() else []
+    files = compose_files(folder)
+    return [*found, *(of_compose(folder, files, args, {}) if files else ())]
 
 
 def _needs(deployment: Deployment) -> tuple[str, ...]:
@@ -134,66 +162,43 @@ def _cluster() -> Row:
         return Row("cluster", True, f"a Kubernetes cluster answers, namespace {cluster.namespace}")
 
 
-def _images(folder: Path, deployments: Sequence[Deployment], args: Mapping[str, str]) -> Iterator[Row]:
-    """A row for each base image that is built on."""
-    names: dict[str, str] = {}
-    for each in deployments:
-        names |= _bases(each)
-    if not deployments and (folder / "Dockerfile").is_file():
-        names = _bases_of(folder / "Dockerfile", args)
+def _images(wanted: Sequence[Needed]) -> dict[tuple[str, str], Row]:
+    """A row for each image that is run or built on, each once."""
+    found: dict[tuple[str, str], Row] = {}
+    with contextlib.ExitStack() as opened:
+        client = None
+        if wanted:
+            with contextlib.suppress(RuntimeFault):  # which has a row of its own
+                client = opened.enter_context(closing(connect()))
+        nodes = _nodes() if any(one.policy for one in wanted) else None
+        for one in wanted:
+            row = None if one.what in found else row_of(one, client, nodes)
+            if row is not None:
+                found[one.what] = row
+    return found
+
+
+def _nodes() -> OnNodes | None:
+    from pytest_llamakey.runtimes.kubernetes_api import Cluster
+
     try:
-        client = connect() if names else None
-    except RuntimeFault:
-        return
-    if client is not None:
-        with closing(client):
-            for name, argument in names.items():
-                yield _image(client, name, argument)
+        with closing(Cluster()) as cluster:
+            return on_nodes(cluster)
+    except RuntimeFault:  # which has a row of its own
+        return None
 
 
-def _bases(deployment: Deployment) -> dict[str, str]:
-    """The images that a deployment needs to be there or pulled, each with the build argument that names it."""
-    if deployment.image:
-        return {deployment.image: ""}
-    if deployment.build is None:
-        return {}
-    path = deployment.folder / deployment.build / deployment.dockerfile
-    return _bases_of(path, deployment.build_args)
-
-
-def _bases_of(path: Path, args: Mapping[str, str]) -> dict[str, str]:
-    facts = dockerfile_facts.read(path, build_args=args)
-    stages = {stage.name.lower() for stage in facts.stages if stage.name} | {"scratch"}
-    return {
-        stage.base: next((arg.name for arg in facts.args if arg.value == stage.base), "")
-        for stage in facts.stages
-        if stage.base and stage.base.lower() not in stages
-    }
-
-
-def _image(client: docker.DockerClient, name: str, argument: str) -> Row:
-    try:
-        if client.images.list(name):
-            return Row(name, True, "is here")
-        client.images.get_registry_data(name)
-    except (DockerException, RequestException) as error:
-        said = str(getattr(error, "explanation", "") or error).strip().splitlines()[0]
-        other = f"name another: --llamakey-build-arg {argument}=<image>" if argument else "pull or load it first"
-        return Row(name, False, f"is not here and cannot be pulled ({said}); {other}")
-    return Row(name, True, "can be pulled")
-
-
-def _forecast(deployment: Deployment, rows: Sequence[Row]) -> str:
-    """What ``pytest --llamakey`` would make of a deployment on this machine."""
-    missing = {row.name for row in rows if not row.well}
+def _forecast(want: _Want, missing: Collection[str], unpulled: Collection[tuple[str, str]]) -> str:
+    """What ``pytest --llamakey`` would make of a deployment where programs are ``missing`` and images ``unpulled``."""
+    deployment = want.deployment
     lacking = [name for name in _needs(deployment) if name in missing]
     if lacking == ["engine"] and deployment.runtime == "docker" and deployment.command:
         return f"{deployment.name}: runs as plain processes, with a warning, as no engine answers"
     if lacking:
         return f"{deployment.name}: an error, for want of {' and '.join(lacking)} ({deployment.runtime})"
-    unpulled = [name for name in _bases(deployment) if name in missing]
-    if unpulled:
-        return f"{deployment.name}: its build fails, for want of {' and '.join(unpulled)}"
+    if lacks := want.lacks(unpulled):
+        fails = "its build fails" if any(one.built_on for one in lacks) else "it does not start"
+        return f"{deployment.name}: {fails}, for want of {' and '.join(one.name for one in lacks)}"
     silent = not deployment.requests and deployment.task is None
     skipped = "; wire is skipped, as it has no request and no task" if silent else ""
     return f"{deployment.name}: runs ({deployment.runtime}){skipped}"
@@ -209,6 +214,6 @@ def _print(rows: Sequence[Row]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for row in rows:
-        mark = Text("ok", style="green") if row.well else Text("no", style="yellow")
-        table.add_row(mark, Text(row.name), Text(row.told))
+        mark = {True: Text("ok", style="green"), False: Text("no", style="yellow"), None: Text("?", style="yellow")}
+        table.add_row(mark[row.well], Text(row.name), Text(row.told))
     Console(highlight=False).print(table)

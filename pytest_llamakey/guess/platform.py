@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.spec import compose as compose_files
+from pytest_llamakey.spec import compose_values
 from pytest_llamakey.spec.model import SpecError
 from pytest_llamakey.spec.yaml_lines import read_yaml
 
@@ -101,7 +102,7 @@ def _context(service: Service) -> str:
 def _keyed(made: Compose, service: Service, of_model: Callable[[str], bool]) -> Compose:
     for variable in service.environment.values():
         if of_model(variable.name):
-            inner = compose_files.interpolated(variable.written or "")
+            inner = compose_values.interpolated(variable.written or "")
             name = inner[0] if inner else variable.name
             return replace(made, key=f"env:{name}", key_where=str(variable.origin))
     for named in service.env_files[:1]:

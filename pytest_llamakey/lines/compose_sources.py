@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_llamakey.facts import Place, SourceLine
 from pytest_llamakey.secrecy.keylike import is_key, names_key
 from pytest_llamakey.secrecy.masked import masked
-from pytest_llamakey.spec import compose
+from pytest_llamakey.spec import compose_values
 from pytest_llamakey.spec.complete import read_compose
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _service(deployment: Deployment) -> Service:
 
 
 def _made_of(variable: Variable) -> tuple[str, ...]:
-    return (variable.name,) if variable.written is None else compose.interpolated(variable.written)
+    return (variable.name,) if variable.written is None else compose_values.interpolated(variable.written)
 
 
 def _tells(variable: Variable, names: Collection[str]) -> bool:
@@ -94,8 +94,8 @@ def _line(variable: Variable, texts: _Texts) -> SourceLine:
     written = variable.written
     if written is None:  # passed on from where compose is called
         return SourceLine("env", texts.place(variable.origin), variable.name, None, (variable.name,))
-    literal = compose.literal_of(written)
-    default = compose.default_of(written)
+    literal = compose_values.literal_of(written)
+    default = compose_values.default_of(written)
     key = texts.secrets.sight(literal) if literal is not None else texts.secrets.sight(default) if default else None
     place = texts.place(variable.origin, (literal or "", default))
     return SourceLine("env", place, variable.name, key, _made_of(variable))

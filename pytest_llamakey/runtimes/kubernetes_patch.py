@@ -111,7 +111,7 @@ def _body(resource: Resource, manifests: Manifests, inlay: Inlay) -> dict[str, A
     elif resource.kind == "RoleBinding":
         for subject in body.get("subjects") or ():
             subject.pop("namespace", None)
-    pods = _pods(body)
+    pods = pod_template(body)
     if pods is None:
         return body
     template, spec = pods
@@ -135,7 +135,7 @@ def _body(resource: Resource, manifests: Manifests, inlay: Inlay) -> dict[str, A
     return body
 
 
-def _pods(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def pod_template(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """The pod template of a body, and the spec in it; a Pod is its own."""
     template = body if body["kind"] == "Pod" else (body.get("spec") or {}).get("template")
     if body["kind"] not in (*WORKLOADS, "Pod", "ReplicaSet") or not template or not template.get("spec"):
@@ -214,7 +214,7 @@ def _missing_secrets(manifests: Manifests, inlay: Inlay) -> Iterator[dict[str, A
 def _missing_accounts(manifests: Manifests, inlay: Inlay, made: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The service accounts that pods are to run as and that stand in no manifest; they get no rights."""
     there = {one.name for one in manifests.resources if one.kind == "ServiceAccount"} | {"default"}
-    specs = [pods[1] for pods in map(_pods, made) if pods]
+    specs = [pods[1] for pods in map(pod_template, made) if pods]
     wanted = dict.fromkeys(spec.get("serviceAccountName") or spec.get("serviceAccount") for spec in specs)
     for name in wanted:
         if name and name not in there:

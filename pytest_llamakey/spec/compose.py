@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from pytest_llamakey.spec.yaml_lines import YamlPath
 
-# $NAME, ${NAME}, ${NAME:-default}, ${NAME:?error}, $$ (docs.docker.com/reference/compose-file/interpolation).
-_INTERPOLATION = re.compile(r"\$(?:\$|\{(\w+)(?:(:?[-+?])([^}]*))?\}|(\w+))")
 _TARGET_PORT = re.compile(r"(?:^|:)(\d+)(?:/tcp)?$")
 SECRETS_FOLDER = "/run/secrets"
 
@@ -56,11 +54,17 @@ class EnvFile(Named):
 
 @dataclass(frozen=True)
 class Build:
-    """What a service is built from, as it is written; ``context`` is relative to the project's folder."""
+    """What a service is built from, as it is written; ``context`` is relative to the project's folder.
+
+    ``args`` without a value take that of the ``docker compose`` call. ``inline``: the Dockerfile stands in the file.
+    """
 
     context: str
     dockerfile: str
     origin: Origin
+    args: Mapping[str, str | None] = field(default_factory=dict)
+    target: str = ""
+    inline: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,23 +110,6 @@ def read(paths: Sequence[Path], shown: Mapping[Path, str]) -> ComposeFacts:
         SpecError: a file cannot be read, or is no YAML, or no compose file.
     """
     return reduce(_over, (_Reader(path, shown.get(path, path.name)).facts() for path in paths))
-
-
-def interpolated(written: str) -> tuple[str, ...]:
-    """The variables that a value is made of, each once."""
-    found = (match[1] or match[4] for match in _INTERPOLATION.finditer(written))
-    return tuple(dict.fromkeys(name for name in found if name))
-
-
-def default_of(written: str) -> str:
-    """The default in ``${NAME:-default}``, where it is written out."""
-    found = (match[3] for match in _INTERPOLATION.finditer(written) if (match[2] or "").endswith("-") and match[3])
-    return next((text for text in found if "$" not in text), "")
-
-
-def literal_of(written: str) -> str | None:
-    """The value where it is written out in the file; ``None`` where variables are part of it."""
-    return None if interpolated(written) else written.replace("$$", "$")
 
 
 def _over(lower: ComposeFacts, upper: ComposeFacts) -> ComposeFacts:
@@ -200,7 +187,7 @@ class _Reader:
             image=_text(given.get("image")),
             ports=tuple(port for port in map(_target, ports) if port is not None),
             has_ports=bool(ports),
-            environment={one.name: one for one in self._environment(given.get("environment"), here)},
+            environment={one.name: one for one in self._variables(given.get("environment"), (*here, "environment"))},
             env_files=tuple(self._env_files(given.get("env_file"), here)),
             secrets=tuple(self._granted(given, here)),
             replicas=_number(_table(given.get("deploy")).get("replicas") or given.get("scale")),
@@ -239,14 +226,16 @@ class _Reader:
             return None
         table = _table(given)
         context = _text(table.get("context") if table else given) or "."
-        return Build(context, _text(table.get("dockerfile")) or "Dockerfile", self.at(*here, "build"))
+        args = {one.name: one.written for one in self._variables(table.get("args"), (*here, "build", "args"))}
+        dockerfile, target = _text(table.get("dockerfile")) or "Dockerfile", _text(table.get("target")) or ""
+        return Build(context, dockerfile, self.at(*here, "build"), args, target, bool(table.get("dockerfile_inline")))
 
-    def _environment(self, given: Any, here: YamlPath) -> Iterator[Variable]:
+    def _variables(self, given: Any, at: YamlPath) -> Iterator[Variable]:
         for name, value in _table(given).items():
-            yield Variable(str(name), _text(value), self.at(*here, "environment", name))
+            yield Variable(str(name), _text(value), self.at(*at, name))
         for index, one in enumerate(_list(given)):
             name, equals, written = str(one).partition("=")
-            yield Variable(name, written if equals else None, self.at(*here, "environment", index))
+            yield Variable(name, written if equals else None, self.at(*at, index))
 
     def _env_files(self, given: Any, here: YamlPath) -> Iterator[EnvFile]:
         for index, one in enumerate(_list(given) or ([given] if given else [])):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dotenv import dotenv_values
 
 from pytest_llamakey.secrecy.keylike import names_key
-from pytest_llamakey.spec.compose import interpolated
+from pytest_llamakey.spec.compose_values import interpolated
 from pytest_llamakey.spec.model import OPENAI_KEY, KeyDelivery, Origin, SpecError
 
 if TYPE_CHECKING:

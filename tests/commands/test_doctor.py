@@ -77,3 +77,84 @@ def test_base_images_are_looked_for(
     told = " ".join(capsys.readouterr().out.split())
     assert f"ok {python_image} is here" in told
     assert "api: runs (docker)" in told
+
+
+@pytest.mark.engine
+def test_images_of_services_and_of_compose_files_are_looked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, python_image: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    (tmp_path / "Dockerfile").write_text(DOCKERFILE)
+    (tmp_path / "compose.yaml").write_text(
+        "services:\n  web: {build: ., ports: ['8000']}\n  db: {image: 'localhost:9/no/db:1'}\n"
+    )
+    (tmp_path / "llamakey.toml").write_text(
+        f'[[deployment]]\nname = "alone"\nimage = "{python_image}"\n'
+        'services = { cache = { image = "localhost:9/no/cache:1" } }\n'
+        '[[deployment]]\nname = "project"\ncompose = "compose.yaml"\n'
+    )
+    assert main(["doctor", str(tmp_path), "--llamakey-build-arg", f"BASE={python_image}"]) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "no localhost:9/no/cache:1 is not here and cannot be pulled (" in told
+    assert "(service cache, llamakey.toml:4); pull or load it first" in told
+    assert "(service db, compose.yaml:3); pull or load it first" in told
+    assert "alone: it does not start, for want of localhost:9/no/cache:1" in told
+    assert "project: it does not start, for want of localhost:9/no/db:1" in told
+    assert main(["doctor", str(tmp_path)]) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "(service web, compose.yaml:2); name another: --llamakey-build-arg BASE=<image>" in told
+    assert "project: its build fails, for want of localhost:9/no/base:1 and localhost:9/no/db:1" in told
+
+
+@pytest.mark.engine
+def test_a_compose_file_alone_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "compose.yaml").write_text("services:\n  db: {image: 'localhost:9/no/db:1'}\n")
+    assert main(["doctor", str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    assert "no  localhost:9/no/db:1" in told
+    assert "There is no llamakey.toml" in told
+
+
+@pytest.mark.engine
+@pytest.mark.cluster
+def test_images_that_nodes_are_to_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    (tmp_path / "deploy.yaml").write_text(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  selector: {matchLabels: {a: b}}\n"
+        "  template:\n    metadata: {labels: {a: b}}\n    spec:\n"
+        "      containers: [{name: app, image: 'localhost:9/no/app:1'}]\n"
+    )
+    (tmp_path / "llamakey.toml").write_text('[[deployment]]\nname = "k"\nmanifests = ["deploy.yaml"]\n')
+    assert main(["doctor", str(tmp_path)]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "? localhost:9/no/app:1 cannot be asked for from here (" in told
+    assert "and the nodes are to pull it (imagePullPolicy: IfNotPresent)" in told
+    assert "k: runs (kubernetes)" in told
+
+
+def test_deployments_of_pyproject_are_told_too(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (bare / "Dockerfile").unlink()
+    (bare / "llamakey.toml").write_text('[[deployment]]\nname = "x"\nruntime = "process"\ncommand = ["gunicorn"]\n')
+    (bare / "pyproject.toml").write_text('[[tool.llamakey.deployment]]\nname = "y"\nimage = "nowhere:1"\n')
+    assert main(["doctor", str(bare)]) == 1
+    told = capsys.readouterr().out
+    assert f"{bare / 'llamakey.toml'}:\n  x: runs (process)" in told
+    assert f"{bare / 'pyproject.toml'}:\n  y: an error, for want of engine (docker)" in told
+
+
+def test_a_pyproject_without_deployments_is_none(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (bare / "pyproject.toml").write_text('[project]\nname = "pytest-llamakey-user"\n')
+    assert main(["doctor", str(bare)]) == 0
+    assert f"python -m pytest_llamakey init {bare}" in capsys.readouterr().out
+
+
+def test_a_mistake_that_both_files_share_is_told_once(
+    bare: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bare)
+    (bare / "llamakey.toml").write_text('[[deployment]]\ncommand = ["gunicorn"]\nruntime = "process"\n')
+    (bare / "pyproject.toml").write_text('[tool.llamakey]\nchecks = ["keyyed"]\n')
+    assert main(["doctor", "."]) == 1
+    assert capsys.readouterr().out.count("keyyed") == 1

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_llamakey.spec.complete import read_compose
-from pytest_llamakey.spec.compose import SecretUse, default_of, interpolated, literal_of
+from pytest_llamakey.spec.compose import Build, SecretUse
 from pytest_llamakey.spec.compose_choice import under_test
+from pytest_llamakey.spec.compose_values import default_of, filled, interpolated, literal_of
 from pytest_llamakey.spec.model import Defaults, Deployment, KeyDelivery, Origin, SpecError
 from pytest_llamakey.spec.other import deployment_of
 from pytest_llamakey.spec.toml import read_deployments
@@ -234,3 +235,24 @@ def test_a_circle_of_extends_is_told_with_its_line(tmp_path: Path) -> None:
     text = "services:\n  a: {image: x}\n  b:\n    extends: c\n  c:\n    extends: {file: compose.yaml, service: b}\n"
     with pytest.raises(SpecError, match=r"compose.yaml:6: services extend one another in a circle \(b → c → b\)"):
         read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("written", "filled_in", "missing"),
+    [
+        ("redis:${TAG}-$EMPTY", "redis:7-", ()),
+        ("${EMPTY:-one} ${EMPTY-two} ${NONE-three}", "one  three", ()),
+        ("${TAG:+with} ${EMPTY:+without} ${EMPTY+there}", "with  there", ()),
+        ("$NONE/${NONE:?set it}/${EMPTY:?set it}$$TAG", "//$TAG", ("NONE", "NONE", "EMPTY")),
+    ],
+)
+def test_values_are_filled_in(written: str, filled_in: str, missing: tuple[str, ...]) -> None:
+    assert filled(written, {"TAG": "7", "EMPTY": ""}) == (filled_in, missing)
+
+
+@pytest.mark.parametrize("args", ["{TAG: 3, KEY: }", '["TAG=3", KEY]'])
+def test_what_a_build_is_given(tmp_path: Path, args: str) -> None:
+    facts = read(tmp_path, f"services:\n  web:\n    build: {{context: ., args: {args}, target: app}}\n")
+    assert facts.services["web"].build == Build(".", "Dockerfile", at(3), {"TAG": "3", "KEY": None}, "app")
+    facts = read(tmp_path, "services:\n  web:\n    build: {dockerfile_inline: FROM scratch}\n")
+    assert facts.services["web"].build == Build(".", "Dockerfile", at(3), inline=True)
