@@ -142,11 +142,9 @@ def test_pods(llamakey_deploy):
 
     app = llamakey_deploy("sample_images/runtimes/kubernetes/right")
     with closing(Cluster()) as cluster:
-        (namespace,) = [
-            one["metadata"]["name"]
-            for one in cluster.call("GET", "api/v1/namespaces", labelSelector=RUN_LABEL)["items"]
-            if "deletionTimestamp" not in one["metadata"]
-        ]
+        name = app.running.replicas[0].id  # in a shared cluster there may be namespaces of other runs
+        pods = cluster.call("GET", "api/v1/pods", labelSelector=RUN_LABEL)["items"]
+        namespace = next(one["metadata"]["namespace"] for one in pods if one["metadata"]["name"] == name)
         words = ("deployment/llamaindex-app", "--namespace", namespace)
         code, seen = census(*words)
         assert code == 0
