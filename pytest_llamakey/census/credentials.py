@@ -6,14 +6,13 @@ properties as ``[unprintable]``; the lines that systemd read are those of ``syst
 
 from __future__ import annotations
 
-import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.census.model import Source, Unread
 from pytest_llamakey.secrecy.keylike import names_key
 from pytest_llamakey.spec.model import SpecError
-from pytest_llamakey.spec.unit import assignments
+from pytest_llamakey.spec.unit import assignments, filled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +42,7 @@ def credentials(text: str, unit: str) -> tuple[list[Source], list[Unread]]:
         if line.name == "ImportCredential" and line.value
     ]
     for name, line in _loaded(lines).items():
-        path = _filled(line.value.partition(":")[2] or name, unit)
+        path = filled(line.value.partition(":")[2] or name, unit)
         if path is None:
             unread.append(Unread(f"{line.name}={line.value}", "what its % stands for is not known here"))
             continue
@@ -72,13 +71,3 @@ def _folders(encrypted: bool) -> Iterator[str]:
     yield from (_OF_THE_MACHINE, *_STORES)
     if encrypted:
         yield from (f"{store}.encrypted" for store in _STORES)
-
-
-def _filled(path: str, unit: str) -> str | None:
-    """``path`` with the unit's own names filled in (systemd.unit(5), "Specifiers"); ``None`` with any other."""
-    bare = unit.removesuffix(".service")
-    prefix, _, instance = bare.partition("@")
-    known = {"%": "%", "n": unit, "N": bare, "p": prefix, "i": instance}
-    if not all(letter in known for letter in re.findall(r"%(.?)", path)):
-        return None
-    return re.sub(r"%(.)", lambda match: known[match[1]], path)

@@ -121,6 +121,19 @@ def assignments(text: str, shown: str) -> Iterator[Assignment]:
         yield Assignment(section, name.strip(), value.strip(), Origin(shown, number), first)
 
 
+def filled(text: str, unit: str) -> str | None:
+    """``text`` with what the name of ``unit`` decides filled in (systemd.unit(5), "Specifiers").
+
+    ``None``: it has a specifier that only systemd itself can fill in, such as ``%h``.
+    """
+    bare = unit.removesuffix(".service")
+    prefix, _, instance = bare.partition("@")
+    known = {"%": "%", "n": unit, "N": bare, "p": prefix, "i": instance}
+    if not all(letter in known for letter in re.findall(r"%(.?)", text)):
+        return None
+    return re.sub(r"%(.)", lambda match: known[match[1]], text)
+
+
 def _joined(text: str) -> Iterator[tuple[int, str, str]]:
     """The logical lines with the number and text of their first: a backslash goes on, comments in between drop out."""
     number, first, pieces = 0, "", list[str]()

@@ -1,21 +1,19 @@
 """How the key comes to a systemd unit by what the unit says, where the deployment's own file does not.
 
-Source: systemd.exec(5), "Environment" and "Credentials"; systemd.unit(5), "Specifiers".
+Source: systemd.exec(5), "Environment" and "Credentials".
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.secrecy.keylike import names_key
 from pytest_llamakey.spec.model import KeyDelivery, Origin, SpecError
+from pytest_llamakey.spec.unit import filled
 
 if TYPE_CHECKING:
     from pytest_llamakey.spec.unit import Assignment, Unit
 
-_SPECIFIER = re.compile("%.?")
-_UNKNOWN = "*"
 _PATTERN = frozenset("*?[")
 
 
@@ -45,14 +43,12 @@ def delivered_by(unit: Unit) -> tuple[KeyDelivery, Origin] | None:
 
 
 def _plain(unit: Unit, line: Assignment, path: str) -> str:
-    """``path`` with those specifiers filled in that the name of the unit alone decides."""
-    stem = unit.name.rpartition(".")[0]
-    known = {"%n": unit.name, "%N": stem, "%p": stem.partition("@")[0], "%%": "%"}
-    filled = _SPECIFIER.sub(lambda found: known.get(found[0], _UNKNOWN), path)
-    if _PATTERN.intersection(filled):
+    """``path`` as it is once the unit runs: its name is filled in, and no pattern is left open."""
+    plain = filled(path, unit.name)
+    if plain is None or _PATTERN.intersection(plain):
         raise SpecError(
             f'{line.name}={line.value}: only systemd can tell which file this is; add key = "dotenv:/…" or '
             '"file:/…" to llamakey.toml, with the path that it has there',
             line.origin,
         )
-    return filled
+    return plain
