@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pytest_llamakey.probe.listener import ProcessRecord
     from pytest_llamakey.runtimes.base import Running, RunningReplica
     from pytest_llamakey.seen import LiveWorker, Setting
-    from pytest_llamakey.spec.model import CeleryTask, KeyDelivery
+    from pytest_llamakey.spec.model import CeleryTask
     from pytest_llamakey.station import Station
 
 KEPT_LINES = 100
@@ -200,7 +200,7 @@ class LiveDeployment:
                 name=deployment.name,
                 runtime=deployment.runtime,
                 image=self._running.image,
-                delivered=(*map(_as_written, deployment.key), *setting.delivery.arrivals),
+                delivered=(*(way.as_written for way in deployment.key), *setting.delivery.arrivals),
                 environment=tuple(sorted(setting.delivery.environment)),
                 driven=bool(deployment.requests or deployment.task),
                 expected_workers=self._seen.expected(),
@@ -302,16 +302,10 @@ class LiveDeployment:
         deployment, said = self._setting.deployment, str(fault)
         runtime = deployment.runtime
         more = (
-            advice(runtime, map(_as_written, deployment.key), said)
+            advice(runtime, (way.as_written for way in deployment.key), said)
             or taken_ports.advice(runtime, said)
             or missing_packages.advice(deployment, said)
         )
         fault.args = (self._seen.quoted(said) + (f"\n{more}" if more else ""),)
         if isinstance(fault, NotReady):
             fault.ending = self._seen.quoted(fault.ending)
-
-
-def _as_written(way: KeyDelivery) -> str:
-    """A key delivery in the words of ``llamakey.toml``."""
-    variable = f":{way.variable}" if way.scheme == "dotenv" else ""
-    return f"{way.scheme}:{way.target}{variable}" if way.target else way.scheme

@@ -96,6 +96,12 @@ class KeyDelivery:
     target: str = ""
     variable: str = OPENAI_KEY
 
+    @property
+    def as_written(self) -> str:
+        """The delivery in the words of ``llamakey.toml``."""
+        variable = f":{self.variable}" if self.scheme == "dotenv" else ""
+        return f"{self.scheme}:{self.target}{variable}" if self.target else self.scheme
+
 
 @dataclass(frozen=True)
 class HttpRequest:
