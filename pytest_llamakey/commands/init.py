@@ -52,7 +52,10 @@ def run(words: argparse.Namespace) -> int:
     print(f"Wrote {path}.\n\nGuessed, each from the line named:")
     width = max(len(each.name) for each in made.fields)
     for each in made.fields:
-        if each.sure:
+        if each.left_out:
+            now = "left out" if each.value is None else f"{_toml(each.value)}, left out"
+            print(f"  {each.name:{width}}  {now}  ({each.why})")
+        elif each.sure:
             print(f"  {each.name:{width}}  {_toml(each.value)}  ({each.why})")
     _list("Could not be guessed:", made.open)
     _list("Also seen:", made.also)
@@ -71,12 +74,15 @@ def run(words: argparse.Namespace) -> int:
 
 
 def render(made: Draft) -> str:
-    """The file's text: a field a line with its reason, and offers behind a ``#``."""
+    """The file's text: a field a line with its reason; offers, and what a run finds out by itself, behind a ``#``."""
     document = tomlkit.document()
     document.add(tomlkit.comment("How pytest-llamakey runs this app. Each comment says where a value was read."))
     table = tomlkit.table()
     for each in made.fields:
-        if each.sure:
+        if each.left_out:
+            now = "" if each.value is None else f" (now {_toml(each.value)})"
+            table.add(tomlkit.comment(f"{each.name} is left out: {each.why}{now}"))
+        elif each.sure:
             item = _item(each.value)
             if len(f"{each.name} = {_toml(each.value)} # {each.why}") > LINE:
                 table.add(tomlkit.comment(each.why))

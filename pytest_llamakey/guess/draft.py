@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import re
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_llamakey.guess import start as starts
-from pytest_llamakey.guess.bodies import in_path
-from pytest_llamakey.guess.code import Code, Route, read_code
+from pytest_llamakey.guess.asking import front_of, say_ready, say_request
+from pytest_llamakey.guess.code import Code, read_code
 from pytest_llamakey.guess.fields import Draft
-from pytest_llamakey.guess.platform import Compose, Workload, read_compose, read_workload
+from pytest_llamakey.guess.key_line import say_key
+from pytest_llamakey.guess.platform import read_compose, read_workload
+from pytest_llamakey.guess.pyproject import entries_that_serve, lines_that_serve, only_entry, read_scripts
+from pytest_llamakey.guess.queue_worker import broker_variable, say_broker, say_task
+from pytest_llamakey.guess.workers import WEB_CONCURRENCY
 from pytest_llamakey.spec import dockerfile_facts
+from pytest_llamakey.spec import unit as units
 from pytest_llamakey.spec.complete import compose_files
-from pytest_llamakey.spec.model import OPENAI_KEY
+from pytest_llamakey.spec.model import SpecError
 from pytest_llamakey.symptoms.lookups import names_model_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pytest_llamakey.guess.frontends import Front
+    from pytest_llamakey.guess.pyproject import Script
     from pytest_llamakey.guess.start import Start
     from pytest_llamakey.spec.dockerfile_facts import DockerfileFacts
-
-_HEALTH = re.compile(r"/(?:healthz?|ready|readyz|readiness|livez?|liveness|ping|up|status|_health|health[-_]?check)/?$")
-_PROBED = re.compile(r"https?://[^/\s\"']+(/[^\s\"'|;)]*)")
-_TALKS = re.compile(
-    r"ask|chat|query|complet|answer|question|generat|summar|prompt|message|search|predict", re.IGNORECASE
-)
+    from pytest_llamakey.spec.unit import Unit
 
 
 def draft(folder: Path) -> Draft:
@@ -42,12 +46,14 @@ def draft(folder: Path) -> Draft:
     names = compose_files(folder)
     compose = read_compose(folder / names[0], names_model_key) if names else None
     workload = read_workload(folder, names_model_key)
-    begun = _begun(folder, facts, code)
+    scripts = read_scripts(folder)
+    begun = _begun(folder, facts, code, scripts)
+    unit = next(iter(_units(folder)), None)
+    by_unit = starts.of_unit(unit, folder) if unit else None
     if facts is not None and (facts.cmd or facts.entrypoint or compose is None):
-        unit = next(iter(sorted(folder.glob("*.service"))), None)
         started = " ".join(each.text for each in (facts.cmd, facts.entrypoint) if each)
         if unit is not None and re.search(r"systemd|/sbin/init", started):
-            begun = starts.of_unit(unit)
+            begun = by_unit
             made.runtime = "systemd"
             made.say("unit", unit.name, "the image's PID 1 is systemd")
             made.say("build", ".", facts.file)
@@ -70,7 +76,7 @@ def draft(folder: Path) -> Draft:
             made.also.append(f"{asking[0].place} hands its work on: a [[deployment]] with {service} needs no request")
             compose = compose.worker
         made.say("compose", compose.file, "the compose file here")
-        begun = starts.of_compose(compose.command, folder) if compose.command else begun
+        begun = starts.of_line(compose.command.text, str(compose.command.origin), folder) if compose.command else begun
         others = ", ".join(name for name in compose.built if name != compose.service)
         if compose.service and others:
             made.also.append(
@@ -88,55 +94,93 @@ def draft(folder: Path) -> Draft:
         made.runtime = "process"
         made.say("runtime", "process", "no Dockerfile, compose file or manifest is here")
         made.say("command", list(begun.words), begun.where)
+        _listens(made, begun)
+        _seen_in_scripts(made, begun, scripts)
     else:
         made.open.append(
             "how the app is started: no Dockerfile, compose file, manifest, Procfile, unit or web app is here"
         )
+        _seen_in_scripts(made, begun, scripts)
         return made
-    if compose is not None and compose.celery and made.runtime == "compose":
-        _task(made, code, sure=True)
-    else:
-        _ready(made, code, facts, workload)
-        _request(made, code, folder)
-    _workers(made, begun, _front(code))
-    _key(
-        made,
-        code,
-        folder,
-        compose if made.runtime == "compose" else None,
-        workload if made.runtime == "kubernetes" else None,
-    )
+    if not (begun and begun.is_celery_alone):
+        say_ready(made, code, facts, workload)
+        if code.routes or not code.tasks:
+            say_request(made, code, folder)
+    say_task(made, code, begun)
+    say_broker(made, code, begun)
+    _workers(made, begun, front_of(code))
+    say_key(made, code, folder, compose=compose, workload=workload, unit=unit if begun == by_unit else None)
+    _other_ways(made, folder, begun, unit)
     _env(made, code, facts, begun)
     return made
 
 
-def _begun(folder: Path, facts: DockerfileFacts | None, code: Code) -> Start | None:
-    def each() -> Any:
+def _begun(folder: Path, facts: DockerfileFacts | None, code: Code, scripts: tuple[Script, ...]) -> Start | None:
+    def each() -> Iterator[Start | None]:
         if facts is not None:
             yield starts.of_dockerfile(facts, folder)
-        if (folder / "Procfile").is_file():
-            yield starts.of_procfile(folder / "Procfile")
-        for unit in sorted(folder.glob("*.service")):
-            yield starts.of_unit(unit)
+        yield from starts.of_procfile(folder / "Procfile")
+        for unit in _units(folder):
+            yield starts.of_unit(unit, folder)
+        yield from lines_that_serve(scripts, folder)
+        yield from entries_that_serve(scripts, folder)
         for app in code.apps:
             yield starts.of_app(app, folder)
         for front in code.fronts:
             yield starts.of_front(front, folder)
+        yield only_entry(scripts, folder)
 
-    begun: Start | None = next((start for start in each() if start is not None), None)
+    begun = next((start for start in each() if start is not None), None)
     if begun is not None and _gradio_port(code) and not begun.takes_port:
         return replace(begun, port_variable=True)
     return begun
 
 
-def _front(code: Code) -> Front | None:
-    """The page that is what is started: not one that a web app of the project's own mounts."""
-    return next(iter(code.fronts), None) if not code.apps else None
+def _units(folder: Path) -> Iterator[Unit]:
+    """The units here that can be read; what only becomes one by a template is passed over."""
+    for path in sorted(folder.glob("*.service")):
+        with suppress(SpecError):
+            yield units.read(path, path.name)
+
+
+def _listens(made: Draft, begun: Start) -> None:
+    """The port of a plain process that is not told one."""
+    if begun.takes_port or begun.is_celery_alone:
+        return
+    if begun.port:
+        made.say("port", begun.port, begun.where)
+    else:
+        made.say("port", 8000, "where the app listens: correct it", sure=False)
+        made.open.append("port: nothing says where the app listens")
+
+
+def _seen_in_scripts(made: Draft, begun: Start | None, scripts: tuple[Script, ...]) -> None:
+    """The scripts of the ``pyproject.toml`` beside the one that the start comes from, and whether that one serves."""
+    others = [script for script in scripts if not (begun and begun.where.startswith(script.where))]
+    listed = ", ".join(f"{script.name} ({script.where.partition(' ')[0]}: {script.text})" for script in others[:4])
+    if begun is None and others:
+        made.open.append(f"which script of pyproject.toml starts it: {listed}")
+    elif others:
+        made.also.append(f"scripts that could start it too: {listed}")
+    if begun is not None and len(others) < len(scripts) and not (begun.runs or begun.serves):
+        made.open.append(f"command: whether {begun.where.partition(';')[0]} is what serves")
+
+
+def _other_ways(made: Draft, folder: Path, begun: Start | None, unit: Unit | None) -> None:
+    """What the project also runs, and how that is tested."""
+    if unit is not None and made.runtime in {"process", "docker"}:
+        needs = "systemd in the image" if made.runtime == "docker" else "a Dockerfile whose image has systemd"
+        write = f'unit = "{unit.name}"'
+        made.also.append(f"{unit.name} itself can be tested: write {write} and add {needs} (docs/systemd.md)")
+    for start in starts.of_procfile(folder / "Procfile"):
+        if start.celery is not None and start != begun:
+            words = json.dumps(start.words)
+            made.also.append(f"{start.where} runs Celery: a [[deployment]] with command = {words} and a task tests it")
 
 
 def _gradio_port(code: Code) -> bool:
     """Whether the port is told by Gradio's own variable."""
-    front = _front(code)
+    front = front_of(code)
     return front is not None and front.kind == "gradio"
 
 
@@ -144,7 +188,7 @@ def _docker(made: Draft, facts: DockerfileFacts, begun: Start | None) -> None:
     made.runtime = "docker"
     made.say("build", ".", f"{facts.file}; a mirror's base image: --llamakey-build-arg NAME=<image>")
     if begun is not None:
-        usable = begun.takes_port and begun.replaces_cmd
+        usable = (begun.takes_port or begun.is_celery_alone) and begun.replaces_cmd
         note = f"{begun.where}; also what --llamakey-runtime process starts"
         if usable:
             made.say("command", list(begun.words), note)
@@ -156,6 +200,8 @@ def _docker(made: Draft, facts: DockerfileFacts, begun: Start | None) -> None:
 
 
 def _port(made: Draft, facts: DockerfileFacts, begun: Start | None) -> None:
+    if begun is not None and begun.is_celery_alone:
+        return
     ports = [port.number for port in facts.ports]
     if len(ports) == 1:
         made.say("port", ports[0], f"{facts.file}:{facts.ports[0].line} EXPOSE")
@@ -164,96 +210,6 @@ def _port(made: Draft, facts: DockerfileFacts, begun: Start | None) -> None:
     else:
         made.say("port", ports[0] if ports else 8000, "where the app listens: correct it", sure=False)
         made.open.append("port: the Dockerfile does not EXPOSE just one")
-
-
-def _ready(made: Draft, code: Code, facts: DockerfileFacts | None, workload: Workload | None) -> None:
-    health = [
-        route
-        for route in code.routes
-        if route.method == "GET" and _HEALTH.search(route.path) and not in_path(route.path)
-    ]
-    if workload is not None and workload.ready:
-        made.say("ready", workload.ready, f"{workload.where} readinessProbe")
-    elif health:
-        # "ready" says more than "alive".
-        best = min(health, key=lambda route: ("ready" not in route.path, route.asks, len(route.path)))
-        made.say("ready", best.path, best.place)
-    elif front := _front(code):
-        made.say("ready", front.ready, f"{front.place}, {front.kind}")
-    elif root := next((r for r in code.routes if r.path == "/" and r.method == "GET" and not r.asks), None):
-        made.say("ready", "/", f"{root.place}; no health check was found")
-    else:
-        text = " ".join(run.text for run in (facts.cmd, facts.entrypoint) if run) if facts else ""
-        probed = _PROBED.search(text)
-        made.say(
-            "ready", probed[1] if probed else "/health", "a path that answers below 400 once the app is up", sure=False
-        )
-        made.open.append("ready: no health check was found, so the app counts as ready once it listens")
-
-
-def _request(made: Draft, code: Code, folder: Path) -> None:
-    _task(made, code, sure=not code.routes)
-    if code.tasks and not code.routes:
-        return
-    front = _front(code)
-    if front is not None:
-        _asked(made, front, folder)
-        return
-    candidates = [r for r in code.routes if not _HEALTH.search(r.path) and (r.asks or _TALKS.search(r.path))]
-    if not candidates:
-        example = {"method": "POST", "path": "/ask", "json": {"q": "ping"}}
-        made.say("request", example, "what makes the app call the model: correct it", sure=False)
-        made.open.append("request: no route was found that calls a model; without one the wire check is skipped")
-        return
-    best = max(candidates, key=_fitness)
-    made.say("request", _sent(best), f"{best.place}{'' if best.asks else ', by its name'}")
-    made.open += [f"request: {best.place} also takes {what}" for what in best.taken.open]
-    others = [f"{r.method} {r.path} ({r.place})" for r in candidates if r is not best and r.asks]
-    if others:
-        made.also.append(f"other routes call the model too: {', '.join(others[:4])}")
-
-
-def _task(made: Draft, code: Code, *, sure: bool) -> None:
-    for task in code.tasks[:1]:
-        value = {"app": task.app, "name": task.name, "args": list(task.args)}
-        made.say(
-            "task",
-            value,
-            f"{task.place}, a Celery task{'' if sure else '; for a worker beside the web app'}",
-            sure=sure,
-        )
-
-
-def _asked(made: Draft, front: Front, folder: Path) -> None:
-    """A page is asked by its own protocol: Gradio by its API, the others by a script of the samples."""
-    there = front.kind == "gradio" or (folder / "ask.py").is_file()
-    known = front.kind != "gradio" or bool(front.calls)
-    made.say("request", front.request, f"{front.place}, {front.kind}", sure=there and known)
-    if not there:
-        script = f"sample_images/frontends/{front.kind}/ask.py"
-        made.open.append(f"request: copy {script} of pytest-llamakey beside this file: it types into the page")
-    if not known:
-        made.open.append("request: the name of the function's API; the page shows it under Use via API")
-
-
-def _fitness(route: Route) -> tuple[int, int, int, int]:
-    plain = not route.taken.open and not in_path(route.path)
-    return route.asks, bool(plain), bool(_TALKS.search(route.path)) + (route.method == "POST"), -len(route.path)
-
-
-def _sent(route: Route) -> dict[str, Any]:
-    path = route.path
-    for placed, value in in_path(path).items():
-        path = path.replace(placed, value)
-    if route.websocket:
-        return {"websocket": path, "send": ["ping"]}
-    query = "&".join(f"{name}={value}" for name, value in route.taken.query.items())
-    sent: dict[str, Any] = {"method": route.method, "path": f"{path}?{query}" if query else path}
-    if route.method == "GET":
-        return sent
-    if route.taken.form:
-        return {**sent, "data": dict(route.taken.form)}
-    return sent if route.taken.body is None else {**sent, "json": route.taken.body}
 
 
 def _workers(made: Draft, begun: Start | None, front: Front | None) -> None:
@@ -266,45 +222,12 @@ def _workers(made: Draft, begun: Start | None, front: Front | None) -> None:
         made.open.append("workers: nothing says how many there are to be, so a missing one is not noticed")
 
 
-def _key(made: Draft, code: Code, folder: Path, compose: Compose | None, workload: Workload | None) -> None:
-    read = {name: at for name, (at, _required) in code.variables.items() if names_model_key(name)}
-    name = "AZURE_OPENAI_API_KEY" if code.azure and OPENAI_KEY not in read else OPENAI_KEY
-    if name not in read and read:
-        name = next(iter(read))
-    if code.dotenv:
-        made.also.append(f'{code.dotenv} loads a .env: write key = "dotenv:.env" if that is how the key gets there')
-    if compose is not None and compose.key:
-        made.say("key", compose.key, compose.key_where)
-    elif workload is not None and workload.key:
-        made.say("key", workload.key, workload.key_where)
-    elif code.secret_file:
-        made.say("key", f"file:{code.secret_file[0]}", code.secret_file[1])
-    elif code.dotenv and _dotenv_here(folder):
-        made.also.pop()
-        suffix = "" if name == OPENAI_KEY else f":{name}"
-        made.say("key", f"dotenv:.env{suffix}", f"{code.dotenv}; env:{name} if your platform sets the variable instead")
-    else:
-        made.say(
-            "key",
-            f"env:{name}",
-            read.get(name, "what OpenAI's clients read") + ("; in the container" if made.runtime == "docker" else ""),
-        )
-
-
-def _dotenv_here(folder: Path) -> bool:
-    """Whether the app's ``.env`` is part of what is deployed."""
-    ignored = folder / ".dockerignore"
-    lines = ignored.read_text(encoding="utf-8", errors="replace").splitlines() if ignored.is_file() else []
-    kept_out = any(line.strip().lstrip("/").removeprefix("**/") in {".env", ".env*", "*.env"} for line in lines)
-    return not kept_out and any((folder / name).is_file() for name in (".env", ".env.example", ".env.sample"))
-
-
 def _env(made: Draft, code: Code, facts: DockerfileFacts | None, begun: Start | None) -> None:
     env, why = dict[str, str](), list[str]()
     if begun is not None and begun.port_variable and made.get("command"):
         env["GRADIO_SERVER_PORT" if _gradio_port(code) else "PORT"] = "{port}"
         why.append(begun.where)
-    if begun is not None and begun.workers_where == starts.WEB_CONCURRENCY and made.get("command"):
+    if begun is not None and begun.workers_where == WEB_CONCURRENCY and made.get("command"):
         env["WEB_CONCURRENCY"] = str(begun.workers)
         why.append("as the Dockerfile says, for processes too")
     if code.azure:
@@ -314,6 +237,7 @@ def _env(made: Draft, code: Code, facts: DockerfileFacts | None, begun: Start | 
         made.say("env", env, ", ".join(why))
     known = {
         *env,
+        *((broker_variable(code),) if any(each.name == "services" for each in made.fields) else ()),
         *(begun.sets if begun else ()),
         *(facts.env if facts else {}),
         "PORT",

@@ -8,12 +8,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Field:
-    """A field of ``llamakey.toml`` with its value and the reason; one that is no more than an offer is not ``sure``."""
+    """A field of ``llamakey.toml`` with its value and the reason; one that is no more than an offer is not ``sure``.
+
+    ``left_out``: each run finds the value out by itself, and the file only says so; ``None`` where only a run can tell.
+    """
 
     name: str
     value: Any
     why: str
     sure: bool = True
+    left_out: bool = False
 
 
 @dataclass
@@ -32,6 +36,11 @@ class Draft:
         """Add a field."""
         self.fields.append(Field(name, value, why, sure))
 
+    def leave_out(self, name: str, value: Any, why: str) -> None:
+        """Add a field that the file does not need: each run reads ``value`` where ``why`` says."""
+        self.fields.append(Field(name, value, why, left_out=True))
+
     def get(self, name: str) -> Any:
-        """A field's value, if it was guessed."""
-        return next((each.value for each in self.fields if each.name == name and each.sure), None)
+        """A field's value, if it was guessed and stands in the file."""
+        named = (each for each in self.fields if each.name == name and each.sure and not each.left_out)
+        return next((each.value for each in named), None)

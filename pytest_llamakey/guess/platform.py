@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from pytest_llamakey.guess.shell_commands import commands_in
 from pytest_llamakey.spec import compose as compose_files
-from pytest_llamakey.spec import compose_values
-from pytest_llamakey.spec.model import SpecError
+from pytest_llamakey.spec import compose_choice, compose_values, manifest_choice, manifests
+from pytest_llamakey.spec.model import OPENAI_KEY, Deployment, Origin, SpecError
+from pytest_llamakey.spec.toml import FILE_NAME
 from pytest_llamakey.spec.yaml_lines import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from pytest_llamakey.spec.compose import Named, Service
+    from pytest_llamakey.spec.compose import ComposeFacts, Named, Service
     from pytest_llamakey.spec.yaml_lines import YamlDocument
 
 _FOLDERS = (".", "k8s", "kubernetes", "deploy", "manifests")
@@ -22,11 +24,24 @@ _KINDS = {"Deployment": "deployment", "StatefulSet": "statefulset", "DaemonSet":
 
 
 @dataclass(frozen=True)
+class Way:
+    """How a deployment file has the key arrive: ``key`` in the words of ``llamakey.toml``, and the line that says so.
+
+    ``inferred``: a run reads the same there when the deployment says nothing. ``open`` is what that line leaves open.
+    """
+
+    key: str
+    where: str
+    inferred: bool = False
+    open: str = ""
+
+
+@dataclass(frozen=True)
 class Compose:
     """The service under test, empty where several could be meant, and how it gets its key.
 
-    ``built`` are all services of its build folder, ``command`` is what it is started by; ``celery``: it is Celery's
-    worker, and ``worker`` is the service beside it that is.
+    ``built`` are all services of its build folder, ``command`` is what it is started by; ``worker`` is the service
+    beside it that is Celery's worker.
     """
 
     file: str
@@ -34,10 +49,8 @@ class Compose:
     built: tuple[str, ...] = ()
     service: str = ""
     why: str = ""
-    key: str = ""
-    key_where: str = ""
+    key: Way | None = None
     command: Named | None = None
-    celery: bool = False
     worker: Compose | None = None
 
 
@@ -49,8 +62,7 @@ class Workload:
     name: str
     where: str
     ready: str = ""
-    key: str = ""
-    key_where: str = ""
+    key: Way | None = None
 
 
 def read_compose(path: Path, of_model: Callable[[str], bool]) -> Compose:
@@ -73,41 +85,53 @@ def read_compose(path: Path, of_model: Callable[[str], bool]) -> Compose:
             (one,) = found
             kin = [each for each in built if _context(each) == _context(one)]
             workers = [
-                _service(path, names, kin, each, "Celery's worker", of_model)
+                _service(path, facts, kin, each, "Celery's worker", of_model)
                 for each in kin
                 if each is not one and _celery(each)
             ]
-            made = _service(path, names, kin, one, why, of_model)
+            made = _service(path, facts, kin, one, why, of_model)
             return replace(made, worker=next(iter(workers), None))
     return Compose(path.name, names)
 
 
 def _service(
-    path: Path, names: tuple[str, ...], kin: list[Service], service: Service, why: str, of_model: Callable[[str], bool]
+    path: Path, facts: ComposeFacts, kin: list[Service], service: Service, why: str, of_model: Callable[[str], bool]
 ) -> Compose:
     built = tuple(each.name for each in kin)
-    made = Compose(path.name, names, built, service.name, f"{service.origin}, {why}")
-    return _keyed(replace(made, command=service.command, celery=_celery(service)), service, of_model)
+    return Compose(
+        path.name,
+        tuple(facts.services),
+        built,
+        service.name,
+        f"{service.origin}, {why}",
+        _way_to(facts, service, path.parent, of_model),
+        service.command,
+    )
 
 
 def _celery(service: Service) -> bool:
-    words = service.command.text.split() if service.command else []
-    return "celery" in words and "worker" in words
+    return service.command is not None and any(each.is_celery_worker for each in commands_in(service.command.text))
 
 
 def _context(service: Service) -> str:
     return service.build.context if service.build else ""
 
 
-def _keyed(made: Compose, service: Service, of_model: Callable[[str], bool]) -> Compose:
+def _way_to(facts: ComposeFacts, service: Service, folder: Path, of_model: Callable[[str], bool]) -> Way | None:
+    found = compose_choice.delivered_by(facts, service, folder)
+    if found is not None:
+        return Way(found[0].as_written, str(found[1]), inferred=True)
     for variable in service.environment.values():
         if of_model(variable.name):
             inner = compose_values.interpolated(variable.written or "")
-            name = inner[0] if inner else variable.name
-            return replace(made, key=f"env:{name}", key_where=str(variable.origin))
-    for named in service.env_files[:1]:
-        return replace(made, key=f"dotenv:{named.text}", key_where=str(named.origin))
-    return made
+            return Way(f"env:{inner[0] if inner else variable.name}", str(variable.origin))
+    for named in service.env_files:
+        said = f"{named.text} ({named.origin}) holds no variable that is called a key"
+        return Way(f"dotenv:{named.text}", str(named.origin), open=said)
+    for use in service.secrets:
+        path = facts.secrets[use.source].text if use.source in facts.secrets else use.target
+        return Way(f"file:{path}", str(use.origin), open=f"whether {use.source} ({use.origin}) is the model's key")
+    return None
 
 
 @dataclass(frozen=True)
@@ -118,27 +142,47 @@ class _Seen:
 
 
 def read_workload(folder: Path, of_model: Callable[[str], bool]) -> Workload | None:
-    """The workload among the manifests in ``folder`` and the usual folders below it."""
-    workloads = list(_workloads(folder))
-    if not workloads:
-        return None
+    """The workload among the manifests in ``folder`` and the usual folders below it: the one that takes a key."""
     files = tuple(dict.fromkeys(file for file, _document in _documents(folder)))
-    for seen in workloads:
-        for container in seen.containers:
-            for variable in container.get("env") or ():
-                reference = (variable.get("valueFrom") or {}).get("secretKeyRef") or {}
-                if of_model(str(variable.get("name"))) and reference:
-                    key = f"secret:{reference.get('name')}/{reference.get('key')}"
-                    return _workload(seen, files, key, f"{seen.file} {variable['name']}")
-    return _workload(workloads[0], files, "", "")
+    seen = [_workload(folder, files, each, of_model) for each in _workloads(folder)]
+    by_certainty = sorted(seen, key=lambda one: (one.key is None, bool(one.key and one.key.open)))
+    return next(iter(by_certainty), None)
 
 
-def _workload(seen: _Seen, files: tuple[str, ...], key: str, key_where: str) -> Workload:
+def _workload(folder: Path, files: tuple[str, ...], seen: _Seen, of_model: Callable[[str], bool]) -> Workload:
     body = seen.document.value
     name = f"{_KINDS[body['kind']]}/{(body.get('metadata') or {}).get('name')}"
     probes = (((each.get("readinessProbe") or {}).get("httpGet") or {}).get("path") for each in seen.containers)
     where = f"{seen.file}:{seen.document.line('metadata', 'name')}"
-    return Workload(files, name, where, str(next(filter(None, probes), "")), key, key_where)
+    return Workload(files, name, where, str(next(filter(None, probes), "")), _way_in(folder, files, name, of_model))
+
+
+def _way_in(folder: Path, files: tuple[str, ...], workload: str, of_model: Callable[[str], bool]) -> Way | None:
+    written = folder / FILE_NAME
+    asked = Deployment(
+        id=workload,
+        name=workload,
+        folder=folder,
+        source=written,
+        runtime="kubernetes",
+        manifests=files,
+        workload=workload,
+        origins={"deployment": Origin(written.name, 0)},
+    )
+    try:
+        found, uses = manifest_choice.with_key(asked), manifests.read(asked).workload.uses
+    except SpecError:
+        return None  # the run says what is wrong with them
+    if "key" in found.origins:
+        return Way(found.key[0].as_written, str(found.origins["key"]), inferred=True)
+    for use in uses:
+        if of_model(use.variable) or of_model(use.item):
+            return Way(f"secret:{use.secret}/{use.item}", str(use.origin))
+    for use in uses:
+        said = f"whether {use.item}" if use.item else "which item"
+        item = use.item or OPENAI_KEY
+        return Way(f"secret:{use.secret}/{item}", str(use.origin), open=f"{said} of {use.secret} ({use.origin}) is it")
+    return None
 
 
 def _documents(folder: Path) -> Iterator[tuple[str, YamlDocument]]:

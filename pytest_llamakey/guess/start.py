@@ -1,34 +1,32 @@
-"""The start command of a project: who says it, the port that is told to it, and how many workers it makes."""
+"""The start command of a project: who says it, the port that is told to it, and what it comes to."""
 
 from __future__ import annotations
 
-import ast
-import configparser
 import json
 import re
 import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.guess.shell_commands import Command, commands_in, run_beside
+from pytest_llamakey.guess.workers import WEB_CONCURRENCY, count_workers, filled_in
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pytest_llamakey.guess.code import WebApp
     from pytest_llamakey.guess.frontends import Front
-    from pytest_llamakey.spec.compose import Named
     from pytest_llamakey.spec.dockerfile_facts import DockerfileFacts
+    from pytest_llamakey.spec.unit import Unit
 
 _SHELL = re.compile(r"[;&|<>`$()*?]")
 _PORT_VARIABLE = re.compile(r"\$(?:\{PORT(?::?-\d+)?\}|PORT\b)")
-_SETS = re.compile(r"^\s*(?:export\s+)?(\w+)=", re.MULTILINE)
+_SETS = re.compile(r"^\s*(?:export\s+)?(\w+)=[\"']?([^\s\"';]*)", re.MULTILINE)
 _PORT_WORDS = {"--port", "--server.port", "-p", "--bind", "-b", "--listen", "runserver", "--http"}
 _PORT_AT_END = re.compile(r"^((?:--(?:(?:server\.)?port|bind|listen)=|-[bp])?(?:[\w.*\[\]]*:)?)(\d{2,5})$")
-WEB_CONCURRENCY = "WEB_CONCURRENCY of the Dockerfile"
-_OR_ELSE = re.compile(r"\$\{(\w+):?-(\d+)\}")
-"""``${WORKERS:-3}``: three, where nobody says another number."""
-_WORKERS = re.compile(r"^(?:--workers=|--processes=|-w)?(\d+)$")
-_SERVERS = ("gunicorn", "uvicorn", "hypercorn", "fastapi", "flask", "granian")
+_EXEC_PREFIXES = "-@:+!|"
+"""Before a program, they say how systemd is to start it (systemd.service(5), "Command lines")."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,26 @@ class Start:
     replaces_cmd: bool = True
     sets: frozenset[str] = frozenset()
     """Variables that a start script sets by itself."""
+    serves: bool = False
+    """Whether it is seen to start a web server from Python."""
+    runs: tuple[Command, ...] = ()
+    """The commands that this comes to, those of a start script too."""
+
+    @property
+    def celery(self) -> Command | None:
+        """Celery's worker, where this starts one."""
+        return next((each for each in self.runs if each.is_celery_worker), None)
+
+    @property
+    def is_celery_alone(self) -> bool:
+        """Whether it is Celery's worker and nothing that takes requests."""
+        return self.celery is not None and not self.is_celery_beside_web and not any(each.serves for each in self.runs)
+
+    @property
+    def is_celery_beside_web(self) -> bool:
+        """Whether Celery's worker runs while something else does that takes requests."""
+        beside = run_beside(self.celery, self.runs) if self.celery else ()
+        return any(each.may_serve for each in beside)
 
     @property
     def takes_port(self) -> bool:
@@ -66,33 +84,41 @@ def of_dockerfile(facts: DockerfileFacts, folder: Path) -> Start | None:
     return replace(start, replaces_cmd=not entry)
 
 
-def of_procfile(path: Path) -> Start | None:
-    """The ``web`` line of a Procfile."""
+def of_procfile(path: Path) -> tuple[Start, ...]:
+    """The ``web`` line of a Procfile, and those that start Celery's worker."""
+    found: list[Start] = []
+    if not path.is_file():
+        return ()
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         kind, colon, text = line.partition(":")
-        if colon and kind.strip() == "web":
-            return _start(_split(text.strip()), f"{path.name}:{number} web", {}, path.parent)
-    return None
+        if not colon or not text.strip() or line.startswith("#"):
+            continue
+        start = of_line(text.strip(), f"{path.name}:{number} {kind.strip()}", path.parent)
+        if kind.strip() == "web":
+            found.insert(0, start)
+        elif start.celery:
+            found.append(start)
+    return tuple(found)
 
 
-def of_compose(command: Named, folder: Path) -> Start:
-    """The ``command`` of a service."""
-    return _start(_split(command.text), str(command.origin), {}, folder)
+def of_line(text: str, where: str, folder: Path) -> Start:
+    """A command line that stands at ``where``: a service's ``command``, a script of a task runner's."""
+    return _start(_split(text), where, {}, folder)
 
 
-def of_unit(path: Path) -> Start | None:
-    """The ``ExecStart`` of a systemd unit, without the folders of its program."""
-    unit = configparser.RawConfigParser(strict=False, interpolation=None, delimiters=("=",))
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
-    try:
-        unit.read_string(path.read_text(encoding="utf-8", errors="replace"))
-    except configparser.Error:
+def of_unit(unit: Unit, folder: Path) -> Start | None:
+    """The ``ExecStart`` of a systemd unit that holds in the end, without the folders of its program."""
+    line = next(iter(unit.all("ExecStart")[-1:]), None)
+    text = line.value.lstrip(_EXEC_PREFIXES) if line else ""
+    if line is None or not text:
         return None
-    text = unit.get("Service", "ExecStart", fallback="").lstrip("-@:+!")
-    if not text:
-        return None
-    words = _split(text)
-    return _start((words[0].rpartition("/")[2], *words[1:]), f"{path.name} ExecStart", {}, path.parent)
+    # systemd runs no shell: of a shell's signs it knows the variables alone.
+    words = _split(text) if "$" in text else _words(text)
+    if "@" in line.value[: -len(text)]:
+        words = (words[0], *words[2:])  # the second is what the program is to be called
+    if words[0] == "/usr/bin/env" and len(words) > 1:
+        words = words[1:]
+    return _start((words[0].rpartition("/")[2], *words[1:]), f"{line.origin} ExecStart", {}, folder)
 
 
 def of_app(app: WebApp, folder: Path) -> Start:
@@ -121,39 +147,47 @@ def _split(text: str) -> tuple[str, ...]:
     except ValueError:
         pass
     if not _SHELL.search(_PORT_VARIABLE.sub("0", text)):
-        try:
-            words = tuple(shlex.split(_PORT_VARIABLE.sub("{port}", text)))
-        except ValueError:
-            return ("sh", "-c", text)
+        words = _words(_PORT_VARIABLE.sub("{port}", text))
         return words[1:] if words[:1] == ("exec",) else words
     return ("sh", "-c", text)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """The words of a command that needs no shell; the shell and the text where a quotation is left open."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError:
+        return ("sh", "-c", text)
 
 
 def _start(words: tuple[str, ...], where: str, env: Mapping[str, str], folder: Path) -> Start:
     script = _script(words, folder)
     if script is not None:
         text = script.read_text(encoding="utf-8", errors="replace")
-        workers, said = _counted(text.split(), env, f"{script.name}")
-        by_variable = bool(_PORT_VARIABLE.search(text))
-        return Start(words, where, None, by_variable, workers, said, sets=frozenset(_SETS.findall(text)))
+        sets = {name: filled_in(value, env) for name, value in _SETS.findall(text)}
+        start = _of_shell(text, words, {**env, **sets}, folder, script.name)
+        by_script = start.workers_where == WEB_CONCURRENCY and "WEB_CONCURRENCY" in sets
+        said = f"WEB_CONCURRENCY of {script.name}" if by_script else start.workers_where
+        return replace(start, where=where, workers_where=said, sets=frozenset(sets))
     if words[:2] == ("sh", "-c"):
-        by_variable = bool(_PORT_VARIABLE.search(words[2]))
-        workers, said = _counted(words[2].split(), env, where)
-        return Start(words, where, None, by_variable, workers, said)
+        return _of_shell(" ".join(words[2:]), words, env, folder, where)
     port, told = None, list(words)
     for index, word in enumerate(told):
         match = _PORT_AT_END.match(word)
         if match and ((index and told[index - 1] in _PORT_WORDS) or match[1].startswith("-")):
             port, told[index] = int(match[2]), f"{match[1]}{{port}}"
-    program = next((word for word in told if word in _SERVERS), "")
-    if program and not any("{port}" in word for word in told) and not any("unix:" in word for word in told):
-        told += ["--bind", "0.0.0.0:{port}"] if program in {"gunicorn", "hypercorn"} else ["--port", "{port}"]
-    workers, said = _counted(told, env, where)
-    if workers is None and program == "gunicorn":
-        workers, said = _gunicorn_config(told, folder)
-    elif workers is None and program == "uvicorn":
-        workers, said = 1, f"{where}, uvicorn's default"
-    return Start(tuple(told), where, port, False, workers, said)
+    command = Command(tuple(told))
+    if command.serves and not any("{port}" in word or "unix:" in word for word in told):
+        told += ["--bind", "0.0.0.0:{port}"] if command.program in {"gunicorn", "hypercorn"} else ["--port", "{port}"]
+    workers, said = count_workers((command,), env, folder, where)
+    return Start(tuple(told), where, port, False, workers, said, runs=(command,))
+
+
+def _of_shell(text: str, words: tuple[str, ...], env: Mapping[str, str], folder: Path, where: str) -> Start:
+    """What ``words`` start, ``text`` being the script that they run."""
+    runs = commands_in(text)
+    workers, said = count_workers(runs, env, folder, where)
+    return Start(words, where, None, bool(_PORT_VARIABLE.search(text)), workers, said, runs=runs)
 
 
 def _script(words: tuple[str, ...], folder: Path) -> Path | None:
@@ -164,42 +198,3 @@ def _script(words: tuple[str, ...], folder: Path) -> Path | None:
         path for path in (folder / name, folder / "scripts" / name, folder / "docker" / name) if name and path.is_file()
     )
     return next(found, None)
-
-
-def _counted(words: list[str], env: Mapping[str, str], where: str) -> tuple[int | None, str]:
-    """The number of workers where the command, or the variable that gunicorn and uvicorn look at, says one."""
-    words = [_OR_ELSE.sub(lambda said: env.get(said[1]) or said[2], word.strip("\"'")) for word in words]
-    for before, word in zip(["", *words], words, strict=False):
-        match = _WORKERS.match(word)
-        if match and (before in {"--workers", "-w", "--processes", "--concurrency", "-c"} or not word[0].isdigit()):
-            return int(match[1]), where
-    if env.get("WEB_CONCURRENCY", "").isdigit():
-        return int(env["WEB_CONCURRENCY"]), WEB_CONCURRENCY
-    return None, ""
-
-
-def _config_files(words: list[str], folder: Path) -> list[Path]:
-    named = [word.removeprefix("--config=").removeprefix("python:") for word in words if word.endswith(".py")]
-    return [path for name in (*named, "gunicorn.conf.py") if (path := folder / name).is_file()]
-
-
-def _gunicorn_config(words: list[str], folder: Path) -> tuple[int | None, str]:
-    """``workers = 4`` of gunicorn's own configuration file."""
-    for path, name, value in _assigned(_config_files(words, folder)):
-        if name == "workers" and isinstance(value, ast.Constant) and isinstance(value.value, int):
-            return value.value, f"{path.name}:{value.lineno}"
-    # A file without the word leaves gunicorn's default.
-    if not any(name == "workers" for _path, name, _value in _assigned(_config_files(words, folder))):
-        return 1, "gunicorn's default"
-    return None, ""
-
-
-def _assigned(paths: list[Path]) -> Iterator[tuple[Path, str, ast.expr]]:
-    for path in paths:
-        try:
-            tree = ast.parse(path.read_bytes())
-        except (SyntaxError, ValueError, OSError):
-            continue
-        for node in tree.body:
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                yield path, node.targets[0].id, node.value

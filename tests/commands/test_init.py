@@ -30,6 +30,18 @@ def test_it_writes_says_what_it_guessed_and_never_overwrites(
     assert (tmp_path / "llamakey.toml").read_text() == "mine"
 
 
+def test_a_key_that_a_run_finds_by_itself_is_said_to_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "compose.yaml").write_text("services:\n  web:\n    build: .\n    env_file: .env\n")
+    assert main(["init", str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    assert '"dotenv:.env:OPENAI_API_KEY", left out  (each run takes its way from compose.yaml:4)' in told
+    written = (tmp_path / "llamakey.toml").read_text()
+    assert "# key is left out: each run takes its way from compose.yaml:4 (now " in written
+    assert "\nkey = " not in written
+
+
 def test_only_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "app.py").write_text(APP)
     assert main(["init", str(tmp_path), "--stdout"]) == 0

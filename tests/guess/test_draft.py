@@ -6,36 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_llamakey.commands.init import render
-from pytest_llamakey.guess.draft import draft
-from pytest_llamakey.spec.model import Defaults
-from pytest_llamakey.spec.toml import read_deployments
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from pytest_llamakey.guess.fields import Draft
-
-    Project = Callable[..., Draft]
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """A project of these files, drafted; what is drafted can always be read."""
-
-    def make(**files: str) -> Draft:
-        for name, text in files.items():
-            path = tmp_path / name.replace("__", "/").replace("_DOT_", ".")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        made = draft(tmp_path)
-        if made.runtime:
-            (tmp_path / "llamakey.toml").write_text(render(made))
-            read_deployments(tmp_path / "llamakey.toml", tmp_path, Defaults())
-        return made
-
-    return make
+    from tests.guess.conftest import Project
 
 
 FASTAPI = """
@@ -275,42 +248,6 @@ def test_a_compose_file_beside_a_dockerfile(project: Project) -> None:
     made = project(compose_DOT_yaml=COMPOSE, app_DOT_py=FLASK, Dockerfile="FROM x\nEXPOSE 80\nCMD gunicorn app:app\n")
     assert made.runtime == "docker"
     assert any(line.startswith("compose.yaml starts it with db beside it:") for line in made.also)
-
-
-MANIFEST = """
-apiVersion: v1
-kind: Service
-metadata: { name: web }
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: { name: web }
-spec:
-  template:
-    spec:
-      containers:
-        - name: app
-          image: registry/app:1
-          env:
-            - name: OPENAI_API_KEY
-              valueFrom: { secretKeyRef: { name: openai, key: token } }
-          readinessProbe: { httpGet: { path: /up, port: 80 } }
-"""
-
-
-def test_manifests(project: Project) -> None:
-    made = project(k8s__web_DOT_yaml=MANIFEST, k8s__helm_DOT_yaml="a: {{ .Values.b }}\n")
-    assert made.runtime == "kubernetes"
-    assert made.get("manifests") == ["k8s/web.yaml"]
-    assert (made.get("workload"), made.get("key")) == ("deployment/web", "secret:openai/token")
-    assert made.get("ready") == "/up"
-
-
-def test_a_unit(project: Project) -> None:
-    unit = "[Service]\nEnvironment=A=1\nEnvironment=B=2\nExecStart=/opt/app/bin/gunicorn app:app -b 127.0.0.1:80 -w 2\n"
-    made = project(app_DOT_service=unit)
-    assert made.get("command") == ["gunicorn", "app:app", "-b", "127.0.0.1:{port}", "-w", "2"]
-    assert made.get("workers") == 2
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,153 @@
+"""Where the deployment file says how the key arrives, the drafted file leaves that to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_llamakey.commands.init import render
+
+if TYPE_CHECKING:
+    from pytest_llamakey.guess.fields import Draft
+    from tests.guess.conftest import Project
+
+MANIFEST = """
+apiVersion: v1
+kind: Service
+metadata: { name: web }
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: web }
+spec:
+  template:
+    spec:
+      containers:
+        - name: app
+          image: registry/app:1
+          readinessProbe: { httpGet: { path: /up, port: 80 } }
+"""
+REFERENCE = """          env:
+            - name: OPENAI_API_KEY
+              valueFrom: { secretKeyRef: { name: openai, key: token } }
+"""
+ALL_ITEMS = """          envFrom:
+            - secretRef: { name: openai }
+"""
+MOUNTED = """          volumeMounts: [{ name: keys, mountPath: /etc/keys }]
+      volumes:
+        - name: keys
+          secret: { secretName: openai, items: [{ key: openai_api_key, path: key }] }
+"""
+
+
+def left_out(made: Draft) -> tuple[str | None, str]:
+    """What is said of a key that does not stand in the file."""
+    (field,) = [each for each in made.fields if each.name == "key"]
+    assert field.left_out
+    assert "\nkey = " not in render(made)
+    assert f"\n# key is left out: {field.why}" in render(made)
+    return field.value, field.why
+
+
+SECRET = """---
+apiVersion: v1
+kind: Secret
+metadata: { name: openai }
+stringData: { openai_api_key: "" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("way", "key", "line"),
+    [
+        (REFERENCE, "secret:openai/token", 18),
+        (ALL_ITEMS, "secret:openai/OPENAI_API_KEY", 17),
+        (MOUNTED + SECRET, "secret:openai/openai_api_key", 19),
+    ],
+)
+def test_manifests_say_it_themselves(project: Project, way: str, key: str, line: int) -> None:
+    made = project(k8s__web_DOT_yaml=MANIFEST + way, k8s__helm_DOT_yaml="a: {{ .Values.b }}\n")
+    assert made.runtime == "kubernetes"
+    assert made.get("manifests") == ["k8s/web.yaml"]
+    assert (made.get("workload"), made.get("ready")) == ("deployment/web", "/up")
+    assert left_out(made) == (key, f"each run takes its way from k8s/web.yaml:{line}")
+
+
+def test_a_mounted_secret_whose_items_nobody_knows_is_open(project: Project) -> None:
+    made = project(web_DOT_yaml=MANIFEST + MOUNTED.replace(", items: [{ key: openai_api_key, path: key }]", ""))
+    assert made.get("key") is None
+    assert "key: which item of openai (web.yaml:19) is it" in made.open
+
+
+def test_a_mounted_secret_that_is_made_elsewhere(project: Project) -> None:
+    made = project(web_DOT_yaml=MANIFEST + MOUNTED)
+    assert made.get("key") == "secret:openai/openai_api_key"
+
+
+def test_the_workload_that_is_given_a_key_is_the_one_under_test(project: Project) -> None:
+    made = project(a_DOT_yaml=MANIFEST.replace("name: web", "name: front"), b_DOT_yaml=MANIFEST + ALL_ITEMS)
+    assert made.get("workload") == "deployment/web"
+
+
+@pytest.mark.parametrize(
+    ("service", "key"),
+    [
+        ("env_file: app.env", "dotenv:app.env:LLM_API_KEY"),
+        ("env_file: gone.env", "dotenv:gone.env:OPENAI_API_KEY"),
+        ("secrets: [openai_key]", "file:./key.txt"),
+    ],
+)
+def test_a_compose_file_says_it_itself(project: Project, service: str, key: str) -> None:
+    compose = f"services:\n  web:\n    build: .\n    {service}\nsecrets:\n  openai_key: {{ file: ./key.txt }}\n"
+    made = project(compose_DOT_yaml=compose, **{"app.env": "LLM_API_KEY=x\n"})
+    assert left_out(made) == (key, "each run takes its way from compose.yaml:4")
+
+
+@pytest.mark.parametrize(
+    ("service", "said"),
+    [
+        ("env_file: plain.env", "key: plain.env (compose.yaml:4) holds no variable that is called a key"),
+        ("secrets: [token]", "key: whether token (compose.yaml:4) is the model's key"),
+    ],
+)
+def test_a_way_that_may_be_anothers_is_no_more_than_an_offer(project: Project, service: str, said: str) -> None:
+    compose = f"services:\n  web:\n    build: .\n    {service}\nsecrets:\n  token: {{ file: ./token }}\n"
+    made = project(compose_DOT_yaml=compose, **{"plain.env": "LOG=info\n"})
+    assert made.get("key") is None
+    assert said in made.open
+
+
+UNIT = "[Service]\nExecStart=/opt/app/bin/gunicorn app:app -b 127.0.0.1:80\n"
+IMAGE = 'FROM x\nEXPOSE 80\nCMD ["/lib/systemd/systemd"]\n'
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["EnvironmentFile=/etc/app.env", "LoadCredential=openai:/etc/openai_key", "PassEnvironment=LANG OPENAI_API_KEY"],
+)
+def test_a_unit_says_it_itself(project: Project, line: str) -> None:
+    made = project(Dockerfile=IMAGE, app_DOT_service=f"{UNIT}{line}\n")
+    assert made.runtime == "systemd"
+    assert left_out(made) == (None, f"each run takes its way from app.service:3 {line}")
+
+
+def test_a_unit_that_brings_no_key_leaves_it_to_the_code(project: Project) -> None:
+    made = project(Dockerfile=IMAGE, app_DOT_service=f"{UNIT}PassEnvironment=LANG\n")
+    assert made.get("key") == "env:OPENAI_API_KEY"
+
+
+def test_a_plain_process_is_given_the_variable_that_a_unit_reads_from_a_file(project: Project) -> None:
+    made = project(app_DOT_service=f"{UNIT}EnvironmentFile=/etc/app.env\n")
+    assert made.get("key") == "env:OPENAI_API_KEY"
+    (why,) = [each.why for each in made.fields if each.name == "key"]
+    assert "app.service:3 EnvironmentFile=/etc/app.env" in why
+
+
+def test_a_plain_process_gets_no_credential_of_systemds(project: Project) -> None:
+    made = project(app_DOT_service=f"{UNIT}LoadCredential=openai:/etc/openai_key\n")
+    assert made.get("key") is None
+    assert any(
+        line.startswith("key: app.service:3 LoadCredential=openai:/etc/openai_key brings it") for line in made.open
+    )
