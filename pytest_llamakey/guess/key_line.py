@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.spec.model import OPENAI_KEY
+from pytest_llamakey.guess.platform import Way
+from pytest_llamakey.spec import unit_choice
+from pytest_llamakey.spec.model import OPENAI_KEY, SpecError
 from pytest_llamakey.symptoms.lookups import names_model_key
 
 if TYPE_CHECKING:
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
     from pytest_llamakey.guess.code import Code
     from pytest_llamakey.guess.fields import Draft
-    from pytest_llamakey.guess.platform import Compose, Way, Workload
+    from pytest_llamakey.guess.platform import Compose, Workload
     from pytest_llamakey.spec.unit import Assignment, Unit
 
 _FILES = ("EnvironmentFile", "LoadCredential", "LoadCredentialEncrypted")
@@ -29,8 +31,8 @@ def say_key(
         _say_way(made, compose.key)
     elif made.runtime == "kubernetes" and workload is not None and workload.key is not None:
         _say_way(made, workload.key)
-    elif made.runtime == "systemd" and unit is not None and (lines := bringing(unit)):
-        made.leave_out("key", None, f"each run takes its way from {', '.join(map(_told, lines))}")
+    elif made.runtime == "systemd" and unit is not None:
+        _say_of_unit(made, code, folder, unit)
     elif made.runtime == "process" and unit is not None and (lines := bringing(unit)):
         _say_without_systemd(made, name, lines)
     else:
@@ -42,6 +44,21 @@ def bringing(unit: Unit) -> tuple[Assignment, ...]:
     files = [line for kind in _FILES for line in unit.all(kind) if line.value]
     passed = [line for line in unit.all("PassEnvironment") if any(map(names_model_key, line.variables))]
     return (*files, *passed)
+
+
+def _say_of_unit(made: Draft, code: Code, folder: Path, unit: Unit) -> None:
+    name, where = _read_by(code)
+    try:
+        found = unit_choice.delivered_by(unit)
+    except SpecError as error:
+        # Without a `key` the drafted file would be refused.
+        made.say("key", f"env:{name}", "correct it: the unit names a file that only systemd can tell")
+        made.open.append(f"key: {error}")
+        return
+    if found is not None:
+        _say_way(made, Way(found[0].as_written, str(found[1]), inferred=True))
+    else:
+        _say_as_read(made, code, folder, name, where)
 
 
 def _told(line: Assignment) -> str:

@@ -124,13 +124,23 @@ IMAGE = 'FROM x\nEXPOSE 80\nCMD ["/lib/systemd/systemd"]\n'
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["EnvironmentFile=/etc/app.env", "LoadCredential=openai:/etc/openai_key", "PassEnvironment=LANG OPENAI_API_KEY"],
+    ("line", "way"),
+    [
+        ("EnvironmentFile=/etc/app.env", "dotenv:/etc/app.env:OPENAI_API_KEY"),
+        ("LoadCredential=openai:/etc/openai_key", "file:/etc/openai_key"),
+        ("PassEnvironment=LANG OPENAI_API_KEY", "env:OPENAI_API_KEY"),
+    ],
 )
-def test_a_unit_says_it_itself(project: Project, line: str) -> None:
+def test_a_unit_says_it_itself(project: Project, line: str, way: str) -> None:
     made = project(Dockerfile=IMAGE, app_DOT_service=f"{UNIT}{line}\n")
     assert made.runtime == "systemd"
-    assert left_out(made) == (None, f"each run takes its way from app.service:3 {line}")
+    assert left_out(made) == (way, "each run takes its way from app.service:3")
+
+
+def test_a_path_that_only_systemd_knows_stays_open(project: Project) -> None:
+    made = project(Dockerfile=IMAGE, app_DOT_service=f"{UNIT}EnvironmentFile=%h/.env\n")
+    assert made.get("key") == "env:OPENAI_API_KEY"
+    assert any("only systemd can tell which file this is" in line for line in made.open)
 
 
 def test_a_unit_that_brings_no_key_leaves_it_to_the_code(project: Project) -> None:
