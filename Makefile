@@ -83,7 +83,8 @@ torture: $(VENV)/.ready-dev ## kills, planted keys, hostile input, faults (docs/
 	set -x; $(BIN)/python -m tools.torture $(SUITE) $(if $(ONLY),--only '$(ONLY)') $(if $(RUNS),--runs $(RUNS)) $(if $(WRITE),--write)
 
 scale: $(VENV)/.ready-dev ## 20 pods of 2 workers on the cluster of KUBECONFIG
-	LLAMAKEY_SCALE=1 $(PYTEST) -s tests/e2e/test_kubernetes_scale.py $(PYTEST_ARGS)
+	@image="$$(tools/engine)" && export LLAMAKEY_TEST_PYTHON_IMAGE="$${image#PYTHON_IMAGE=}"; \
+	set -x; LLAMAKEY_SCALE=1 LLAMAKEY_REQUIRE_CLUSTER=1 $(PYTEST) -s tests/e2e/test_kubernetes_scale.py $(PYTEST_ARGS)
 
 clean: ## remove the virtual environment and all caches
 	rm -rf $(VENV) .venv-bench .venv-generations .pytest_cache .mypy_cache .ruff_cache dist build

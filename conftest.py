@@ -65,8 +65,16 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def not_asked(item: pytest.Item) -> str:
+    """The variable that asks for a test that runs on request alone, where it is not set; else an empty string."""
+    mark = item.get_closest_marker("on_request")
+    return "" if mark is None or os.environ.get(mark.args[0]) else str(mark.args[0])
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test where what it needs does not answer."""
+    """Skip a test that nobody has asked for, or where what it needs does not answer."""
+    if variable := not_asked(item):
+        pytest.skip(f"takes long; {variable}=1 asks for it")
     for mark, lacking in (("engine", no_engine), ("cluster", no_cluster), ("browser", no_browser)):
         if item.get_closest_marker(mark) and lacking():
             pytest.skip(lacking())
@@ -76,6 +84,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     """Where an engine or a cluster is required, a skip of its tests is a failure, whatever the test's reason is."""
     report: pytest.TestReport = yield
+    if not_asked(item):
+        return report
     for mark, required in REQUIRED.items():
         if required and report.skipped and item.get_closest_marker(mark) and not hasattr(report, "wasxfail"):
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from kubernetes_bench import ClusterBench, manifest
 
 PODS, WORKERS = 20, 2
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not os.environ.get("LLAMAKEY_SCALE"), reason="takes minutes; `make scale` runs it"),
-]
+pytestmark = [pytest.mark.cluster, pytest.mark.engine, pytest.mark.slow, pytest.mark.on_request("LLAMAKEY_SCALE")]
 
 
 def test_every_worker_of_twenty_pods_is_driven(tmp_path, python_image):
