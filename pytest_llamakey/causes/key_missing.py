@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.causes.base import (
@@ -22,7 +23,7 @@ from pytest_llamakey.causes.examples import key_missing as examples
 from pytest_llamakey.causes.trail import arrived, asked_program, given, is_key, key_like, scripted
 from pytest_llamakey.causes.uses import bereft, once
 from pytest_llamakey.findings import Finding
-from pytest_llamakey.symptoms.lookups import about_key, files_missed, lookups
+from pytest_llamakey.symptoms.lookups import about_key, files_missed, lookups, names_model_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -73,6 +74,8 @@ class KeyMissing(Cause):
         lost = next(files_missed(facts, first.process), None)
         services = [line for line in facts.deployment.source if line.kind == "service"]
         asking = _asking(facts)
+        # Without the line that asks, the container is where it has to stand.
+        pod = [line for line in facts.deployment.source if line.kind == "container"] if given(facts, "secret") else []
         asked_for = asked_program(first.process, use.at)
         gone = (
             [path for path, state in first.process.files.items() if state == "absent"] if given(facts, "file") else []
@@ -91,14 +94,16 @@ class KeyMissing(Cause):
                 f"Give the key to the service {services[0].name}: under its `environment:` "
                 f"`{variable}: ${{{variable}}}`, or under its `env_file:` or `secrets:`."
             )
+        elif pod:
+            fix = f"{_same_names(facts)} so that the container {pod[-1].name} gets it."
         elif asking:
-            fix = f"{_same_names(facts)} so that the container {asking[-1].name} gets it."
+            fix = _brought(asking[0].interpolates[0])
         elif facts.deployment.delivered == ("none",):
             fix = (
                 f'Deliver the key where the app is started, for instance as {variable} (key = "none" delivers nothing).'
             )
         elif carrier(facts).keeps:
-            fix = f"Let EnvironmentFile= of the unit name the file that sets {variable}."
+            fix = f"Let EnvironmentFile= of the unit name the file that sets {variable}, on a line without `export`."
         else:
             fix = (
                 f"Pass {variable} on to the processes of the {facts.deployment.runtime} deployment where it is started."
@@ -106,7 +111,7 @@ class KeyMissing(Cause):
         yield self.finding(
             once(trouble for trouble, _use in rows),
             where=[
-                *(line.place for line in (*services, *asking)),
+                *(line.place for line in (*services, *asking, *pod)),
                 delivered,
                 *kept,
                 *_unit_lines(facts),
@@ -149,13 +154,13 @@ def _kept_by_shell(facts: Facts, process: Process, variable: str) -> list[Place]
 
 
 def _asking(facts: Facts) -> list[SourceLine]:
-    """Where a pod asks for Secrets, and last the container; nothing where the key is not to come from one."""
-    if not given(facts, "secret"):
-        return []
-    lines = [line for line in facts.deployment.source if line.kind in ("secret-ref", "container")]
+    """Where a pod asks for the key's Secret, else another one for a key: without an optional one it starts."""
+    lines = [line for line in facts.deployment.source if line.kind == "secret-ref" and line.interpolates]
     secrets = [way.partition(":")[2].partition("/")[0] for way in facts.deployment.delivered]
-    about = [line for line in lines if line.interpolates and line.interpolates[0].partition("/")[0] in secrets]
-    return [*about, *(line for line in lines if line.kind == "container")]
+    about = [line for line in lines if line.interpolates[0].partition("/")[0] in secrets]
+    return about or [
+        line for line in lines if any(map(names_model_key, (PurePosixPath(line.name).name, line.interpolates[0])))
+    ]
 
 
 def _same_names(facts: Facts) -> str:
@@ -163,6 +168,11 @@ def _same_names(facts: Facts) -> str:
     delivered = [way.partition(":")[2] for way in facts.deployment.delivered if way.startswith("secret:")]
     secret, _, item = (delivered or ["openai/api-key"])[0].partition("/")
     return f"Ask for the item {item} of the Secret {secret}, by these names,"
+
+
+def _brought(wanted: str) -> str:
+    """How to mend that a Secret (or an item of one, ``NAME/ITEM``) is asked for, and nothing is delivered as one."""
+    return f"Bring the Secret {wanted.partition('/')[0]} with the manifests, or deliver the key as it."
 
 
 def _refused(facts: Facts) -> Iterator[Finding]:
@@ -177,7 +187,7 @@ def _refused(facts: Facts) -> Iterator[Finding]:
         if delivered:
             fix = f"{_same_names(facts)} or give the Secret an item of the name that the manifest asks for."
         else:
-            fix = f"Bring the Secret {refusal.secret.partition('/')[0]} with the manifests, or deliver the key as it."
+            fix = _brought(refusal.secret)
         yield Finding(
             check="keyed",
             cause=KeyMissing.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.secrecy.keylike import names_key
@@ -43,7 +44,9 @@ def _secrets(found: Manifests) -> Iterator[tuple[SecretUse, str]]:
         items = [str(name) for part in parts for name in part]
         keys = [item for item in items if names_key(item) or names_key(use.arrives_as(item).rpartition("/")[2])]
         if use.item and (names_key(use.variable) or use.item in keys):
-            yield use, use.item if use.item in items or len(keys) != 1 else keys[0]
+            # With none of them alike, the item may be put there by others than the manifests.
+            alike = get_close_matches(use.item, keys, 1) if len(keys) > 1 else keys
+            yield use, use.item if use.item in items or not alike else alike[0]
         elif not use.item and keys:
             yield use, keys[0]
         elif not use.item and not brought and not use.path and OPENAI_KEY.startswith(use.variable):

@@ -24,6 +24,8 @@ class ClusterBench:
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    target: str = ""
+    """What pytest is given: the folder, or a file in it."""
 
     def deployment(self, name: str, text: str, more: str = "", item: str = "api-key") -> None:
         """One more deployment of its own manifest; ``more`` are further fields, the key is ``item`` of a Secret."""
@@ -37,7 +39,7 @@ class ClusterBench:
     def command(self, *arguments: str) -> list[str]:
         own = ["-p", "no:cacheprovider", "-p", "pytest_llamakey.plugin", "--llamakey"]
         report = ["--llamakey-report", str(self.folder / "report.json")]
-        return [sys.executable, "-m", "pytest", *own, *report, *arguments, str(self.folder)]
+        return [sys.executable, "-m", "pytest", *own, *report, *arguments, str(self.folder / self.target)]
 
     def begin(self, *arguments: str, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         """Start pytest, as an argument of the command ``before``, and return at once."""

@@ -50,6 +50,8 @@ def ways(folder: Path, text: str, key: str = "") -> list[tuple[str, str]]:
         (ENV.replace("ITEM", "api-key"), "api-key: x", "openai/api-key"),
         (ENV.replace("ITEM", "token"), "token: x, api-key: y", "openai/token"),
         (ENV.replace("ITEM", "api_key"), "openai-api-key: x", "openai/openai-api-key"),
+        (ENV.replace("ITEM", "openai_key"), "azure-api-key: x, openai-api-key: y", "openai/openai-api-key"),
+        (ENV.replace("ITEM", "password"), "azure-api-key: x, openai-api-key: y", "openai/password"),
         (FROM.replace("PREFIX", '""'), None, "openai/OPENAI_API_KEY"),
         (FROM.replace("PREFIX", "OPENAI_"), None, "openai/API_KEY"),
         (FROM.replace("PREFIX", '""'), "DB: x, OPENAI_API_KEY: y", "openai/OPENAI_API_KEY"),

@@ -191,6 +191,17 @@ EXAMPLES = (
         True,
     ),
     Example(
+        "the pod asks for an optional Secret that nothing brings",
+        app(
+            main_process(environment={}),
+            keyless(),
+            delivered=("none",),
+            runtime="kubernetes",
+            source=(source("secret-ref", "OPENAI_API_KEY", "deploy.yaml:12", interpolates=("openai/api-key",)),),
+        ),
+        True,
+    ),
+    Example(
         "the pod was refused for something else",
         replace(
             app(delivered=("secret:openai/api-key",), runtime="kubernetes"),
