@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 _HELD: dict[str, Any] = {"key": NEWLINE, "clients": (client(key=NEWLINE),), "rollcall": (roll(NEWLINE),), "errors": ()}
 _REFERENCE = KeySight("mangled", '"$KEY"')
+_READS = "EnvironmentFile="
 _BEARER = KeySight("mangled", "'Bearer <key>'")
 
 
@@ -148,6 +149,16 @@ class KeyMangled(Cause):
             ),
             True,
         ),
+        Example(
+            "a unit reads it from a file that is written with more than the key",
+            app(
+                keyless(**{**_HELD, "environment": {"OPENAI_API_KEY": NEWLINE}}),
+                runtime="systemd",
+                delivered=("file:/etc/app/openai_key",),
+                source=(source("unit", "/run/app.env", "app.service:4", "EnvironmentFile=/run/app.env"),),
+            ),
+            True,
+        ),
         Example("exactly the key", app(worker(key=MATCH)), False),
     )
 
@@ -190,8 +201,11 @@ def _sources(facts: Facts, trouble: Trouble, names: frozenset[str]) -> Iterator[
     """Where it was altered, nearest to the root first: delivery, then what the app read, then what it did with it."""
     process, origins = trouble.process, facts.deployment.origins
     origin = place_of(origins.get("key") or origins.get("env"))
+    # Of a unit's files the last one holds.
+    read = [line.place for line in facts.deployment.source if line.kind == "unit" and _READS in line.place.text]
+    altered: dict[str, Place | None] = dict.fromkeys(names, read[-1]) if read else {}
     # What is delivered as a variable is delivered exactly: it was altered on the way to the process.
-    altered = {name: next(iter(launched_by(facts, name)), origin) for name in names if given(facts, "env")}
+    altered |= {name: next(iter(launched_by(facts, name)), origin) for name in names if given(facts, "env")}
     written = [line for line in facts.deployment.source if line.kind == "env" and line.key is not None]
     altered |= {line.name: line.place for line in written if line.key and line.key.state == "mangled"}
     made = {(change.name, change.key.shown) for change in process.environment_changes}

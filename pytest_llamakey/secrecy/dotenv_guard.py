@@ -20,6 +20,7 @@ _PLAIN_SETTING = re.compile(r"[+-]?\d{1,7}(\.\d{1,7})?|true|false|yes|no|on|off|
 # The parts before a value, as dotenv.parser.parse_binding reads them.
 _BEFORE_VALUE = re.compile(r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r\n]*")
 _BROKEN_CREDENTIAL = re.compile(r"([^\r\n]*?(?:KEY|TOKEN|SECRET|PASSWORD)[^=\r\n]*=)[^\r\n]+", re.IGNORECASE)
+_EXPORT = re.compile(r"\s*export\s")
 _QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
 _TRAILING_COMMENT = re.compile(r"\s+#.*")
 _BOM = "\ufeff"
@@ -56,27 +57,35 @@ def defuse_bytes(content: bytes, decoy: str) -> bytes:
 def merge(text: str, line: str) -> str:
     """``text`` with ``line`` (``NAME=value``) in the place of the older lines of that name, or at its end.
 
-    A bare ``NAME`` takes the older lines away.
+    A bare ``NAME`` takes the older lines away. What is written with ``export`` stays so: a shell hands on nothing
+    else, and systemd takes nothing of it.
     """
     line = line.rstrip("\r\n")
     name, setting, _value = line.partition("=")
-    name, line = name.strip(), f"{line}\n" if setting else ""
+    name = name.strip()
+    bindings = _bindings(text)
+    older = [one for one in bindings if one.key == name and not one.error]
+    exported = bool(older) and all(_EXPORT.match(one.original.string) for one in older)
+    line = f"{'export ' * exported}{line}\n" if setting else ""
     pieces: list[str] = []
-    placed = False
-    for binding in _bindings(text):
+    for binding in bindings:
         original = binding.original.string
-        if binding.key != name or binding.error:
+        if binding not in older:
             pieces.append(original)
             continue
         # Blank lines before a binding belong to its text in the parser's eyes.
         pieces.append(original[: len(original) - len(original.lstrip())])
-        if not placed:
+        if binding is older[0]:
             pieces.append(line)
-        placed = True
     merged = "".join(pieces)
-    if line and not placed:
-        merged += ("" if not merged or merged.endswith(("\n", "\r")) else "\n") + line
+    if line and not older:
+        merged += ("" if not merged or merged.endswith(("\n", "\r")) else "\n") + _after(merged) + line
     return _mark(text) + merged
+
+
+def _after(text: str) -> str:
+    """What ends the last line of ``text``, where that goes on in the next one: systemd joins them at a backslash."""
+    return "\n" if text.rstrip("\r\n").endswith("\\") else ""
 
 
 def _mark(text: str) -> str:

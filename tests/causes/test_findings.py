@@ -25,6 +25,7 @@ from pytest_llamakey.causes.recorded import (
     miss,
     rekeyed,
     roll,
+    source,
     worker,
 )
 from pytest_llamakey.facts import (
@@ -112,6 +113,25 @@ def test_key_missing_points_at_the_deployment_and_at_the_failing_line() -> None:
     assert 'key = "none"' in finding.fix
 
 
+@pytest.mark.parametrize(
+    ("delivered", "fix"),
+    [
+        ("secret:openai/api-key", "Ask for the item api-key of the Secret openai,"),
+        ("none", "Bring the Secret openai-keys with the manifests,"),
+    ],
+)
+def test_key_missing_points_at_the_line_that_asks_for_another_secret(delivered: str, fix: str) -> None:
+    lines = (
+        source("secret-ref", "DB_PASSWORD", "deploy.yaml:12", interpolates=("db/password",)),
+        source("secret-ref", "OPENAI_API_KEY", "deploy.yaml:17", interpolates=("openai-keys/api-key",)),
+        source("container", "app", "deploy.yaml:8"),
+    )
+    facts = app(main_process(environment={}), keyless(7), delivered=(delivered,), runtime="kubernetes", source=lines)
+    finding = only(facts)
+    assert str(finding.where[0]) == "deploy.yaml:17"
+    assert finding.fix.startswith(fix)
+
+
 def test_key_mangled_says_what_was_altered_and_where_first() -> None:
     mangled = keyless(
         key=NEWLINE, clients=(client(key=NEWLINE),), environment={"OPENAI_API_KEY": NEWLINE}, rollcall=(roll(NEWLINE),)
@@ -120,6 +140,17 @@ def test_key_mangled_says_what_was_altered_and_where_first() -> None:
     assert str(finding.where[0]) == "llamakey.toml:7"
     assert finding.evidence[0].endswith(r"started with OPENAI_API_KEY='<key>\n': a newline behind it")
     assert "environment variable OPENAI_API_KEY" in finding.fix
+
+
+def test_key_mangled_in_a_units_file_points_at_the_line_that_reads_the_last_one() -> None:
+    mangled = keyless(key=NEWLINE, environment={"OPENAI_API_KEY": NEWLINE}, errors=(), rollcall=(roll(NEWLINE),))
+    lines = (
+        source("unit", "/etc/app.env", "app.service:3", "EnvironmentFile=/etc/app.env"),
+        source("unit", "/run/app.env", "app.service:4", "EnvironmentFile=/run/app.env"),
+        source("unit", "/etc/key", "app.service:5", "LoadCredential=openai:/etc/key"),
+    )
+    finding = only(app(mangled, runtime="systemd", delivered=("file:/etc/key",), source=lines))
+    assert [str(place) for place in finding.where] == ["app.service:4"]
 
 
 @pytest.mark.parametrize(

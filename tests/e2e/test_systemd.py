@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import pytest
-
-ROOT = Path(__file__).parents[2]
-RIGHT = ROOT / "sample_images/runtimes/systemd/right"
+from systemd_bench import RIGHT, Units, deployment
 
 UNIT = """\
 [Unit]
@@ -71,35 +66,28 @@ BROKEN_UNITS = {
 @pytest.fixture(scope="module")
 def units(run_llamakey, tmp_path_factory):
     """All units in one run: they share one image."""
-    folder = tmp_path_factory.mktemp("units") / "app"
-    shutil.copytree(RIGHT, folder)
-    (folder / ".dockerignore").write_text("*.service\n*.service.d\n")
-    ini = folder.parent / "pytest.ini"
-    ini.write_text("[pytest]\n")
+    units = Units(tmp_path_factory.mktemp("units"))
     written = ""
     for name, (lines, fields) in RIGHT_UNITS.items():
-        (folder / f"{name}.service").write_text(UNIT.format(lines=lines))
+        units.write({f"{name}.service": UNIT.format(lines=lines)})
         written += DEPLOYMENT.format(name=name, fields=f"{fields}\nworkers = 2")
     for name, (lines, fields, cause, _where) in BROKEN_UNITS.items():
-        (folder / f"{name}.service").write_text(UNIT.format(lines=lines))
+        units.write({f"{name}.service": UNIT.format(lines=lines)})
         written += DEPLOYMENT.format(name=name, fields=f'{fields}\nworkers = 2\nexpect = ["{cause}"]')
-    (folder / "dropin.service.d").mkdir()
-    (folder / "dropin.service.d" / "key.conf").write_text("[Service]\nEnvironmentFile=/etc/app/app.env\n")
     # As an app that takes its key from a variable is started with a credential.
     with_key = "OPENAI_API_KEY=$$(cat $CREDENTIALS_DIRECTORY/openai) exec gunicorn app:app -w 2 -b 0.0.0.0:8000"
-    (folder / "credential.service.d").mkdir()
-    (folder / "credential.service.d" / "start.conf").write_text(
-        f"[Service]\nExecStart=\nExecStart=/bin/sh -c '{with_key}'\n"
-    )
-    (folder / "crash.service").write_text(UNIT.format(lines="ExecStartPre=/bin/sh -c 'echo no luck today; exit 3'"))
-    (folder / "nofile.service").write_text(UNIT.format(lines="EnvironmentFile=/etc/app/nowhere.env"))
+    crash = "ExecStartPre=/bin/sh -c 'echo no luck today; exit 3'"
     written += DEPLOYMENT.format(name="crash", fields="") + DEPLOYMENT.format(name="nofile", fields='key = "none"')
-    (folder / "llamakey.toml").write_text(written)
-    return run_llamakey("--rootdir", str(folder.parent), "-c", str(ini), str(folder / "llamakey.toml"))
-
-
-def deployment(run, name: str) -> dict:
-    return next(each for each in run.report["deployments"] if each["name"] == name)
+    units.write(
+        {
+            "dropin.service.d/key.conf": "[Service]\nEnvironmentFile=/etc/app/app.env\n",
+            "credential.service.d/start.conf": f"[Service]\nExecStart=\nExecStart=/bin/sh -c '{with_key}'\n",
+            "crash.service": UNIT.format(lines=crash),
+            "nofile.service": UNIT.format(lines="EnvironmentFile=/etc/app/nowhere.env"),
+            "llamakey.toml": written,
+        }
+    )
+    return run_llamakey(*units.arguments())
 
 
 @pytest.mark.engine
@@ -142,11 +130,9 @@ def test_a_unit_that_systemd_never_starts_has_no_exit_code(units):
 @pytest.mark.engine
 @pytest.mark.slow
 def test_a_unit_named_by_itself_gets_its_key_as_it_says(run_llamakey, tmp_path):
-    folder = tmp_path / "app"
-    shutil.copytree(RIGHT, folder, ignore=shutil.ignore_patterns("llamakey.toml"))
-    ini = tmp_path / "pytest.ini"
-    ini.write_text("[pytest]\n")
-    run = run_llamakey("--rootdir", str(tmp_path), "-c", str(ini), str(folder / "app.service"))
+    units = Units(tmp_path)
+    units.write({"app.service": (RIGHT / "app.service").read_text()})
+    run = run_llamakey(*units.arguments("app.service"))
     (found,) = run.report["deployments"]
     assert (found["verdict"], found["seen_workers"]) == ("pass", 3), run.output
     workers = [one for one in found["replicas"][0]["workers"] if one["role"] == "worker"]

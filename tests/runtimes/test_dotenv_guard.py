@@ -74,6 +74,8 @@ def test_names(name, answer):
         ("A=1", "A=1\nK=new\n"),
         ("A=1\nK=old\nB=2\n", "A=1\nK=new\nB=2\n"),
         ("# c\n\nexport K='o\nld'\nB=2\nK=older", "# c\n\nK=new\nB=2\n"),
+        ("# c\n\nexport K='o\nld'\nB=2\nexport K=older", "# c\n\nexport K=new\nB=2\n"),
+        ("A=1 \\", "A=1 \\\n\nK=new\n"),
         ("\ufeffK=old\r\nB=2\r\n", "\ufeffK=new\nB=2\r\n"),
     ],
 )
