@@ -99,8 +99,9 @@ $(VENV)/.ready: pyproject.toml $(SAMPLES)/requirements.txt
 	$(BIN)/python -m pip install --quiet --editable . --requirement $(SAMPLES)/requirements.txt
 	@touch $@
 
-# What only some samples need: front ends, Celery, a cluster, Compose.
-NEEDED := $(wildcard $(SAMPLES)/frontends/*/requirements.txt $(SAMPLES)/runtimes/celery/right/requirements-worker.txt)
+# What only some samples need: front ends, servers, Celery, a cluster, Compose.
+NEEDED := $(wildcard $(SAMPLES)/frontends/*/requirements.txt $(SAMPLES)/servers/*/requirements-server.txt \
+  $(SAMPLES)/runtimes/celery/right/requirements-worker.txt)
 $(VENV)/.ready-samples: $(VENV)/.ready $(NEEDED)
 	$(BIN)/python -m pip install --quiet --editable '.[kubernetes,compose]' $(addprefix --requirement ,$(NEEDED))
 	@touch $@

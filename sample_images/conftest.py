@@ -1,5 +1,5 @@
-# Some samples need more than sample_images/requirements.txt has: a front end's packages, Celery, a Redis, Compose. Where that is not
-# on this machine they are skipped, and pytest says what to install.
+# Some samples need more than sample_images/requirements.txt has: packages of a front end or server, Celery, a Redis, Compose.
+# Where that is not on this machine they are skipped, and pytest says what to install.
 import importlib.util
 import shutil
 import sys
@@ -20,6 +20,13 @@ NEEDS = {
     "frontends/streamlit": ("streamlit", "streamlit", "", "requirements.txt"),
     "runtimes/celery/broken": ("", "celery", "redis-server", "requirements-worker.txt"),
     "runtimes/celery/right": ("", "celery", "redis-server", "requirements-worker.txt"),
+    "servers/django": ("", "django", "", "requirements-server.txt"),
+    "servers/eventlet": ("", "eventlet", "", "requirements-server.txt"),
+    "servers/gevent": ("", "gevent", "", "requirements-server.txt"),
+    "servers/granian": ("", "granian", "", "requirements-server.txt"),
+    "servers/hypercorn": ("", "hypercorn", "", "requirements-server.txt"),
+    "servers/rq": ("", "rq", "redis-server", "requirements-server.txt"),
+    "servers/supervisord": ("", "supervisor", "", "requirements-server.txt"),
 }
 
 

@@ -29,6 +29,7 @@ CAUSES = {
 PAIRS = ROOT / "causes"
 RUNTIMES = ROOT / "runtimes"
 FRONTENDS = ROOT / "frontends"
+SERVERS = ROOT / "servers"
 HALVES = sorted(path.parent for path in PAIRS.glob("*/*/llamakey.toml"))
 IN_CONTAINERS_ONLY = {"key-baked", "key-build-only", "secret-unreadable", "variable-unset"}
 
@@ -43,7 +44,7 @@ def deployment(sample: Path) -> dict:
 
 def test_every_folder_is_a_sample():
     folders = {path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))}
-    assert folders == {*SAMPLES, PAIRS, RUNTIMES, FRONTENDS}
+    assert folders == {*SAMPLES, PAIRS, RUNTIMES, FRONTENDS, SERVERS}
 
 
 @pytest.mark.parametrize("runtime", sorted(RUNTIMES.iterdir()), ids=lambda path: path.name)
@@ -67,6 +68,18 @@ def test_a_front_end_is_told_and_started_as_in_its_image(frontend):
     assert request[0] in (ROOT.parent / "docs" / "servers.md").read_text()
     readme = (ROOT.parent / "README.md").read_text()
     assert f"(sample_images/frontends/{frontend.name})" in readme
+
+
+@pytest.mark.parametrize("server", sorted(SERVERS.iterdir()), ids=lambda path: path.name)
+def test_a_further_server_is_a_sample_with_packages_of_its_own(server):
+    """What it needs besides comes in a layer after the one that all samples share."""
+    test_packages_share_one_cached_layer(server)
+    test_command_is_the_images_own(server)
+    test_image_runs_as_a_user_of_its_own(server)
+    test_says_what_it_is(server)
+    assert "expect" not in deployment(server)
+    assert "COPY requirements-server.txt ." in (server / "Dockerfile").read_text().splitlines()
+    assert any("OPENAI_API_KEY is not set" in path.read_text() for path in server.glob("*.py")), "a start-up check"
 
 
 @each

@@ -32,9 +32,17 @@ def run_app(folder: Path, files: Mapping[str, str], **fields: Any) -> Deployment
     """Boot an app of these files and ``model.py``, drive it, and report as ``pytest --llamakey`` does."""
     for name, text in {"model.py": MODEL, **files}.items():
         (folder / name).write_text(text)
-    workshop = Workshop(Options("process", (), None, None, {}, 60.0, keep=False), Defaults(), folder, "test")
+    return run_folder(folder, folder, **fields)
+
+
+def run_folder(folder: Path, root: Path, patience: float = 60.0, **fields: Any) -> DeploymentReport:
+    """Boot what lies in ``folder`` as plain processes, drive it, and report it as seen from ``root``.
+
+    ``patience`` are the seconds in which it has to be ready.
+    """
+    workshop = Workshop(Options("process", (), None, None, {}, patience, keep=False), Defaults(), root, "test")
     try:
-        deployment = keywords.target(folder, folder, Defaults(), **fields)
+        deployment = keywords.target(folder, root, Defaults(), **fields)
         return run(workshop, deployment, deployment.checks, lambda _line: None).report
     finally:
         workshop.close()
@@ -48,6 +56,16 @@ def workers(report: DeploymentReport) -> list[WorkerReport]:
 
 
 def driven(report: DeploymentReport) -> list[list[str]]:
-    """For each worker, what led to its calls, after it was seen that nothing is wrong."""
+    """For each worker, what led to its calls since it has served, after it was seen that nothing is wrong."""
     assert (report.verdict, report.causes, report.error) == ("pass", (), ""), report
-    return [[call.via for call in worker.calls if call.via != "rollcall"] for worker in workers(report)]
+    return [_driven(worker) for worker in workers(report)]
+
+
+def helped(report: DeploymentReport) -> list[list[str]]:
+    """The same for each process that makes calls for the workers."""
+    helpers = [process for replica in report.replicas for process in replica.workers if process.role == "helper"]
+    return [calls for helper in helpers if (calls := _driven(helper))]
+
+
+def _driven(process: WorkerReport) -> list[str]:
+    return [call.via for call in process.calls if call.via not in {"rollcall", "startup"}]

@@ -25,6 +25,10 @@ PLAIN = [
     "gunicorn",
     "gunicorn_preload",
     "model_server",
+    "servers/django",
+    "servers/gevent",
+    "servers/granian",
+    "servers/hypercorn",
     "uvicorn_workers",
     "websocket_chat",
 ]

@@ -1,0 +1,11 @@
+# gunicorn reads this file by itself. Before it listens and starts its workers, a key must be there and the model must
+# answer with it. What is raised here ends gunicorn, so a deployment whose key does not work is never ready.
+import os
+
+from llama_index.llms.openai import OpenAI
+
+
+def on_starting(server):
+    if not os.environ.get("OPENAI_API_KEY"):
+        raise RuntimeError("OPENAI_API_KEY is not set: not starting without it")
+    OpenAI(model="gpt-4o-mini").complete("ping", max_tokens=1)

@@ -1,0 +1,5 @@
+#!/bin/sh
+set -e
+python check.py
+export PORT="${PORT:-8000}"
+exec honcho start
