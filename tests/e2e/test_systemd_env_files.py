@@ -91,7 +91,7 @@ def units(run_llamakey, tmp_path_factory):
             "llamakey.toml": "".join(tables),
         }
     )
-    return run_llamakey(*units.arguments, "-k", "keyed or wire")
+    return run_llamakey(*units.arguments(), "-k", "keyed or wire")
 
 
 @pytest.mark.parametrize("name", ["delivered", "unended", "right"])
