@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pytest_llamakey import clock
 from pytest_llamakey.driving.attribute import Yardstick, attribute
 from pytest_llamakey.driving.course import Course
 from pytest_llamakey.driving.drive_all import drive_all
@@ -73,7 +74,7 @@ class LiveDeployment:
                         self._refusals[replica.id] = fault.refusal
                     self._tell(fault)
                     raise
-            self._seen.ready_at = time.time()
+            self._seen.ready_at = clock.now()
         finally:
             self._timings["ready"] = time.monotonic() - started
 

@@ -64,7 +64,7 @@ class Seen:
 
     ``driven`` is how its replicas were driven, by id; ``spawned`` are processes that a test has started, by replica and
     pid, and ``unanswered`` those that did not answer the roll call; ``since`` is the endpoint's first call that may be
-    its own; ``ready_at`` when it was ready (:func:`time.time`).
+    its own; ``ready_at`` when it was ready (:func:`clock.now`).
     """
 
     def __init__(self, running: Running, setting: Setting) -> None:

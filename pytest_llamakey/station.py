@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,14 +27,14 @@ UPGRADE = "llamakey-probe"
 class Station:
     """A running endpoint with its listener; a context manager that closes both.
 
-    ``origin`` is the moment (``time.time()``) from which the listener counts seconds.
+    ``origin`` is the moment (:func:`clock.now`) from which the listener counts seconds.
     """
 
     def __init__(self, secrets: Secrets, authority: Authority, listen: Sequence[str], *, refuses: bool = False) -> None:
         """``refuses``: the endpoint takes no key at all, the delivered one neither."""
         self.secrets = secrets
-        self.origin = time.time()
-        self.listener = Listener(secrets.signing, self.origin)
+        self.listener = Listener(secrets.signing)
+        self.origin = self.listener.origin
         self.endpoint = Endpoint(
             openai_router(lambda key: key == self.secrets.canary and not refuses),
             listen=listen,

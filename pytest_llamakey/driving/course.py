@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Window:
-    """The time (``time.time()``) in which one worker alone was asked."""
+    """The time (:func:`clock.now`) in which one worker alone was asked."""
 
     pid: int
     start: float

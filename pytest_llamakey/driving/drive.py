@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pytest_llamakey import clock
 from pytest_llamakey.driving.asking import Asker
 from pytest_llamakey.driving.beside import Beside
 from pytest_llamakey.driving.course import Course, Driven, Standing, Try, Window
@@ -163,7 +164,7 @@ class Driver:
 
     def _told(self) -> Told:
         records = self._records()
-        latest = self._listener.origin + max((record.started for record in records), default=0.0)
+        latest = max((record.heard for record in records), default=0.0)
         told = told_by(records, self._replica.app_port, self._accepting, probed=self._course.probe)
         return replace(told, latest=latest)
 
@@ -178,13 +179,13 @@ class Driver:
         if row is None:
             self._standing.drives[pid] = self._gone_before(now)
             return now
-        begun, sent = time.time(), 0
+        begun, sent = clock.now(), 0
         for _try in range(TRIES):
             row, others = _row(pid, now) or row, now.serving - {pid}
-            mark, at = len(self._endpoint.calls), time.time()
+            mark, at = len(self._endpoint.calls), clock.now()
             with self._way(pid, now, address) as way:
                 asked = self._asker.ask(row, others, way)
-            self._standing.tries[pid] = Try(asked, at, mark, time.time())
+            self._standing.tries[pid] = Try(asked, at, mark, clock.now())
             self._bodies += [(pid, body) for body in asked.bodies]
             sent += asked.sent
             drive = self._judged(pid, others)
@@ -199,7 +200,7 @@ class Driver:
             self._standing.claims = {**own, **self._standing.claims}
             drive = replace(drive, helpers=tuple(sorted(callers - {pid})))
         before = self._standing.drives.get(pid, Drive("silent"))
-        ended = time.time()
+        ended = clock.now()
         # In the time of a request that another may have had, a call that does not say whose it is is nobody's.
         self._windows.append(Window(pid, ended if self._may_be_anothers(pid) else begun, ended))
         self._standing.drives[pid] = replace(

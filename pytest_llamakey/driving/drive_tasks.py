@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pytest_llamakey import clock
 from pytest_llamakey.driving.course import Driven, Window
 from pytest_llamakey.driving.drive import GENERATIONS
 from pytest_llamakey.driving.task_roster import Node, Pools, merged, pools
@@ -263,7 +264,7 @@ class TaskDriver:
     def _note(self, turn: Turn, pid: int, outcome: Drive, *, window: bool) -> None:
         self._drives[turn.replica][pid] = outcome
         if window:
-            self._windows[turn.replica].append(Window(pid, turn.start, time.time(), "task"))
+            self._windows[turn.replica].append(Window(pid, turn.start, clock.now(), "task"))
 
     # Holding
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pytest_llamakey import clock
 from pytest_llamakey.driving.patience import ACCEPTED, Pulse
 from pytest_llamakey.driving.tags import Tag
 
@@ -37,11 +37,11 @@ class LateCalls:
 
         The calls of helpers, and those that name nobody, are put down to the workers in the order they were asked.
         """
-        begun, pulse, beating, tries, ended = time.time(), Pulse(), True, self._standing.tries, False
+        begun, pulse, beating, tries, ended = clock.now(), Pulse(), True, self._standing.tries, False
         while owing := self._standing.owing():
             mark = len(self._endpoint.calls)
             self._claim(owing, serving())
-            now = time.time()
+            now = clock.now()
             alive = beating or any(self._standing.tries[pid].asked.answer.status == ACCEPTED for pid in owing)
             if alive and now - begun < self._course.boot:
                 due = owing
@@ -55,9 +55,9 @@ class LateCalls:
             self._endpoint.wait_for_call(lambda _call: True, min(POLL, self._course.patience), since=mark)
         for pid in self._standing.owing():
             drive, latest = self._standing.drives[pid], self._standing.tries[pid]
-            waited = time.time() - latest.answered
+            waited = clock.now() - latest.answered
             self._standing.drives[pid] = replace(
-                drive, seconds=time.time() - latest.at, detail=no_call_within(drive.answer, waited)
+                drive, seconds=clock.now() - latest.at, detail=no_call_within(drive.answer, waited)
             )
 
     def _claim(self, owing: list[int], serving: frozenset[int]) -> None:

@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from pytest_llamakey import clock
 from pytest_llamakey.driving.fronts import behind_front
 from pytest_llamakey.starting.log_lines import log_tail
 from pytest_llamakey.starting.ready import NotReady, how_it_ended
@@ -47,7 +48,7 @@ class Told:
     ``forked``: the modules that forked it, of one that a Python process forked. ``reported``: a probe answers from
     inside (``None``: there are no probes). ``serving``: its server says that it takes requests, on the port of the app
     as far as it names one. ``accepting``: whether it accepts connections, where that was tried out. ``latest``: when
-    the youngest of them started (:func:`time.time`).
+    the youngest of them was first heard of (:func:`clock.now`).
     """
 
     forked: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
@@ -224,7 +225,7 @@ def settled_roster(
             for row in found.workers
             if says_it_serves(row.pid) or quiet.seconds(row, now) >= _rest(row, rows, known)
         }
-        growing = expected is None and time.time() - known.latest < GROWTH
+        growing = expected is None and clock.now() - known.latest < GROWTH
         if found.workers and asleep >= found.serving and not growing:
             count = max(len(found.workers), len(handed_to(rows, found.serving)))
             short = found.unsure or (expected is not None and count < expected)

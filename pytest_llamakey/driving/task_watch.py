@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from pytest_llamakey import clock
 from pytest_llamakey.driving.drive import AFTER_FAILURE
 from pytest_llamakey.driving.late_calls import LATE
 from pytest_llamakey.driving.tags import Tag
@@ -34,7 +35,7 @@ class Turn:
     replica: str
     mark: int
     alone: bool
-    start: float = field(default_factory=time.time)
+    start: float = field(default_factory=clock.now)
     ids: tuple[str, ...] = ()
 
 
@@ -97,7 +98,7 @@ class TaskWatch:
     def outcome(self, turn: Turn, pid: int) -> Drive:
         """How the turn ended for one worker."""
         tasks = self.tasks(turn, pid)
-        base = Drive("silent", seconds=time.time() - turn.start, requests=len(tasks) or len(turn.ids), via="task")
+        base = Drive("silent", seconds=clock.now() - turn.start, requests=len(tasks) or len(turn.ids), via="task")
         callers = self._callers(turn, pid)
         if callers:
             return replace(base, outcome="called", requests=max(1, len(tasks)), helpers=tuple(sorted(callers - {pid})))

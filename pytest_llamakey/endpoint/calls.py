@@ -20,7 +20,7 @@ class ReceivedCall:
 
     Attributes:
         index: its place in ``Endpoint.calls``.
-        at: when it had arrived completely, in seconds since the epoch.
+        at: when it had arrived completely, in seconds since the epoch (:func:`pytest_llamakey.clock.now`).
         scheme: ``http`` or ``https``.
         host: as the request names it (``Host`` header), with the port if it bears one.
         path: as sent, percent-encoding kept; without the query.

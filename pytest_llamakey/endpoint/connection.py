@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections import deque
 from enum import Enum, auto
 from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from pytest_llamakey import clock
 from pytest_llamakey.endpoint.exchange import refusal
 from pytest_llamakey.endpoint.head import Head, Refusal
 from pytest_llamakey.endpoint.message import Incoming
@@ -187,7 +187,7 @@ class Connection(asyncio.Protocol):
         whole = self._piece and self._piece.find(b"\r\n\r\n") + 4 + self._body_size == len(self._piece)
         self._between = bool(whole and head.keep_alive and head.version == "1.1")
         incoming = Incoming(
-            at=time.time(),
+            at=clock.now(),
             method=head.method,
             scheme=scheme,
             host=host,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterable, AsyncIterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ class Exchange:
         Whatever else goes wrong in a route becomes an answer with status 500.
         """
         status: int | None = None
-        second = int(incoming.at)
+        second = int(time.time())
         try:
             outgoing, asked = await self._ask(incoming)
             status = outgoing.status if outgoing else None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from respx.models import Call
 
+from pytest_llamakey import clock
 from pytest_llamakey.endpoint.layers import LayeredRouter
 
 if TYPE_CHECKING:
@@ -60,14 +61,13 @@ class Repeats:
         known = self._known.get((scheme, data))
         if known is None:
             return None
-        now = time.time()
-        if int(now) != self._second or not self._fresh(known):
+        if int(time.time()) != self._second or not self._fresh(known):
             self._known.clear()
             return None
         call = _Like(*known.call)
         for calls in known.calls:
             calls.append(call)
-        self._log.add_like(known.received, now, peer)
+        self._log.add_like(known.received, clock.now(), peer)
         return known.wire
 
     def learn(self, incoming: Incoming, asked: httpx.Request, outgoing: Outgoing, second: int) -> None:

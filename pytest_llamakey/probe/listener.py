@@ -12,6 +12,7 @@ from hmac import compare_digest
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
+from pytest_llamakey import clock
 from pytest_llamakey.probe.validate import bounded, is_event, is_hello
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class ProcessRecord:
     """What one connection has told so far. A process that replaced itself (exec), or lost its socket, has several.
 
     ``alive``: the connection is open. ``orderly``: the process said that it ends. ``started`` and ``ended`` (``None``
-    while alive) in seconds since the origin.
+    while alive) in seconds since the origin; ``heard``: when it said hello (:func:`clock.now`).
     """
 
     replica: str
@@ -76,6 +77,7 @@ class ProcessRecord:
     events: tuple[Event, ...]
     started: float = 0.0
     ended: float | None = None
+    heard: float = 0.0
 
     def of_kind(self, kind: str) -> tuple[Event, ...]:
         """Its events of one kind, in order."""
@@ -83,14 +85,12 @@ class ProcessRecord:
 
 
 class Listener:
-    """Takes over connections that asked for the ``llamakey-probe`` upgrade. Every method may be called in any thread.
+    """Takes over connections that asked for the ``llamakey-probe`` upgrade. Any thread may call any method."""
 
-    ``clock_origin`` is the :func:`time.time` that events count from.
-    """
-
-    def __init__(self, secret: bytes, clock_origin: float) -> None:
+    def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        self._origin = clock_origin
+        # One moment, by our clock and by that which stamps what agents send.
+        self._origin, self._stamped = clock.now(), clock.machine()
         self._change = threading.Condition()
         self._connections: dict[str, _Connection] = {}
         self._version = 0
@@ -103,7 +103,7 @@ class Listener:
 
     @property
     def origin(self) -> float:
-        """The moment (:func:`time.time`) that events count from."""
+        """The moment (:func:`clock.now`) that events count from."""
         return self._origin
 
     @property
@@ -172,7 +172,7 @@ class _Connection(asyncio.Protocol):
         self._hello: Hello | None = None
         self._events: list[Event] = []
         self._record: ProcessRecord | None = None
-        self._started = 0.0
+        self._started = self._heard = 0.0
         self._ended: float | None = None
         self._orderly = False
         self.open = False
@@ -216,7 +216,7 @@ class _Connection(asyncio.Protocol):
             if self.open:
                 self.open = False
                 self._buffer.clear()
-                self._ended = time.time() - self._listener._origin  # noqa: SLF001
+                self._ended = clock.now() - self._listener._origin  # noqa: SLF001
                 self._record = None
                 self._listener._changed()  # noqa: SLF001
 
@@ -243,6 +243,7 @@ class _Connection(asyncio.Protocol):
                 hello=self._hello,
                 events=tuple(self._events),
                 started=self._started,
+                heard=self._heard,
                 ended=self._ended,
             )
         return self._record
@@ -273,7 +274,7 @@ class _Connection(asyncio.Protocol):
             kind = data.pop("ev")
             data.pop("t")
             self._orderly = self._orderly or kind == "exit"
-            self._events.append(Event(at - self._listener._origin, kind, MappingProxyType(data)))  # noqa: SLF001
+            self._events.append(Event(at - self._listener._stamped, kind, MappingProxyType(data)))  # noqa: SLF001
         return True
 
     def _greet(self, data: dict[str, Any], at: object) -> bool:
@@ -282,7 +283,8 @@ class _Connection(asyncio.Protocol):
         names = Hello.__dataclass_fields__
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in names}
         hello = Hello(**fields)
-        self._started = at - self._listener._origin  # noqa: SLF001
+        self._started = at - self._listener._stamped  # noqa: SLF001
+        self._heard = clock.now()
         self._hello = hello
         if self._listener._admit(self, hello):  # noqa: SLF001
             return True

@@ -75,8 +75,8 @@ def main(agent, wanted):
     agent.duties["send"] = one
     agent.duties["leave"] = leaving.append
     agent.put("sender", error="")
-    end = time.time() + LIFETIME
-    while not leaving and not agent.wire.dead and time.time() < end:
+    end = time.monotonic() + LIFETIME
+    while not leaving and not agent.wire.dead and time.monotonic() < end:
         time.sleep(0.1)
 
 

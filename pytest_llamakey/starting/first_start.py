@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from pytest_llamakey import clock
 from pytest_llamakey.starting.app_port import Settled
 from pytest_llamakey.starting.from_outside import FromOutside
 from pytest_llamakey.starting.ready import Outlook
@@ -30,7 +31,7 @@ def outlook(
 ) -> Outlook:
     """When to give up waiting for ``replica``, by what the processes of ``records`` tell.
 
-    ``origin`` is the moment (:func:`time.time`) that the records count from.
+    ``origin`` is the moment (:func:`clock.now`) that the records count from.
     """
     accompanied = bool(deployment.services) or deployment.runtime in _ACCOMPANIED
     if not deployment.probe:
@@ -41,7 +42,7 @@ def outlook(
         return not accompanied and are_alone(family, replica.census())
 
     def hopeless() -> str:
-        told = never_starts(records(), time.time() - origin, alone)
+        told = never_starts(records(), clock.now() - origin, alone)
         if not told:
             since.clear()
             return ""

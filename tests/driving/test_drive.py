@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import sys
@@ -251,6 +252,22 @@ def test_the_whole_list_goes_to_each_worker(live: Callable[..., LiveDeployment])
     facts = app.facts()
     assert calls(facts) == [["request"]] * 3
     assert [drive.requests for drive in drives(facts)] == [2] * 3
+
+
+@pytest.mark.parametrize("step", [-86400.0, 86400.0])
+@pytest.mark.parametrize("mode", ["later", "promise"])
+def test_a_clock_that_is_set_again_and_again_changes_nothing(
+    live: Callable[..., LiveDeployment], monkeypatch: pytest.MonkeyPatch, mode: str, step: float
+) -> None:
+    real, readings = time.time, itertools.count()
+    monkeypatch.setattr(time, "time", lambda: real() + step * next(readings))
+    begun = time.monotonic()
+    app = live(mode)
+    app.request_each_worker()
+    facts = app.facts()
+    assert calls(facts) == [["request"], ["request"]]
+    assert all(0 <= drive.seconds < 15 for drive in drives(facts))
+    assert time.monotonic() - begun < 30
 
 
 def test_a_call_after_the_answer_is_waited_for(live: Callable[..., LiveDeployment]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_llamakey import clock
 from pytest_llamakey.driving.asking import Asked
 from pytest_llamakey.driving.course import Course, Standing, Try
 from pytest_llamakey.driving.late_calls import LateCalls
@@ -18,6 +19,9 @@ from pytest_llamakey.endpoint.server import Endpoint
 from pytest_llamakey.facts import Drive
 from pytest_llamakey.runtimes.base import Exit, ProcessRow
 from pytest_llamakey.spec.model import HttpRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def row(pid: int, cpu: float = 0.0) -> ProcessRow:
@@ -53,12 +57,41 @@ class Gone:
 
 @pytest.mark.parametrize(("rows", "ended"), [((), None), ((row(9),), Exit(1))], ids=["nobody left", "ended"])
 def test_a_replica_that_has_ended_is_not_waited_for(rows: tuple[ProcessRow, ...], ended: Exit | None) -> None:
-    now = time.time()
+    now = clock.now()
     latest: Any = Try(Asked(Answer(202), 1), now, 0, now)
     standing = Standing({7: Drive("answered", 202)}, {7: latest})
     course = Course((HttpRequest("/ask"),), Path(), 1, 60.0)
     with Endpoint(openai_router(lambda _key: True)) as endpoint:
         late = LateCalls(Gone(rows, ended), endpoint, course, standing, lambda _line: None)  # type: ignore[arg-type]
         late.wait(frozenset)
-    assert time.time() - now < 5
+    assert clock.now() - now < 5
     assert standing.drives[7].detail.startswith("it answered with status 202 and did not call the model within ")
+
+
+DAY = 86400.0
+
+
+class Silent(Gone):
+    """A replica with one worker at rest, whose tester's clock is set as soon as it is looked at; it ends in the end."""
+
+    def __init__(self, set_clock: Callable[[], None]) -> None:
+        super().__init__((row(7),), None)
+        self.set_clock, self.begun = set_clock, time.monotonic()
+
+    def census(self) -> tuple[ProcessRow, ...]:
+        self.set_clock()
+        return super().census() if time.monotonic() - self.begun < 10 else ()
+
+
+@pytest.mark.parametrize("jump", [-DAY, DAY])
+def test_a_clock_that_is_set_makes_no_wait_longer_or_shorter(jump: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, begun, now = time.time, time.monotonic(), clock.now()
+    latest: Any = Try(Asked(Answer(200), 1), now, 0, now)
+    standing = Standing({7: Drive("answered", 200)}, {7: latest})
+    course = Course((HttpRequest("/ask", timeout=2.0),), Path(), 1, 60.0)
+    replica: Any = Silent(lambda: monkeypatch.setattr(time, "time", lambda: real() + jump))
+    with Endpoint(openai_router(lambda _key: True)) as endpoint:
+        LateCalls(replica, endpoint, course, standing, lambda _line: None).wait(frozenset)
+    assert 2 <= time.monotonic() - begun < 5
+    assert 2 <= standing.drives[7].seconds < 5
+    assert standing.drives[7].detail.startswith("it answered with status 200 and did not call the model within 2.")

@@ -15,6 +15,7 @@ import respx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_llamakey import clock
 from pytest_llamakey.endpoint import Limits, openai_router
 from pytest_llamakey.endpoint.calls import CallLog
 from pytest_llamakey.endpoint.connection import Connection
@@ -219,9 +220,15 @@ STEPS = st.lists(
 )
 
 
+@contextlib.contextmanager
+def frozen() -> Iterator[None]:
+    with mock.patch.object(time, "time", return_value=NOW), mock.patch.object(clock, "now", return_value=NOW):
+        yield
+
+
 @pytest.fixture
 def still() -> Iterator[None]:
-    with mock.patch.object(time, "time", return_value=NOW):
+    with frozen():
         yield
 
 
@@ -249,7 +256,7 @@ def played(steps: list[Any], world: World, asked: tuple[list[bytes], ...]) -> An
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(asked=st.tuples(st.just([question()]), requests(), requests()), steps=STEPS)
 def test_memory_changes_nothing_but_the_time(asked: tuple[list[bytes], ...], steps: list[Any]) -> None:
-    with mock.patch.object(time, "time", return_value=NOW), contextlib.closing(asyncio.new_event_loop()) as loop:
+    with frozen(), contextlib.closing(asyncio.new_event_loop()) as loop:
         worlds = [World(loop, memory=memory) for memory in (True, False)]
         with_memory, without = (played(steps, world, asked) for world in worlds)
         assert with_memory == without

@@ -146,7 +146,7 @@ def mock() -> Iterator[Mock]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("api.openai.com", "*.openai.azure.com", "foreign.example").configure_cert(context)
     secret = secrets.token_bytes(32)
-    server = Mock(Listener(secret, time.time()), secret, ca_pem=authority.cert_pem.bytes().decode())
+    server = Mock(Listener(secret), secret, ca_pem=authority.cert_pem.bytes().decode())
     ready = threading.Event()
 
     def run() -> None:

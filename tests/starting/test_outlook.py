@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from test_restarts import SPAWNED, alive, fault, lost
 
+from pytest_llamakey import clock
 from pytest_llamakey.probe.listener import Event, ProcessRecord
 from pytest_llamakey.starting import first_start
 
@@ -20,7 +21,7 @@ WORKER = {"argv": (*SPAWNED, "--multiprocessing-fork"), "ppid": 2}
 def outlook(records: list[ProcessRecord]) -> Any:
     replica = SimpleNamespace(census=tuple)
     deployment = SimpleNamespace(services={}, runtime="process", probe=True)
-    return first_start.outlook(replica, deployment, lambda: records, time.time() - 10)  # type: ignore[arg-type]
+    return first_start.outlook(replica, deployment, lambda: records, clock.now() - 10)  # type: ignore[arg-type]
 
 
 def test_those_in_the_place_of_others_are_let_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,10 @@ DEAF = "import signal\nfor number in (signal.SIGTERM, signal.SIGINT, signal.SIGH
 LATE = "import threading\ndef late():\n    time.sleep(0.05)\n    if os.fork() == 0:\n        time.sleep(600)\nthreading.Thread(target=late).start()"
 CLOCK = "real = time.time\nstarted = time.monotonic()\ntime.time = lambda: real() - 86400 * 365 * (time.monotonic() - started > 0.3)"
 
+SET_CLOCK = "import time\nreal, begun = time.time, time.monotonic()\ntime.time = lambda: real() + {jump} * int(time.monotonic() - begun)"
+"""A conftest.py that sets pytest's own clock by that many seconds, each second anew."""
+CALLS_LATE = 'import threading\ndef asked():\n    threading.Timer(1.5, call).start()\n    return 202, b"soon"'
+SILENT = 'def asked():\n    return 200, b"ok"'
 FLAPS = """
 steady = Handler.do_GET
 def flaps(self):
@@ -68,6 +72,12 @@ def _told(place: Bench, *, setup: str, runtime: str, verdict: str, said: tuple[s
     hold(not said or any(word in told for word in said), f"none of {said} is said\n{ran.output[-2500:]}")
     place.nothing_left()
     return Tally(1, 1, f"{ran.verdicts[0]}: {', '.join(ran.causes) or 'no cause'} after {ran.seconds:.0f} s")
+
+
+def _set_clock(place: Bench, *, setup: str, verdict: str, said: tuple[str, ...], jump: int) -> Tally:
+    """Pytest's own clock is set by ``jump`` seconds all the while: nothing that is waited for may be counted by it."""
+    place.write({"conftest.py": SET_CLOCK.format(jump=jump)})
+    return _told(place, setup=setup, runtime="process", verdict=verdict, said=said)
 
 
 def _memory(place: Bench) -> Tally:
@@ -220,6 +230,18 @@ CASES = (
     Case("processes: ignores every signal", partial(_P, setup=DEAF, verdict="pass", said=())),
     Case("processes: forks late", partial(_P, setup=LATE, verdict="error or pass", said=("3 found", "5 passed"))),
     Case("processes: its clock jumps back a year", partial(_P, setup=CLOCK, verdict="pass", said=())),
+    *(
+        Case(
+            f"processes: the tester's clock jumps {way} by days, and the app {does}",
+            partial(_set_clock, setup=setup, verdict=verdict, said=said, jump=jump),
+            short=jump < 0 and setup == CALLS_LATE,
+        )
+        for way, jump in (("back", -86400), ("ahead", 86400))
+        for does, setup, verdict, said in (
+            ("calls late", CALLS_LATE, "pass", ()),
+            ("never calls", SILENT, "fail", ("worker-silent",)),
+        )
+    ),
     Case("processes: a taken port", _port),
     Case("processes: no room for temporary files", _full),
     *(

@@ -17,7 +17,7 @@ import time
 CONFIG = {}  # type: ignore[var-annotated]  # one line: render.py puts the settings of one replica here
 
 thread_id, spawn, new_lock = _thread.get_ident, _thread.start_new_thread, _thread.allocate_lock
-clock, nap, open_file, frame_at = time.time, time.sleep, open, sys._getframe
+clock, steady, nap, open_file, frame_at = time.time, time.monotonic, time.sleep, open, sys._getframe
 resolve_host = _socket.getaddrinfo
 quote = _json.encode_basestring_ascii
 SELF = frame_at().f_code.co_filename

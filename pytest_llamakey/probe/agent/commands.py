@@ -3,7 +3,7 @@
 import os
 import sys
 
-from pytest_llamakey.probe.agent.base import clock, nap, quiet, spawn
+from pytest_llamakey.probe.agent.base import nap, quiet, spawn, steady
 from pytest_llamakey.probe.agent.clients import described, registered
 from pytest_llamakey.probe.agent.hello import files
 from pytest_llamakey.probe.agent.rollcall import rollcall
@@ -25,8 +25,8 @@ def on_signal(_number, _stack):
 
 def poll():
     try:
-        until = clock() + 0.5
-        while clock() < until and not wire.dead:
+        until = steady() + 0.5
+        while steady() < until and not wire.dead:
             commands = ()
             if wire.lock.acquire(False):
                 try:

@@ -13,11 +13,11 @@ from pytest_llamakey.probe.agent.base import (
     CANARY,
     CONFIG,
     MOCK,
-    clock,
     peek,
     private,
     quiet,
     resolve_host,
+    steady,
     thread_id,
     wrap,
 )
@@ -82,7 +82,7 @@ def _tell(first, named, key):
     method, _, target = first.partition(" ")
     host, places = named.get("host", ""), where()
     row = (os.getpid(), host, *((places[0]["file"], places[0]["line"]) if places else ()))
-    (count, last), now = _told.get(row, (0, 0.0)), clock()
+    (count, last), now = _told.get(row, (0, 0.0)), steady()
     if count >= _TOLD and now - last < 1:
         return
     if len(_told) >= 256:
@@ -171,7 +171,7 @@ def _own(address):
 def _addresses(name):
     """What ``name`` resolves to; none where it does not."""
     asked, found = _resolved.get(name, (0.0, ()))
-    if not asked or clock() - asked > _RECALLED:
+    if not asked or steady() - asked > _RECALLED:
         try:
             # bytes: a str host would import the idna codec and with it `re`
             found = {row[4][0] for row in resolve_host(name.encode(), None)}
@@ -179,7 +179,7 @@ def _addresses(name):
             found = ()
         if len(_resolved) >= 64:
             _resolved.clear()
-        _resolved[name] = clock(), found
+        _resolved[name] = steady(), found
     return found
 
 

@@ -19,6 +19,7 @@ from pytest_llamakey.probe.agent.base import (
     quote,
     resolve_host,
     spawn,
+    steady,
 )
 
 _LINE_LIMIT = (1 << 20) - 256
@@ -78,8 +79,8 @@ class Wire:
             return
         if self.movers.setdefault(here, mine) is mine:
             self.moved()  # type: ignore[misc]
-        until = clock() + PATIENCE  # for another thread that is about it
-        while self.pid != here and not self.dead and clock() < until:
+        until = steady() + PATIENCE  # for another thread that is about it
+        while self.pid != here and not self.dead and steady() < until:
             nap(0.005)
 
     def flush(self):
@@ -149,12 +150,12 @@ class Wire:
         self.write(mac + b" " + body + b"\n")
 
     def write(self, data):
-        until = clock() + PATIENCE
+        until = steady() + PATIENCE
         while data:
             try:
                 data = data[self.sock.send(data, getattr(_socket, "MSG_NOSIGNAL", 0)) :]
             except BlockingIOError:
-                if clock() > until:
+                if steady() > until:
                     raise
                 nap(0.005)
 
