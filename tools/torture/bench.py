@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +28,9 @@ LIMIT = 240.0
 """Seconds after which a run hangs."""
 LEFT = 10.0
 """Seconds after which nothing of a run may be left."""
+LOOK = 0.2
+"""Seconds between two looks at which runs a pytest has."""
+_OURS = re.compile(r'.*(?:INTERNALERROR|pytest_llamakey/\S+\.py:\d+:|File ".*pytest_llamakey/).*')
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,10 @@ class Ran:
 
 @dataclass
 class Bench:
-    """Where one case takes place. ``environment`` is laid over the tester's own."""
+    """Where one case takes place. ``environment`` is laid over the tester's own.
+
+    ``contained``: pids of the pytests that run containers. ``runs``: by pid, the ids that were seen of their runs.
+    """
 
     folder: Path
     temporary: Path
@@ -64,6 +71,8 @@ class Bench:
     cache: Path
     environment: dict[str, str] = field(default_factory=dict)
     begun: list[subprocess.Popen[str]] = field(default_factory=list)
+    contained: set[int] = field(default_factory=set)
+    runs: dict[int, set[str]] = field(default_factory=dict)
 
     def write(self, files: Mapping[str, str]) -> None:
         """Write these files into the app's folder."""
@@ -95,7 +104,16 @@ class Bench:
                 start_new_session=True,
             )
         self.begun.append(process)
+        if runtime != "process":
+            self.contained.add(process.pid)
         return process
+
+    def note(self, process: subprocess.Popen[str]) -> list[str]:
+        """The ids of the runs that it has now; those with containers are looked for by :meth:`nothing_left`."""
+        found = runs_of(process.pid)
+        if found and process.pid in self.contained:
+            self.runs.setdefault(process.pid, set()).update(found)
+        return found
 
     def run(self, runtime: str, *arguments: str, limit: float = LIMIT) -> Ran:
         """Run pytest to its end.
@@ -110,16 +128,22 @@ class Bench:
 
     def ended(self, process: subprocess.Popen[str], report: Path, started: float, limit: float = LIMIT) -> Ran:
         """What came of a process of :meth:`begin`; raises as :meth:`run` does."""
-        try:
-            code = process.wait(limit)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise Broken(f"hangs: no end within {limit:.0f} s\n{self.output(process)[-2000:]}") from None
+        end = time.monotonic() + limit
+        while process.poll() is None:
+            if time.monotonic() > end:
+                process.kill()
+                raise Broken(f"hangs: no end within {limit:.0f} s\n{self.output(process)[-2000:]}")
+            self.note(process)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(LOOK)
+        seconds = time.monotonic() - started
+        if process.pid in self.contained:
+            self.runs.setdefault(process.pid, set())
         output = self.output(process)
         data = json.loads(report.read_text()) if report.exists() else {}
-        for mark in ("INTERNALERROR", "site-packages/pytest_llamakey", "pytest_llamakey/session.py:"):
-            hold(mark not in output, f"a traceback of ours: {mark}\n{output[-3000:]}")
-        return Ran(code, output, data, time.monotonic() - started)
+        found = of_ours(output)
+        hold(not found, f"a traceback of ours: {found}\n{output[-3000:]}")
+        return Ran(process.returncode, output, data, seconds)
 
     def output(self, process: subprocess.Popen[str]) -> str:
         """What a process of :meth:`begin` has written so far."""
@@ -137,18 +161,29 @@ class Bench:
                     found.append(process)
         return found
 
-    def remains(self, run: str = "") -> list[str]:
-        """What is still there of this case's runs; of containers and the like only with the id of a run."""
+    def remains(self, *, contained: bool = True) -> list[str]:
+        """What is still there of this case's runs; without ``contained``, of processes and files alone."""
         found = [f"process {process.pid}" for process in self.processes()]
         found += [f"file {path.name}" for path in self.temporary.iterdir() if not path.name.startswith("pytest-of")]
-        if run:
-            found += [f"{kind} {name}" for kind, name in labelled(run)]
+        host = self.environment.get("DOCKER_HOST", "")
+        for run in set().union(*self.runs.values()) if contained else ():
+            found += [f"{kind} {name}" for kind, name in labelled(run, host)]
         return found
 
-    def nothing_left(self, run: str = "", seconds: float = LEFT) -> None:
-        """Raises :class:`Broken` if something of the runs is there after ``seconds``."""
-        if not until(lambda: not self.remains(run), seconds):
-            raise Broken(f"left after {seconds:.0f} s: {', '.join(self.remains(run))}")
+    def nothing_left(self, seconds: float = LEFT, *, contained: bool = True) -> None:
+        """Raises :class:`Broken` if something of the runs is there after ``seconds``; see :meth:`remains`.
+
+        So it does where nobody has seen the id of a run that has ended: its containers could not be looked for.
+        """
+        hold(all(self.runs.values()), "a run with containers of which no id was seen")
+        if not until(lambda: not self.remains(contained=contained), seconds):
+            raise Broken(f"left after {seconds:.0f} s: {', '.join(self.remains(contained=contained))}")
+
+
+def of_ours(output: str) -> str:
+    """The first line of a traceback of ours, or of pytest's about us, in what pytest has written; or nothing."""
+    found = _OURS.search(output)
+    return found[0] if found else ""
 
 
 def labelled(run: str, host: str = "") -> list[tuple[str, str]]:

@@ -105,9 +105,13 @@ def _mend(own: Engine) -> None:
 
 
 def _phase(place: Bench, own: Engine, phase: str, fault: Callable[[Engine], None]) -> str:
-    """What came of one run whose engine failed in that phase; raises Broken."""
+    """What came of one run whose engine failed in that phase; raises Broken.
+
+    An engine that was restarted is there again before the run has ended: the run itself leaves nothing in it.
+    """
     process = _begun(place, own, phase)
-    (run,) = runs_of(process.pid)
+    (run,) = place.note(process)
+    left = partial(labelled, run, own.host)
     started = time.monotonic()
     fault(own)
     try:
@@ -119,14 +123,15 @@ def _phase(place: Bench, own: Engine, phase: str, fault: Callable[[Engine], None
         _told(phase, ran.verdicts, ran.output),
     )
     hold(phase == "stop" or "engine" in ran.errors, _told(phase, ran.errors, ran.output))
-    place.nothing_left()
+    place.nothing_left(contained=False)
+    hold(fault is not _restart or until(lambda: not left(), LEFT), f"{phase}: the run itself has left {left()}")
     place.write({"server.py": server(), "llamakey.toml": table(), "Dockerfile": DOCKERFILE})
     report = place.folder.parent / f"report-after-{phase}.json"
     begun = time.monotonic()
     after = place.ended(place.begin("docker", "--llamakey-report", str(report), wrapped=own.beside), report, begun)
     hold(after.verdicts == ["pass"], _told(f"after {phase}", after.verdicts, after.output))
-    left = partial(labelled, run, own.host)
     hold(until(lambda: not left(), LEFT), f"{phase}: the next run has left {left()}")
+    place.nothing_left()
     return f"{phase}: {ran.verdicts[0]} after {ran.seconds:.0f} s"
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 REACHED = 60.0
 """Seconds within which a phase must be reached."""
+ENDED = 120.0
+"""Seconds within which a run that is left alone must have ended."""
 MOMENTS = 20
 """How many runs are interrupted at a moment of their own."""
 SWALLOWED = "pydantic_core._pydantic_core.SchemaError: Error building"
@@ -71,7 +73,7 @@ def _killed(place: Bench, *, runtime: str, phase: str, way: str, spread: bool = 
         until(lambda: _said(place, runtime, process, word), REACHED),
         f"it never came to {phase}\n{place.output(process)[-1500:]}",
     )
-    runs, relatives = runs_of(process.pid), family(process.pid)
+    runs, relatives = place.note(process), family(process.pid)
     hold(runs, "there is no reaper")
     started = time.monotonic()
     if spread:
@@ -80,7 +82,7 @@ def _killed(place: Bench, *, runtime: str, phase: str, way: str, spread: bool = 
         hold(until(lambda: not place.processes(), LEFT), "the app outlives its xdist worker")
         # xdist starts another worker in its place, which runs the deployment again, as it would any test.
         process.terminate()
-        runs += runs_of(process.pid)
+        place.note(process)
     else:
         for number, each in enumerate(WAYS[way]):
             time.sleep(0.15 if number else 0)
@@ -88,8 +90,7 @@ def _killed(place: Bench, *, runtime: str, phase: str, way: str, spread: bool = 
                 os.kill(process.pid, each)
     until(lambda: process.poll() is not None, LEFT)
     hold(process.poll() is not None, f"pytest goes on after {LEFT:.0f} s")
-    for run in runs:
-        place.nothing_left(run if runtime != "process" else "", LEFT - (time.monotonic() - started))
+    place.nothing_left(LEFT - (time.monotonic() - started))
     alive = partial(_alive, relatives)  # the reaper is among them
     hold(until(lambda: not alive(), LEFT - (time.monotonic() - started)), f"still there: {alive()}")
     return Tally(1, 1, f"gone after {time.monotonic() - started:.1f} s")
@@ -101,20 +102,23 @@ def _interrupted_anywhere(place: Bench, *, runtime: str) -> Tally:
     whole = 0.0
     for _ in range(2):  # the first one also builds, and finds out what is kept for later ones
         started = time.monotonic()
-        hold(place.begin(runtime).wait(REACHED) == 0, "the run does not pass to begin with")
+        process = place.begin(runtime)
+        _watched(place, process, REACHED)
+        hold(process.poll() == 0, "the run does not pass to begin with")
         whole = time.monotonic() - started
-    ended = 0
+    ended, seen = 0, 0
     for number in range(MOMENTS):
         process = place.begin(runtime)
-        runs, relatives = _watched(process, whole * (number + 1) / MOMENTS)
+        runs, relatives = _watched(place, process, whole * (number + 1) / MOMENTS)
+        seen += len(runs)
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGINT)
         process.wait(LEFT)
         ended += cut_short(process.returncode, place.output(process))
-        for run in runs:
-            place.nothing_left(run if runtime != "process" else "")
+        place.nothing_left()
         alive = partial(_alive, relatives)
         hold(until(lambda alive=alive: not alive(), LEFT), f"still there: {alive()}")
+    hold(seen, "no reaper was seen in any of the runs")
     hold(ended, f"none of {MOMENTS} runs was interrupted before its end")
     return Tally(MOMENTS, MOMENTS, f"{ended} of {MOMENTS} were cut short, of runs of {whole:.1f} s")
 
@@ -133,13 +137,13 @@ def cut_short(code: int, output: str) -> bool:
     return code != pytest.ExitCode.OK
 
 
-def _watched(process: subprocess.Popen[str], seconds: float) -> tuple[set[str], list[psutil.Process]]:
+def _watched(place: Bench, process: subprocess.Popen[str], seconds: float) -> tuple[set[str], list[psutil.Process]]:
     """The runs and the processes that ``process`` has had until ``seconds`` are over."""
     runs: set[str] = set()
     relatives: set[psutil.Process] = set()
     until = time.monotonic() + seconds
     while time.monotonic() < until and process.poll() is None:
-        runs.update(runs_of(process.pid))
+        runs.update(place.note(process))
         relatives.update(family(process.pid))
         time.sleep(0.02)
     return runs, list(relatives)
@@ -156,15 +160,14 @@ def _alive(processes: list[psutil.Process]) -> list[str]:
 
 
 def _ended(place: Bench, *, runtime: str, failing: bool) -> Tally:
-    """A run that ends by itself, well or not, with another run's container beside it."""
+    """A run that ends by itself, well or not."""
     wrong = 'def asked():\n    return call("sk-wrong", BASE)' if failing else ""
     place.write({"server.py": server(wrong), "llamakey.toml": table(), "Dockerfile": DOCKERFILE})
     process = place.begin(runtime)
-    runs: list[str] = []
-    until(lambda: runs.extend(runs_of(process.pid)) or process.poll() is not None, 120)
+    runs, _ = _watched(place, process, ENDED)
+    hold(runs, "there is no reaper")
     hold(process.returncode == int(failing), f"exit code {process.returncode}\n{place.output(process)[-1500:]}")
-    for run in set(runs):
-        place.nothing_left(run if runtime != "process" else "")
+    place.nothing_left()
     return Tally()
 
 
