@@ -25,6 +25,8 @@ TRIES = 40
 PAUSE = 0.05
 """Processes are killed and folders removed again until nothing is left, at most ``TRIES`` times, seconds apart."""
 ENGINE_TIMEOUT = 20.0
+SILENCE = 60.0
+"""Seconds for which an engine that does not answer may start again before its containers are left to a later run."""
 PROGRAM_TIMEOUT = 180.0
 # In this order: a network goes only when nobody is left in it, an image only when no container is made of it.
 KINDS = ("container", "network", "volume", "image")
@@ -311,18 +313,28 @@ def end(ledger: Ledger, run_id: str) -> None:
         remove_folder(path)
     for path in ledger.of("lock"):
         remove_lock(path)
-    engine = Engine()
-    for kind in KINDS:
-        names = ledger.of(kind)
-        if ledger.engine and not ledger.quit:
-            # What was made in the moment before it could be announced.
-            names += [name for name in engine.labelled(kind, f"{LABEL}={run_id}") if name not in names]
-        for name in names:
-            engine.remove(kind, name)
+    if (ledger.engine and not ledger.quit) or any(map(ledger.of, KINDS)):
+        end_contained(ledger, run_id)
     for program in programs:
         with contextlib.suppress(subprocess.TimeoutExpired):
             program.wait(PROGRAM_TIMEOUT)
         program.kill()
+
+
+def end_contained(ledger: Ledger, run_id: str) -> None:
+    """Remove what is in the engine; once more where it fell silent meanwhile, for as long as it may start again."""
+    engine, until = Engine(), time.monotonic() + SILENCE
+    while True:
+        for kind in KINDS if engine.answers() else ():
+            names = ledger.of(kind)
+            if ledger.engine and not ledger.quit:
+                # What was made in the moment before it could be announced.
+                names += [name for name in engine.labelled(kind, f"{LABEL}={run_id}") if name not in names]
+            for name in names:
+                engine.remove(kind, name)
+        if engine.answers() or time.monotonic() > until:
+            return
+        time.sleep(20 * PAUSE)
 
 
 def begin_program(line: str) -> subprocess.Popen[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -238,10 +239,9 @@ time.sleep(600)
 """
 
 
-@pytest.fixture
-def engine_of_a_context(tmp_path, monkeypatch):
-    """What an engine, which only the current docker context leads to, is asked for."""
-    asked = []
+@contextlib.contextmanager
+def engine_at(address, asked):
+    """An engine of whose answers each is an empty list; what it is asked for is put into ``asked``."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -256,9 +256,20 @@ def engine_of_a_context(tmp_path, monkeypatch):
         def address_string(self):
             return ""
 
-    address = tmp_path / "engine.sock"
     server = UnixStreamServer(str(address), Answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def engine_of_a_context(tmp_path, monkeypatch):
+    """What an engine, which only the current docker context leads to, is asked for."""
+    asked = []
+    address = tmp_path / "engine.sock"
     meta = tmp_path / "docker/contexts/meta" / hashlib.sha256(b"other").hexdigest() / "meta.json"
     meta.parent.mkdir(parents=True)
     endpoint = {"Host": f"unix://{address}", "SkipTLSVerify": False}
@@ -269,9 +280,8 @@ def engine_of_a_context(tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    yield f"unix://{address}", asked
-    server.shutdown()
-    server.server_close()
+    with engine_at(address, asked):
+        yield f"unix://{address}", asked
 
 
 def test_the_engine_of_a_docker_context_is_cleaned_up(engine_of_a_context, tmp_path):
@@ -284,6 +294,37 @@ def test_the_engine_of_a_docker_context_is_cleaned_up(engine_of_a_context, tmp_p
     assert not mark.with_name("dead").exists()
     until(lambda: "DELETE /containers/c0ffee" in asked)
     until(lambda: not mark.exists())
+
+
+def ledger_of(address, monkeypatch):
+    """What the reaper of a run that was killed has to end, in the engine at ``address``."""
+    from pytest_llamakey import reaper_child
+
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{address}")
+    ledger = reaper_child.Ledger(lambda: None)
+    for line in (b'["engine", "", ""]', b'["add", "container", "c0ffee"]'):
+        ledger.take(line)
+    return reaper_child, ledger
+
+
+def test_an_engine_that_is_restarted_is_waited_for(tmp_path, monkeypatch):
+    address, asked = tmp_path / "engine.sock", []
+    reaper_child, ledger = ledger_of(address, monkeypatch)
+    ending = threading.Thread(target=reaper_child.end, args=(ledger, "driver"), daemon=True)
+    ending.start()
+    time.sleep(0.5)
+    with engine_at(address, asked):
+        ending.join(20)
+    assert not ending.is_alive()
+    assert "DELETE /containers/c0ffee" in asked
+
+
+def test_an_engine_that_stays_away_is_not_waited_for_without_end(tmp_path, monkeypatch):
+    reaper_child, ledger = ledger_of(tmp_path / "engine.sock", monkeypatch)
+    monkeypatch.setattr(reaper_child, "SILENCE", 1.0)
+    begun = time.monotonic()
+    reaper_child.end(ledger, "driver")
+    assert 1 < time.monotonic() - begun < 10
 
 
 CONTAINERS = """
