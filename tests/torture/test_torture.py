@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tools.torture.__main__ import SUITES, cases
-from tools.torture.bench import bench
+from tools.torture.bench import ROOT, bench
+from tools.torture.table import PAGE
 
 if TYPE_CHECKING:
     from tools.torture.cases import Case
@@ -18,6 +19,17 @@ SHORT = [
     for case in cases(suite)
     if case.short
 ]
+
+
+ELSEWHERE = {"harmless": "tests/probe/test_harmless.py"}
+"""Suites of which no case is short, and what stands for one."""
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_each_suite_has_a_short_form(suite: str) -> None:
+    instead = ELSEWHERE.get(suite)
+    assert any(case.short for case in cases(suite)) is (instead is None)
+    assert instead is None or ((ROOT / instead).is_file() and f"`{instead}`" in PAGE.read_text())
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def trial(suite: str, case: Case, cache: Path, image: str) -> Row:
         with bench(image, cache) as place:
             tally = case.run(place)
         if tally.survived < tally.tried:
-            broken = tally.note
+            broken = tally.note or "did not survive"
     except Broken as error:
         broken = str(error)
     except Exception:  # noqa: BLE001 - one broken case must not end the others; it is told
@@ -57,7 +57,7 @@ def _trials(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def main() -> int:
-    """Try the cases, print the table; 1 if any did not survive."""
+    """Try the cases, print the table; 1 if any did not survive. Where there is none to try, it exits with 2."""
     parser = argparse.ArgumentParser("python -m tools.torture", description=__doc__)
     parser.add_argument("suites", nargs="*", choices=[[], *SUITES], help="default: all")
     parser.add_argument("--only", default="", help="cases with this in their name")
@@ -69,9 +69,11 @@ def main() -> int:
     os.environ["LLAMAKEY_TORTURE_RUNS"] = str(options.runs)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     rows = list(_trials(options))
+    if not rows:
+        parser.error(f"no case of {', '.join(options.suites or SUITES)} has {options.only!r} in its name")
     show(rows)
     if options.write:
-        write(rows)
+        write(rows, {suite: [case.name for case in cases(suite)] for suite in SUITES})
     return any(row.broken for row in rows)
 
 

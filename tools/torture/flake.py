@@ -25,15 +25,15 @@ WRONG = 'def asked():\n    return call("sk-" + "7f3K9" * 8, BASE)'
 
 
 @contextlib.contextmanager
-def busy() -> Iterator[None]:
-    """Twice as much to compute as there are processors: by stress-ng where it is here, else by endless loops."""
+def busy() -> Iterator[str]:
+    """Twice as much to compute as there are processors, by what it yields: stress-ng where it is here, else loops."""
     count = 2 * (os.cpu_count() or 1)
     if stress := shutil.which("stress-ng"):
         loads = [subprocess.Popen([stress, "--quiet", "--cpu", str(count)])]
     else:
         loads = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
-        yield
+        yield "stress-ng" if stress else "endless loops"
     finally:
         for load in loads:
             load.terminate()
@@ -41,17 +41,22 @@ def busy() -> Iterator[None]:
 
 
 def runs() -> int:
-    """How often each sample is run."""
+    """How often each sample is run, outside of the short case."""
     return int(os.environ.get("LLAMAKEY_TORTURE_RUNS", "20"))
 
 
-def _again(place: Bench, *, runtime: str, setup: str, wanted: tuple[str, list[str]]) -> Tally:
-    count = runs()
+def _again(place: Bench, *, runtime: str, setup: str, wanted: tuple[str, list[str]], count: int = 0) -> Tally:
+    count = count or runs()
     place.write({"server.py": server(setup), "llamakey.toml": table(workers=4), "Dockerfile": DOCKERFILE})
-    with busy():
+    with busy() as load:
         seen = [(ran.verdicts[0], ran.causes) for ran in (place.run(runtime) for _ in range(count))]
     others = [one for one in seen if one != wanted]
-    return Tally(count, count - len(others), f"{others[:3]}" if others else f"{wanted[0]} each time")
+    return tally(count, [str(one) for one in others], f"{wanted[0]} each time", load)
+
+
+def tally(count: int, others: list[str], well: str, load: str) -> Tally:
+    """What came of ``count`` runs under ``load``: ``others`` are those that were not as they are to be."""
+    return Tally(count, count - len(others), f"{'; '.join(others[:3]) or well}, beside {load}")
 
 
 def _gunicorn(place: Bench, *, runtime: str) -> Tally:
@@ -60,21 +65,21 @@ def _gunicorn(place: Bench, *, runtime: str) -> Tally:
     written = (place.folder / "llamakey.toml").read_text()
     place.write({"llamakey.toml": written.replace("workers = 4", "workers = 8").replace('"4"', '"8"')})
     count, others = runs(), []
-    with busy():
+    with busy() as load:
         for _ in range(count):
             (report,) = place.run(runtime).report["deployments"]
             workers = [one for replica in report["replicas"] for one in replica["workers"] if one["role"] == "worker"]
             calls = [[call["credential"] for call in one["calls"] if call["via"] == "request"] for one in workers]
             if (report["outcome"], report["seen_workers"], calls) != ("passed", 8, [["match"]] * 8):
-                others.append((report["outcome"], report["seen_workers"], calls))
-    return Tally(count, count - len(others), f"{others[:3]}" if others else "8 of 8 workers, one call each, each time")
+                others.append(str((report["outcome"], report["seen_workers"], calls)))
+    return tally(count, others, "8 of 8 workers, one call each, each time", load)
 
 
 def _samples(place: Bench, *, runtime: str) -> Tally:
     """As many runs as were asked for, of the samples in turn, each held against what it is to show."""
     samples = sorted(path.parent for path in (ROOT / "sample_images").glob("*/llamakey.toml"))
     count, others = runs(), []
-    with busy():
+    with busy() as load:
         for sample in islice(cycle(samples), count):
             laid = place.folder / sample.name
             shutil.copytree(sample, laid)
@@ -82,7 +87,7 @@ def _samples(place: Bench, *, runtime: str) -> Tally:
             told = [odd for one in reported for odd in wrong(one)] if reported else ["nothing was run"]
             others += [f"{sample.name}: {told}"] if told else []
             shutil.rmtree(laid)
-    return Tally(count, count - len(others), "; ".join(others[:3]) or "each as it is to be, every worker exact")
+    return tally(count, others, "each as it is to be, every worker exact", load)
 
 
 SAMPLES = tuple(
@@ -93,8 +98,16 @@ GUNICORN = tuple(
     Case(f"{told}: the sample gunicorn, eight workers", partial(_gunicorn, runtime=runtime), engine=runtime == "docker")
     for told, runtime in (("processes", "process"), ("containers", "docker"))
 )
+SHORT = (
+    Case(
+        "processes: four workers, all well (short)",
+        partial(_again, runtime="process", setup="", wanted=("pass", []), count=2),
+        short=True,
+    ),
+)
 CASES = (
-    SAMPLES
+    SHORT
+    + SAMPLES
     + GUNICORN
     + tuple(
         Case(

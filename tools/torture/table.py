@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from tools.torture.cases import Row
 
+_COLUMNS = 6
 PAGE = Path(__file__).parents[2] / "docs" / "torture.md"
 
 
@@ -26,21 +27,31 @@ def show(rows: Sequence[Row]) -> None:
     Console().print(table)
 
 
-def write(rows: Sequence[Row]) -> None:
-    """Put each suite's rows between its marks on the page; what was not tried this time stays."""
+def write(rows: Sequence[Row], known: Mapping[str, Collection[str]]) -> None:
+    """Put each suite's rows between its marks on the page, with today's date.
+
+    What was not tried this time stays with its own date, unless ``known``, the names of each suite's cases, lacks it.
+    """
     text, today = PAGE.read_text(), datetime.now(timezone.utc).date().isoformat()
     for suite in dict.fromkeys(row.suite for row in rows):
         begin, end = f"<!-- {suite} -->", f"<!-- end of {suite} -->"
         before, _, rest = text.partition(begin)
         former, _, after = rest.partition(end)
-        cells = {line.split(" | ")[0]: line.split(" | ") for line in former.splitlines() if line[:2] == "| "}
-        cells = {name: found for name, found in cells.items() if found[1].isdecimal()}
+        cells = {name: found for name, found in read(former).items() if name in known[suite]}
         for row in rows:
             if row.suite == suite:
                 tried, survived = str(row.tally.tried), str(row.tally.survived)
-                cells[f"| {row.name}"] = [f"| {row.name}", tried, survived, f"{row.seconds:.0f}", f"{row.tally.note} |"]
+                cells[row.name] = [row.name, tried, survived, f"{row.seconds:.0f}", today, row.tally.note]
         tried_all, survived_all = (sum(int(found[place]) for found in cells.values()) for place in (1, 2))
-        told = f"{survived_all} of {tried_all} survived ({today}, `make torture SUITE={suite}`)."
-        lines = [told, "", "| case | tried | survived | seconds | |", "| --- | --- | --- | --- | --- |"]
-        text = "\n".join([before + begin, *lines, *map(" | ".join, cells.values()), end + after])
+        told = f"{survived_all} of {tried_all} survived (`make torture SUITE={suite}`)."
+        lines = [told, "", "| case | tried | survived | seconds | date | |", "| --- | --- | --- | --- | --- | --- |"]
+        body = [f"| {' | '.join(found)} |" for found in cells.values()]
+        text = "\n".join([before + begin, *lines, *body, end + after])
     PAGE.write_text(text)
+
+
+def read(former: str) -> dict[str, list[str]]:
+    """The rows of a suite's table on the page, by case: its cells, of which the second is a number."""
+    lines = [line[2:].removesuffix("|") for line in former.splitlines() if line[:2] == "| "]
+    rows = [[cell.strip() for cell in line.split("|", _COLUMNS - 1)] for line in lines]
+    return {cells[0]: cells for cells in rows if cells[1].isdecimal()}
