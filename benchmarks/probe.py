@@ -6,6 +6,7 @@ import resource
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import Plan, Row, interleaved, medians, ratio
+from benchmarks.memory import OWN, most
 from benchmarks.probed import agent, program, station
 
 if TYPE_CHECKING:
@@ -15,11 +16,10 @@ if TYPE_CHECKING:
     from pytest_llamakey.station import Station
 
 BOOT, MEGABYTE, CALL = 1.01, 1.0, 1.02
-WORKER = """
-import resource
+WORKER = f"""
 from llama_index.llms.openai import OpenAI
 llm = OpenAI(model="gpt-4o-mini")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(open("{OWN}").read())
 """
 CALLER = """
 import sys, time
@@ -49,7 +49,7 @@ def _boots(plan: Plan, opened: Station, folder: Path) -> Iterator[Row]:
         def run() -> float:
             before = _cpu()
             process = program(opened, folder, WORKER, probe=name == "with")
-            memory[name].append(int(process.communicate()[0]) / 1024)
+            memory[name].append(most(process.communicate()[0].decode()))
             return _cpu() - before
 
         return run
