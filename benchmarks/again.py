@@ -18,7 +18,7 @@ import requests
 
 from benchmarks import bare
 from benchmarks.measure import Plan, Row, medians, ratio
-from benchmarks.verdict import calls_of
+from benchmarks.verdict import off
 from pytest_llamakey.run import run
 from pytest_llamakey.spec import keywords
 from pytest_llamakey.spec.model import DEFAULT_CHECKS
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SAMPLE = "flask_sync"
-ROUNDS = 3
 _INSPECT = re.compile(r"GET /[^/]+/images/[^/]+/json$")
 
 
@@ -36,14 +35,15 @@ def measure(plan: Plan) -> Iterator[Row]:
     raw: dict[str, list[float]] = {"first": [], "second": []}
     counts: list[int] = []
     wrong = ""
-    for _round in range(1 if plan.quick else ROUNDS):
+    for _round in range(1 if plan.quick else plan.rounds):
         with TemporaryDirectory(prefix="llamakey-bench-") as place:
             folder = Path(place) / "app"
             shutil.copytree(bare.ROOT / "sample_images" / SAMPLE, folder)
             (folder / "fresh.txt").write_text(secrets.token_hex(8), encoding="utf-8")
             images = []
             for case, seconds in raw.items():
-                took, image, asked = _run(folder)
+                took, image, asked, odd = _run(folder)
+                wrong = wrong or odd
                 seconds.append(took)
                 images.append(image)
                 inspects = sum(bool(_INSPECT.search(one)) for one in asked)
@@ -64,8 +64,8 @@ def measure(plan: Plan) -> Iterator[Row]:
     )
 
 
-def _run(folder: Path) -> tuple[float, str, list[str]]:
-    """A session of its own: its seconds, the image, what the engine was asked by way of its API (not by buildx)."""
+def _run(folder: Path) -> tuple[float, str, list[str], str]:
+    """A session of its own: its seconds, the image, what the engine's API was asked (not by buildx), what is off."""
     asked: list[str] = []
     send = requests.Session.send
 
@@ -81,9 +81,7 @@ def _run(folder: Path) -> tuple[float, str, list[str]]:
             report = run(workshop, target, DEFAULT_CHECKS, lambda _line: None).report
     finally:
         workshop.close()
-    assert report.verdict == "pass", report
-    assert calls_of(report) == report.expected_workers
-    return time.monotonic() - begun, report.image, asked
+    return time.monotonic() - begun, report.image, asked, off(report, report.expected_workers or 0)
 
 
 def _remove(images: list[str]) -> None:
