@@ -11,12 +11,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import Plan, Row, interleaved, ratio
-from benchmarks.peers import had, python
+from benchmarks.peers import had, ours, python, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ROOT = Path(__file__).parents[1]
 PEERS = ("pytest-docker", "pytest-httpserver", "respx", "pytest-testinfra", "pytest-mockllm", "pytest-fakellm")
 GOAL = 1.02
 _OTHERS = ("respx", "anyio")
@@ -26,15 +25,15 @@ _OTHERS = ("respx", "anyio")
 def measure(plan: Plan) -> Iterator[Row]:
     """A row for ours alone, for each peer, and for what our installation brings along."""
     bare = python("pytest")
-    ours = python("pytest-llamakey", str(ROOT))
+    mine = ours()
     refuse = [word for name in _OTHERS for word in ("-p", f"no:{name}")]
     cases: dict[str, tuple[Path, list[str]]] = {
         "pytest": (bare, []),
-        "pytest-llamakey": (ours, refuse),
-        "with respx's": (ours, ["-p", "no:anyio"]),
-        "with anyio's": (ours, ["-p", "no:respx"]),
-        "with all": (ours, []),
-        "with neither plugin nor parts": (ours, [*refuse, "-p", "no:llamakey"]),
+        "pytest-llamakey": (mine, refuse),
+        "with respx's": (mine, ["-p", "no:anyio"]),
+        "with anyio's": (mine, ["-p", "no:respx"]),
+        "with all": (mine, []),
+        "with neither plugin nor parts": (mine, [*refuse, "-p", "no:llamakey"]),
     }
     absent: list[str] = []
     for name in PEERS:
@@ -46,11 +45,17 @@ def measure(plan: Plan) -> Iterator[Row]:
         timed: dict[str, Callable[[], float]] = {name: partial(_start, folder, *case) for name, case in cases.items()}
         raw = interleaved(Plan(3 * plan.rounds, plan.quick), timed, warm=2)
     times = {name: ratio(raw, name, "pytest") for name in raw}
+    installed = [name for name in ("pytest", "pytest-llamakey", *PEERS) if name in cases]
     least = min((times[name] for name in PEERS if name in times), default=9.0)
-    mine = times["pytest-llamakey"]
-    rows = [("pytest-llamakey, not asked for", mine, "pytest without any", f"≤ {GOAL} x, least of all", mine <= GOAL)]
-    for what, value, against, goal, met in rows:
-        yield Row(what, f"{value:.3f} x", against, goal, met and value <= least, raw=raw)
+    own = times["pytest-llamakey"]
+    yield Row(
+        "pytest-llamakey, not asked for",
+        f"{own:.3f} x",
+        "pytest without any",
+        f"≤ {GOAL} x, least of all",
+        own <= min(GOAL, least),
+        raw={**raw, "versions": {name: versions(cases[name][0]) for name in installed}},
+    )
     for name in PEERS:
         if name in times:
             yield Row(f"… {name}", f"{times[name]:.3f} x", "pytest without any")
