@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from benchmarks.load import Load, drive, question
 from benchmarks.measure import Plan, Row, interleaved, medians, ratio
-from benchmarks.peers import had, node, python
-from benchmarks.streams import streams
+from benchmarks.peers import had, node, python, versions
+from benchmarks.streams import Streams, streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +45,7 @@ class Server:
     command: tuple[str, ...]
     environment: Mapping[str, str]
     port: int
+    installed: Mapping[str, str]
 
 
 def measure(plan: Plan) -> Iterator[Row]:
@@ -51,7 +54,9 @@ def measure(plan: Plan) -> Iterator[Row]:
     with ExitStack() as opened:
         folder = opened.enter_context(TemporaryDirectory(prefix="llamakey-bench-"))
         ports = {name: _ours(opened, name) for name in ("bare", "ours")}
-        for name, server in _peers(folder, absent).items():
+        peers = _peers(folder, absent)
+        installed = {name: server.installed for name, server in peers.items()}
+        for name, server in peers.items():
             port = _serving(opened, server, folder)
             if port:
                 ports[name] = port
@@ -67,12 +72,16 @@ def measure(plan: Plan) -> Iterator[Row]:
         apart = interleaved(
             plan, {name: _case(f"{name}, apart", port, others, seconds, loads) for name, port in few.items()}
         )
-        yield from _rows(same, apart, loads, absent)
-        yield streams(ports["ours"], 100 if plan.quick else 1000)
+        yield from _rows(same, apart, loads, absent, installed)
+        yield from _streams(plan, ports)
 
 
 def _rows(
-    same: dict[str, list[float]], apart: dict[str, list[float]], loads: dict[str, list[Load]], absent: list[str]
+    same: dict[str, list[float]],
+    apart: dict[str, list[float]],
+    loads: dict[str, list[Load]],
+    absent: list[str],
+    installed: Mapping[str, Mapping[str, str]],
 ) -> Iterator[Row]:
     rates = medians(same)
     share = ratio(same, "ours", "bare")
@@ -83,7 +92,7 @@ def _rows(
         f"a bare constant server, {_told(rates['bare'], loads['bare'])}",
         f"≥ {SHARE:.0%}, ahead of every peer",
         share >= SHARE and rates["ours"] > best,
-        raw=same,
+        raw={**same, "loads": {name: [asdict(load) for load in loads[name]] for name in same}, "versions": installed},
     )
     other = medians(apart)["ours"]
     yield Row(
@@ -92,13 +101,46 @@ def _rows(
         "the same",
         "ahead of every peer",
         other > best,
-        raw=apart,
+        raw={**apart, "loads": {name: [asdict(load) for load in loads[f"{name}, apart"]] for name in apart}},
     )
     for name, rate in rates.items():
         if name not in {"ours", "bare"}:
             yield Row(f"… {name}", _told(rate, loads[name]))
     for why in absent:
         yield Row("… a peer that is not there", why)
+
+
+def _streams(plan: Plan, ports: Mapping[str, int]) -> Iterator[Row]:
+    """A row for ours, where streams that do not all end are off, and one for each peer, where that is told."""
+    count = 100 if plan.quick else 1000
+    found = {name: [_opened(port, count)] for name, port in ports.items() if name != "bare"}  # it streams nothing
+
+    def case(name: str) -> float:
+        found[name].append(_opened(ports[name], count))
+        return found[name][-1].seconds
+
+    # What does not come to its end is waited for once only.
+    whole = [name for name, (first,) in found.items() if first.ended == count]
+    interleaved(plan, {name: partial(case, name) for name in whole}, warm=0)
+    for name, rounds in found.items():
+        told = str(fair(rounds))
+        what = f"endpoint, {count} open streams" if name == "ours" else f"… {name}, {count} open streams"
+        wrong = told if name == "ours" and any(one.ended != count for one in rounds) else ""
+        yield Row(what, told, wrong=wrong, raw={"rounds": [asdict(one) for one in rounds]})
+
+
+def _opened(port: int, count: int) -> Streams:
+    try:
+        return streams(port, count)
+    except (OSError, asyncio.TimeoutError):  # it takes no more connections
+        return Streams(0, count, 0.0)
+
+
+def fair(rounds: list[Streams]) -> Streams:
+    """The round to tell of: one in which not all came to their end, else the middle one after the first, a warm-up."""
+    worst = min(rounds, key=lambda one: one.ended)
+    later = sorted(rounds[1:] or rounds, key=lambda one: one.seconds)
+    return worst if worst.ended < worst.opened else later[len(later) // 2]
 
 
 def _told(rate: float, loads: list[Load]) -> str:
@@ -131,7 +173,7 @@ def _peers(folder: str, absent: list[str]) -> dict[str, Server]:
         there = had(absent, python, name, name)
         if there:
             port = _free()
-            found[name] = Server(_python_command(name, there, port, folder), {}, port)
+            found[name] = Server(_python_command(name, there, port, folder), {}, port, versions(there))
     for name, packages, variable in (
         ("aimock", ("aimock", "tslib"), "MOCK_PORT"),  # its package forgets to ask for tslib
         ("mock-llm", ("@dwmkerr/mock-llm",), "PORT"),
@@ -139,7 +181,7 @@ def _peers(folder: str, absent: list[str]) -> dict[str, Server]:
         programs = had(absent, node, f"npm-{name}", *packages)
         if programs:
             port = _free()
-            found[f"{name} (npm)"] = Server((str(programs / name),), {variable: str(port)}, port)
+            found[f"{name} (npm)"] = Server((str(programs / name),), {variable: str(port)}, port, versions(programs))
     return found
 
 

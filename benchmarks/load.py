@@ -43,9 +43,10 @@ def question(text: str = "ping", path: str = "/v1/chat/completions", *, stream: 
 
 @dataclass(frozen=True)
 class Load:
-    """Answers a second, and how long the middle and the slowest hundredth took, in milliseconds."""
+    """Answers a second and in all, and how long the middle and the slowest hundredth took, in milliseconds."""
 
     rate: float
+    requests: int
     p50: float
     p99: float
 
@@ -97,7 +98,7 @@ def drive(port: int, questions: list[bytes], seconds: float, connections: int = 
         one.close()
     poll.close()
     took.sort()
-    return Load(len(took) / (now - begin), statistics.median(took) * 1e3, took[int(len(took) * 0.99)] * 1e3)
+    return Load(len(took) / (now - begin), len(took), statistics.median(took) * 1e3, took[int(len(took) * 0.99)] * 1e3)
 
 
 def _opened(port: int) -> socket.socket:
