@@ -5,20 +5,22 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import suite, verdict
+from benchmarks import cover, endpoint, peers, suite, verdict
 from benchmarks.analysis import odd
 from benchmarks.measure import Plan, Row
 from benchmarks.memory import OWN, most
+from benchmarks.streams import Streams, streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 LARGE = 150 * 2**20
 
@@ -104,3 +106,48 @@ def test_a_suite_that_fails_is_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     wrong: list[str] = []
     suite._suite(workshop, tmp_path, [], wrong)
     assert wrong == ["pytest ended with 1: 1 failed, 15 passed"]
+
+
+def boot(workers: int, requests: int, naive: int, reached: int) -> cover.Cover:
+    return cover.Cover(requests, (0.02,) * workers, 1.0, 10.0, naive, reached)
+
+
+def test_cover_is_off_where_a_boot_took_another_number_of_requests() -> None:
+    fine = cover.row("gunicorn", 2, [boot(2, 2, 2, 2), boot(2, 2, 9, 2)])
+    assert (fine.wrong, fine.met) == ("", True)
+    assert fine.against.endswith("9 plain requests in the worst of 2 boots")
+    assert cover.row("gunicorn", 2, [boot(2, 2, 2, 2), boot(2, 3, 2, 2)]).wrong == "3 requests for 2 workers, 2 wanted"
+    assert cover.row("gunicorn", 2, [boot(1, 2, 2, 2)]).wrong == "2 requests for 1 workers, 2 wanted"
+
+
+def test_plain_requests_that_do_not_reach_all_are_told_with_whom_they_reached() -> None:
+    told = cover.row("gunicorn", 8, [boot(8, 8, 30, 8), boot(8, 8, 240, 5)]).against
+    assert "240 plain requests, which reached 5 in the worst" in told
+
+
+@pytest.mark.parametrize(("name", "ended"), [("ours", 5), ("bare", 0)])
+def test_streams_are_counted_that_come_to_their_end(name: str, ended: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.streams.SECONDS", 5.0)
+    with ExitStack() as opened:
+        assert streams(endpoint._ours(opened, name), 5).ended == ended
+
+
+def test_of_open_streams_a_round_that_did_not_end_is_told() -> None:
+    first, quick, middle, slow = (Streams(5, 5, seconds) for seconds in (9.0, 1.0, 2.0, 3.0))
+    assert str(endpoint.fair([first, slow, quick, middle])) == "5 complete in 2.00 s"
+    assert str(endpoint.fair([first, slow, Streams(4, 5, 0.1)])) == "not all came to an end: 4 of 5"
+
+
+def test_ours_is_installed_anew_though_it_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(peers, "FOLDER", tmp_path)
+    monkeypatch.setattr(peers, "_install", lambda _name, command, _folder: commands.append(command))
+    (tmp_path / "pytest-llamakey").mkdir()
+    (tmp_path / "pytest-llamakey" / ".made").touch()
+    peers.ours()
+    (command,) = commands
+    assert {"--no-deps", "--force-reinstall", str(peers.ROOT)} <= set(command)
+
+
+def test_versions_of_an_environment() -> None:
+    assert peers.versions(Path(sys.executable))["pytest"] == pytest.__version__

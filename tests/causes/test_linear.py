@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,15 +18,13 @@ from pytest_llamakey.report import github, item, json_report, terminal
 from pytest_llamakey.report.model import SCHEMA, Report, deployment_report
 from pytest_llamakey.report.worker_table import MOST_ROWS
 from pytest_llamakey.spec.model import ALL_CHECKS
+from tests.counted import calls, grows_with_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pytest_llamakey.facts import Facts
 
 WORKERS = 2
 SIZES = (4, 8, 16)
-SLACK = 1.05
 
 
 class Counted(str):
@@ -41,22 +38,6 @@ class Counted(str):
 
     def __ne__(self, other: object) -> bool:
         return not self == other
-
-
-def calls(work: Callable[[], object]) -> int:
-    """How often a function was entered, C's and Python's, while ``work`` ran."""
-    count = 0
-
-    def see(_frame: object, event: str, _argument: object) -> None:
-        nonlocal count
-        count += event in {"call", "c_call"}
-
-    sys.setprofile(see)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 def of_size(facts: Facts, pods: int) -> Facts:
@@ -98,8 +79,7 @@ SCENES = [
 @pytest.mark.parametrize("facts", SCENES)
 def test_work_grows_with_the_pods_and_no_faster(facts: Facts) -> None:
     told(of_size(facts, 1))  # what is made once in a process is not counted
-    small, middle, large = (calls(partial(told, of_size(facts, pods))) for pods in SIZES)
-    assert large - middle <= 2 * (middle - small) * SLACK
+    assert grows_with_size(*(calls(partial(told, of_size(facts, pods))) for pods in SIZES))
 
 
 def test_a_table_of_thousands_shows_whom_to_blame_and_says_what_it_leaves_out() -> None:

@@ -125,7 +125,7 @@ def test_whatever_the_app_does_the_wait_has_an_end(address: Address, tmp_path: P
     answer = ask(address, tmp_path, HttpRequest(path), timeout=0.4)
     assert answer.error.startswith(said)
     assert not answer.ok
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 2.5
 
 
 def test_what_a_stream_said_until_it_was_left_is_kept(address: Address, tmp_path: Path) -> None:

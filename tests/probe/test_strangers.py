@@ -225,10 +225,10 @@ stopped(lambda: urllib.request.urlopen(asked, timeout=5).status)
 
 
 def test_a_thousand_stopped_requests_are_told_of_eight_times(world: World) -> None:
-    code = "import time\nbegun = time.time()\nfor _ in range(1000):\n    stopped(send)\nprint(time.time() - begun < 20)"
+    code = "for _ in range(1000):\n    stopped(send)"
     with stranger(own_address()) as (port, heard):
         done = world.run(HEAD.format(address=own_address(), port=port) + code)
-    assert done.out == "ConnectionRefusedError True\n" * 1000 + "True\n", done.err
+    assert done.out == "ConnectionRefusedError True\n" * 1000, done.err
     assert not any(heard)
     assert 8 <= len(done.record.of_kind("call")) < 30
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import time
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 
 import pytest
@@ -26,6 +26,7 @@ from pytest_llamakey.report.model import (
     deployment_report,
 )
 from pytest_llamakey.spec.model import DEFAULT_CHECKS
+from tests.counted import calls, grows_with_size
 
 VOID = {"meta", "br"}
 KINDS = {"head", "out", "in"}
@@ -218,10 +219,17 @@ def test_the_page_is_written_where_there_is_no_folder_yet(tmp_path) -> None:
     assert "No deployment was run" in path.read_text(encoding="utf-8")
 
 
-def test_a_thousand_pods_are_written_in_seconds() -> None:
-    replicas = tuple(ReplicaReport(f"web-{n}", tuple(process(pid, 0) for pid in range(8))) for n in range(1000))
-    started = time.monotonic()
-    text = page(replace(reported(app()), replicas=replicas, seen_workers=8000))
-    assert time.monotonic() - started < 20
+def of_pods(count: int) -> DeploymentReport:
+    replicas = tuple(ReplicaReport(f"web-{n}", tuple(process(pid, 0) for pid in range(8))) for n in range(count))
+    return replace(reported(app()), replicas=replicas, seen_workers=8 * count)
+
+
+def test_a_page_of_a_thousand_pods_has_them_all() -> None:
+    text = page(of_pods(1000))
     assert text.count('<svg class="tree"') == 1000
     assert "8,000 workers: 8,000 with the delivered key; 0 with a finding" in text
+
+
+def test_writing_a_page_grows_with_the_pods_and_no_faster() -> None:
+    page(of_pods(1))  # what is made once in a process is not counted
+    assert grows_with_size(*(calls(partial(page, of_pods(pods))) for pods in (8, 16, 32)))

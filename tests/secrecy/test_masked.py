@@ -205,7 +205,8 @@ def test_a_key_that_a_colour_parts(cut):
 
 
 @pytest.mark.parametrize("piece", ["x", "a=", "OPENAI_TOKEN=/", 'token="$', "a:'\""])
-def test_a_line_of_megabytes_is_searched_within_a_moment(piece):
+def test_the_search_of_a_line_of_megabytes_comes_to_an_end(piece):
     started = time.monotonic()
     quoted(piece * (2_000_000 // len(piece)), OURS)
-    assert time.monotonic() - started < 15  # read anew for each name it would take minutes
+    # A bound and no speed: what a pattern reads cannot be counted, and read anew for each name it would take minutes.
+    assert time.monotonic() - started < 60
