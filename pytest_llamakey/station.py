@@ -6,6 +6,8 @@ import posixpath
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import psutil
+
 from pytest_llamakey.endpoint.routes import openai_router
 from pytest_llamakey.endpoint.server import Endpoint
 from pytest_llamakey.probe.listener import Listener
@@ -93,10 +95,17 @@ class Station:
                     redirect=True,
                     intercept=deployment.endpoint == "intercept",
                     ca_pem=self.endpoint.ca_pem.decode(),
+                    outside=_around_the_app() if deployment.runtime == "process" else (),
                 )
             )
 
         return render
+
+
+def _around_the_app() -> tuple[int, ...]:
+    """The ids of this process and of all above it: they hold the tester's own keys, and one is the parent of orphans."""
+    here = psutil.Process()
+    return (here.pid, *(each.pid for each in here.parents()))
 
 
 def _places(deployment: Deployment, delivery: Delivery, workdir: str) -> dict[str, str]:

@@ -67,7 +67,8 @@ class AgentConfig:
     files: what the user calls each, and its absolute path for the app's processes. ``providers`` and ``own_hosts`` are
     host names, or patterns such as ``*.openai.azure.com``. ``workdir`` is the app's folder, to which reported file
     names are relative. ``redirect`` sends model calls for any other host to the mock; with ``intercept`` over TLS.
-    ``ca_pem`` is the authority that client contexts are to trust as well.
+    ``ca_pem`` is the authority that client contexts are to trust as well. ``outside`` are process ids around the app
+    whose environment is none of its business.
     """
 
     host: str
@@ -86,6 +87,7 @@ class AgentConfig:
     redirect: bool = True
     intercept: bool = False
     ca_pem: str = ""
+    outside: tuple[int, ...] = ()
 
 
 def _part(name: str) -> str:

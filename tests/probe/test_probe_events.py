@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
+
+import pytest
 
 from pytest_llamakey.probe import decode
 from tests.probe.conftest import CANARY, calls
@@ -29,6 +32,16 @@ def test_a_process_says_who_it_is(world: World) -> None:
     assert hello.env["OPENAI_BASE_URL"]["shown"].endswith("/v1")
     assert record.orderly
     assert not record.alive
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other kernel shows a process's environment")
+@pytest.mark.parametrize("around", [(), (os.getpid(),)])
+def test_only_a_parent_of_the_apps_own_is_looked_at(world: World, around: tuple[int, ...]) -> None:
+    world.install(outside=around)
+    world.run("import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'pass'])")
+    first, child = sorted(world.records(2), key=lambda record: record.hello.ppid != os.getpid())
+    assert (first.hello.parent_env is None) == bool(around)
+    assert child.hello.parent_env["OPENAI_API_KEY"]["state"] == "match"
 
 
 def test_a_call_is_told_with_client_place_and_status(world: World) -> None:

@@ -49,9 +49,12 @@ def _argv():
 
 
 def _parent_env():
-    """The watched variables that the parent was *started* with, or ``None`` where the kernel does not say."""
+    """The watched variables that the parent was *started* with; ``None`` where it is not the app's, or nobody knows."""
+    parent = os.getppid()
+    if parent in CONFIG.get("outside", ()):
+        return None  # what is read stays in this process's memory, and in a dump of it
     try:
-        with open_file("/proc/%d/environ" % os.getppid(), "rb") as file:
+        with open_file("/proc/%d/environ" % parent, "rb") as file:
             rows = file.read(1 << 20).decode("utf-8", "surrogateescape").split("\0")
     except OSError:
         return None
