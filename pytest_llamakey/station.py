@@ -103,7 +103,7 @@ class Station:
 
 
 def _around_the_app() -> tuple[int, ...]:
-    """The ids of this process and of all above it: they hold the tester's own keys, and one is the parent of orphans."""
+    """The ids of this process and those above: they hold the tester's own keys, and one is the parent of orphans."""
     here = psutil.Process()
     return (here.pid, *(each.pid for each in here.parents()))
 

@@ -47,7 +47,11 @@ def _arguments(runtime: str, place: Bench) -> Tally:
 
 
 def _build(place: Bench) -> Tally:
-    return search(place, "docker", plant(place, dockerfile=f'RUN echo "password {azure_key()}"; exit 3\n'), (LOUD,))
+    keys = {"project": project_key(), "hex": azure_key()}
+    told = f"OPENAI_API_KEY={keys['project']} AZURE_OPENAI_API_KEY={keys['hex']}"
+    planted = plant(place, dockerfile=f'RUN echo "{told}"; exit 3\n')
+    planted.inside |= keys
+    return search(place, "docker", planted, (LOUD,))
 
 
 def _image(place: Bench) -> Tally:

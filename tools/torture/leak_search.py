@@ -169,7 +169,7 @@ def run(place: Bench, runtime: str, way: tuple[str, ...], failing: tuple[str, ..
     files["--llamakey-codequality"] = "quality.json"
     ran = place.run(runtime, *(word for option, name in files.items() for word in (option, str(outer / name))), *way)
     hold(ran.verdicts and "could not be pulled" not in ran.output, f"it did not run:\n{ran.output[-2000:]}")
-    failed = sorted(re.findall(r"^FAILED test_own\.py::(\w+)", ran.output, re.MULTILINE))
+    failed = sorted(re.findall(r"^(?:FAILED|ERROR) test_own\.py::(\w+)", ran.output, re.MULTILINE))
     hold(failed == sorted(failing), f"not {failing} have failed, but {failed}\n{ran.output[-2000:]}")
     for name in (*files.values(), *(["messages.txt"] if "-n" in way else [])):
         hold((outer / name).exists(), f"there is no {name} to be searched")
