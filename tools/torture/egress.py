@@ -16,8 +16,11 @@ import docker.errors
 import psutil
 from docker.types import IPAMConfig, IPAMPool
 
-from tools.tiny_app import DOCKERFILE, server, table
+from pytest_llamakey.secrecy.delivery import PROVIDER_HOSTS
+from tools.torture import egress_denied
 from tools.torture.cases import Broken, Case, Tally, hold
+from tools.torture.egress_apps import placed
+from tools.torture.routed import FAR, routed_stranger
 
 if TYPE_CHECKING:
     import ssl
@@ -25,17 +28,7 @@ if TYPE_CHECKING:
 
     from tools.torture.bench import Bench
 
-KNOWN = (
-    "api.openai.com",
-    "eu.api.openai.com",
-    "us.api.openai.com",
-    "api.anthropic.com",
-    "api.mistral.ai",
-    "api.groq.com",
-    "api.together.xyz",
-    "api.deepseek.com",
-    "openrouter.ai",
-)
+KNOWN = (*PROVIDER_HOSTS, "me.openai.azure.com")
 LOOKUP = f"""
 import socket
 for host in {KNOWN!r}:
@@ -76,25 +69,6 @@ def ask():
     asyncio.run(post())
 """,
 }
-TRY = """
-import socket
-def tried(kind, there):
-    opened = socket.socket(socket.AF_INET, kind)
-    opened.settimeout(1)
-    try:
-        opened.connect(there)
-        opened.send(b"OUT")
-        return kind == socket.SOCK_STREAM
-    except OSError:
-        return False
-print("REACHED", [there for there in {there!r} if tried(socket.SOCK_STREAM, tuple(there))], flush=True)
-try:
-    print("RESOLVED", socket.getaddrinfo("example.com", 80), flush=True)
-except OSError:
-    print("RESOLVED nothing", flush=True)
-"""
-
-
 LISTENING = """
 import socket
 with socket.create_server(("", 8000)) as listening:
@@ -109,8 +83,7 @@ with socket.create_server(("", 8000)) as listening:
             except OSError:
                 pass
 """
-FAR = tuple(f"203.0.113.{start}/28" for start in range(0, 256, 16))
-"""Networks of TEST-NET-3 (RFC 5737), which counts as the Internet for the probe, as every address here is at home."""
+NETWORKS = tuple(map(str, FAR.subnets(new_prefix=28)))
 
 
 @contextlib.contextmanager
@@ -118,12 +91,12 @@ def far_stranger(image: str) -> Iterator[tuple[str, Callable[[], str]]]:
     """A server that is none of the deployment's, in a network of its own: its address, and what it has been told."""
     engine = docker.from_env()
     name = f"stranger-{secrets.token_hex(4)}"
-    for subnet in random.sample(FAR, len(FAR)):  # another run may be at one of them
+    for subnet in random.sample(NETWORKS, len(NETWORKS)):  # another run may be at one of them
         with contextlib.suppress(docker.errors.APIError):
             network = engine.networks.create(name, ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)]))
             break
     else:
-        raise Broken(f"all of {FAR} are in use, or the engine makes no network")
+        raise Broken(f"all of {FAR} is in use, or the engine makes no network")
     command = ["timeout", "300", "python", "-c", LISTENING]
     try:
         there = engine.containers.run(image, command, name=name, network=name, detach=True)
@@ -178,17 +151,9 @@ def own_address() -> str:
     return min(usable, key=lambda address: found[address].startswith("docker"))
 
 
-def _known(place: Bench, *, runtime: str) -> Tally:
+def _known(place: Bench, *, kind: str) -> Tally:
     """Every known host, plain and TLS, is an address of this machine."""
-    place.write(
-        {
-            "server.py": server(LOOKUP),
-            "llamakey.toml": table(),
-            "Dockerfile": DOCKERFILE,
-            "test_log.py": "def test_log(llamakey_deploy):\n    print(llamakey_deploy('llamakey.toml').logs())\n",
-        }
-    )
-    ran = place.run(runtime, "-s", "-k", "test_log")
+    ran = place.run(placed(place, kind, LOOKUP), "-s", "-k", "test_log")
     led = [line.split() for line in ran.output.splitlines() if line.lstrip(".").startswith("LED")]
     hold(len(led) == 2 * len(KNOWN), f"{len(led)} of {2 * len(KNOWN)} were led anywhere\n{ran.output[-1500:]}")
     ours = {one.address for all_ in psutil.net_if_addrs().values() for one in all_}
@@ -198,17 +163,12 @@ def _known(place: Bench, *, runtime: str) -> Tally:
     return Tally(len(led), len(led))
 
 
-def _elsewhere(place: Bench, *, client: str) -> Tally:
+def _elsewhere(place: Bench, *, client: str, kind: str = "process") -> Tally:
     """A hard-coded address of a stranger is named, and the stranger never sees our key."""
-    with far_stranger(place.image) as (address, heard):
-        place.write(
-            {
-                "server.py": server(STRANGER.format(address=address, port=8000) + ELSEWHERE[client]),
-                "llamakey.toml": table(),
-                "Dockerfile": DOCKERFILE,
-            }
-        )
-        ran = place.run("process", "-v")
+    # An engine keeps its networks apart: containers reach no stranger that is one.
+    with far_stranger(place.image) if kind == "process" else routed_stranger() as (address, heard):
+        setup = STRANGER.format(address=address, port=8000) + ELSEWHERE[client]
+        ran = place.run(placed(place, kind, setup), "-v", "-k", "not test_log")
         told = heard()
     hold("wrong-endpoint" in ran.causes, f"named {ran.causes} instead\n{ran.output[-2000:]}")
     hold("sk-llamakey-" not in told, "the stranger was told the key")
@@ -221,44 +181,12 @@ def _elsewhere(place: Bench, *, client: str) -> Tally:
     )
 
 
-def _denied(place: Bench) -> Tally:
-    """With ``egress = "deny"`` the app passes as ever, and nothing else is reached, by name or by address."""
-    gateway = own_address()
-    with stranger(gateway) as (port, _):
-        there = [["1.1.1.1", 80], ["8.8.8.8", 53], [gateway, port], ["169.254.169.254", 80]]
-        own = "def test_log(llamakey_deploy):\n    print(llamakey_deploy('llamakey.toml').logs())\n"
-        services = {"beside": {"build": ".", "command": ["python", "-m", "http.server", "8000"]}}
-        place.write(
-            {
-                "server.py": server(TRY.format(there=there)),
-                "llamakey.toml": table(egress="deny", services=services),
-                "Dockerfile": DOCKERFILE,
-                "test_log.py": own,
-            }
-        )
-        ran = place.run("docker", "-v", "-s")
-    hold(ran.verdicts == ["pass"], f"{ran.verdicts}: {ran.causes} {ran.errors}\n{ran.output[-2500:]}")
-    reached = next((line for line in ran.output.splitlines() if "REACHED" in line), "")
-    out = [one for one in there if str(tuple(one)) in reached or str(one) in reached]
-    # This machine's own addresses answer to its own containers, whatever the network: the mock is one of them.
-    hold(out in ([], [[gateway, port]]), f"reached: {out}")
-    hold("RESOLVED nothing" in ran.output, "a name was resolved outside")
-    place.nothing_left()
-    return Tally(len(there) + 1, len(there) + 1, "this machine's own addresses are reached still" if out else "")
-
-
-def _refused(place: Bench) -> Tally:
-    """Where it cannot be enforced, that is an error, and the app never starts."""
-    place.write({"server.py": server(), "llamakey.toml": table(egress="deny")})
-    ran = place.run("process")
-    hold(ran.verdicts == ["error"] and 'egress = "deny" needs' in ran.output, f"{ran.verdicts}\n{ran.output[-1500:]}")
-    place.nothing_left()
-    return Tally()
-
-
 CASES = (
-    Case("processes: known hosts lead to the mock", partial(_known, runtime="process")),
-    Case("containers: known hosts lead to the mock", partial(_known, runtime="docker"), engine=True),
+    Case("processes: known hosts lead to the mock", partial(_known, kind="process")),
+    *(
+        Case(f"{name}: known hosts lead to the mock", partial(_known, kind=kind), engine=True)
+        for name, kind in (("containers", "docker"), ("compose", "compose"), ("units", "unit"))
+    ),
     *(
         Case(
             f"processes: a hard-coded stranger, called by {client}, is wrong-endpoint, and is not told the key",
@@ -268,6 +196,13 @@ CASES = (
         )
         for client in ELSEWHERE
     ),
-    Case('containers: egress = "deny"', _denied, engine=True, short=True),
-    Case('processes: egress = "deny" is refused', _refused),
+    *(
+        Case(
+            f"containers: a hard-coded stranger, called by {client}, is wrong-endpoint, and is not told the key",
+            partial(_elsewhere, client=client, kind="docker"),
+            engine=True,
+        )
+        for client in ("urllib", "a socket")
+    ),
+    *egress_denied.CASES,
 )

@@ -10,7 +10,7 @@ from tools.tiny_app import table
 from tools.tiny_manifest import manifest
 from tools.torture import leak_ways
 from tools.torture.cases import Case, Tally, hold
-from tools.torture.leak_app import plant
+from tools.torture.leak_app import SYSTEMD, plant
 from tools.torture.leak_search import search
 from tools.torture.planted import azure_key, project_key, service_key
 
@@ -88,9 +88,6 @@ WorkingDirectory=/app
 EnvironmentFile=/app/.env
 ExecStart=/usr/bin/env python server.py 8000 2
 """
-SYSTEMD = (
-    "RUN apt-get -q update && apt-get -q install -y --no-install-recommends systemd && rm -rf /var/lib/apt/lists/*\n"
-)
 
 
 def _compose(place: Bench) -> Tally:

@@ -35,6 +35,11 @@ def asked():
     return 502, body + b" key: " + CODE.encode() + b' "api_key": "' + HEXED.encode() + b'"'
 """
 
+SYSTEMD = (
+    "RUN apt-get -q update && apt-get -q install -y --no-install-recommends systemd && rm -rf /var/lib/apt/lists/*\n"
+)
+"""Lines of a Dockerfile that give an image its systemd."""
+
 
 def plant(place: Bench, more: str = "", dockerfile: str = "", **fields: object) -> Planted:
     """An app with keys in its code, in a .env and in the tester's environment."""
