@@ -17,7 +17,7 @@ import psutil
 from docker.types import IPAMConfig, IPAMPool
 
 from pytest_llamakey.secrecy.delivery import PROVIDER_HOSTS
-from tools.torture import egress_denied
+from tools.torture import egress_bound, egress_denied
 from tools.torture.cases import Broken, Case, Tally, hold
 from tools.torture.egress_apps import placed
 from tools.torture.routed import FAR, routed_stranger
@@ -205,4 +205,5 @@ CASES = (
         for client in ("urllib", "a socket")
     ),
     *egress_denied.CASES,
+    *egress_bound.CASES,
 )

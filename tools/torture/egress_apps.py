@@ -10,7 +10,16 @@ from tools.torture.leak_app import SYSTEMD
 if TYPE_CHECKING:
     from tools.torture.bench import Bench
 
-OWN = "def test_log(llamakey_deploy):\n    print(llamakey_deploy('llamakey.toml').logs())\n"
+OWN = """
+def test_log(llamakey_deploy):
+    app = llamakey_deploy("llamakey.toml")
+    print(app.logs())
+
+def test_parity_and_log(llamakey_deploy):
+    app = llamakey_deploy("llamakey.toml")
+    app.assert_parity()
+    print(app.logs())
+"""
 COMPOSE = """
 services:
   app:
