@@ -42,11 +42,12 @@ def _denied(place: Bench, *, kind: str) -> Tally:
     """A stranger is reached and asked for a name with ``egress = "allow"``; with ``"deny"`` it hears nothing."""
     beside = {"beside": {"build": ".", "command": ["python", "-m", "http.server", "8000"]}}
     fields = {"services": beside} if kind == "docker" else {}
+    test = "test_parity" if kind == "docker" else "test_log"
     with routed_stranger() as (address, told):
         for egress in ("allow", "deny"):
             before = told()
             code = TRY.format(address=address, denied=egress == "deny")
-            ran = place.run(placed(place, kind, code, egress=egress, **fields), "-s", "-k", "test_parity_and_log")
+            ran = place.run(placed(place, kind, code, egress=egress, **fields), "-s", "-k", test)
             hold(ran.code == 0 and "1 passed" in ran.output, f"{egress}: it did not pass\n{ran.output[-2500:]}")
             heard = told().removeprefix(before)
             came = {word: found[0] for word in WORDS if (found := re.findall(rf"{word} (\w[\w.]*)", ran.output))}
@@ -66,7 +67,7 @@ def _denied(place: Bench, *, kind: str) -> Tally:
 
 def _refused(place: Bench, *, kind: str) -> Tally:
     """Where it cannot be enforced, that is an error, and the app never starts."""
-    ran = place.run(placed(place, kind, "", egress="deny"), "-k", "not test_log")
+    ran = place.run(placed(place, kind, "", egress="deny"), "-k", "not test_own")
     hold(ran.verdicts == ["error"] and 'egress = "deny" needs' in ran.output, f"{ran.verdicts}\n{ran.output[-1500:]}")
     hold("starting" not in ran.output, f"the app was started\n{ran.output[-1500:]}")
     place.nothing_left()

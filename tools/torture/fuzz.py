@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import signal
 import tempfile
 import unicodedata
@@ -25,8 +24,9 @@ from pytest_llamakey.spec import dockerfile, manifests, other
 from pytest_llamakey.spec.model import Defaults, SpecError
 from pytest_llamakey.spec.toml import read_deployments
 from tools.tiny_app import server, table
-from tools.torture import fuzz_wire
+from tools.torture import fuzz_http, fuzz_wire
 from tools.torture.cases import Broken, Case, Tally, hold
+from tools.torture.memory import bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,7 +146,6 @@ def tried(
         Broken: one was not survived (the smallest such that was found), or took too long or too much memory.
     """
     seen = 0
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def one(example: Any) -> None:
         nonlocal seen
@@ -166,15 +165,14 @@ def tried(
 
     former = {number: signal.signal(number, ring) for number in (signal.SIGPROF, signal.SIGALRM)}
     try:
-        for example in first:
-            one(example)
-        quiet = list(HealthCheck)
-        settings(max_examples=count, deadline=None, database=None, suppress_health_check=quiet)(given(strategy)(one))()
+        with bounded(MEMORY):
+            for example in first:
+                one(example)
+            quiet = settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+            quiet(given(strategy)(one))()
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    hold(grown < MEMORY, f"grew by {grown} KiB")
     return Tally(seen, seen)
 
 
@@ -353,4 +351,5 @@ CASES = (
     Case("an app that logs and answers escapes, markup and lines of megabytes", partial(_loud, dies=False), short=True),
     Case("an app that dies with them", partial(_loud, dies=True)),
     *fuzz_wire.CASES,
+    *fuzz_http.CASES,
 )
