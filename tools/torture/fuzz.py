@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import tempfile
 import unicodedata
@@ -26,6 +27,7 @@ from pytest_llamakey.spec.toml import read_deployments
 from tools.tiny_app import server, table
 from tools.torture import fuzz_http, fuzz_wire
 from tools.torture.cases import Broken, Case, Tally, hold
+from tools.torture.fuzz_files import BOMBS, COMPOSE, DOCKERFILE, MANIFEST, TOML, UNIT
 from tools.torture.memory import bounded
 
 if TYPE_CHECKING:
@@ -41,100 +43,6 @@ LONGEST = 60.0
 MEMORY = 512 * 1024
 """KiB by which a case may make the process grow."""
 FEW, MANY = 60, 1500
-
-TOML = """[[deployment]]
-name = "api"
-runtime = "process"
-command = ["python", "app.py", "{port}"]
-workdir = "/app"
-port = 8000
-ready = { log = "regex" }
-request = { method = "POST", path = "/ask", json = { q = "ping" }, headers = { a = "b" } }
-workers = 4
-key = ["env:OPENAI_API_KEY", "dotenv:.env", "file:/run/secrets/key"]
-env = { LOG_LEVEL = "info", AZURE = "{endpoint}" }
-services = { redis = { image = "redis:7" } }
-endpoint = "intercept"
-checks = ["default", "gate"]
-expect = ["client-before-env"]
-[tool.llamakey]
-build_args = { A = "b" }
-"""
-DOCKERFILE = """# syntax=docker/dockerfile:1
-ARG PYTHON_IMAGE=python:3.12-slim
-FROM ${PYTHON_IMAGE} AS base
-ENV A=b OPENAI_API_KEY=${OPENAI_API_KEY:-x} \\
-    C="d e"
-RUN --mount=type=secret,id=key <<EOF
-cat /run/secrets/key
-EOF
-COPY --from=base --chown=1 . /app
-EXPOSE 8000/tcp
-HEALTHCHECK CMD ["curl", "x"]
-ENTRYPOINT ["sh", "-c"]
-CMD ["gunicorn", "app:app"]
-"""
-COMPOSE = """name: x
-x-common: &common {environment: {A: "${B:-c}", OPENAI_API_KEY: "${OPENAI_API_KEY:?set it}"}}
-services:
-  web:
-    <<: *common
-    build: {context: ., args: [A=b]}
-    env_file: [{path: .env, required: false}]
-    ports: ["8000:80", {target: 81}]
-    secrets: [key]
-    depends_on: {db: {condition: service_healthy}}
-  db: {image: redis}
-secrets: {key: {file: ./key}}
-"""
-MANIFEST = """apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, labels: {a: b}}
-spec:
-  replicas: 2
-  template:
-    spec:
-      containers:
-      - {name: web, image: x, ports: [{containerPort: 80}], env: [{name: OPENAI_API_KEY, valueFrom: {secretKeyRef: {name: s, key: k}}}], envFrom: [{secretRef: {name: s}}]}
-      volumes: [{name: v, secret: {secretName: s, items: [{key: k, path: p}]}}]
----
-apiVersion: v1
-kind: Secret
-metadata: {name: s}
-stringData: {k: v}
-"""
-UNIT = """[Unit]
-Description=x
-[Service]
-Environment="A=b" OPENAI_API_KEY=x
-EnvironmentFile=-/etc/app.env
-LoadCredential=key:/etc/key
-ExecStart=/usr/bin/python3 -m app \\
-  --port 80
-User=app
-"""
-BOMBS = (
-    "a: &a [x, x, x, x, x, x, x, x, x]\n"
-    + "".join(f"{c}: &{c} [{', '.join(['*' + p] * 9)}]\n" for p, c in zip("abcdefgh", "bcdefghi", strict=True)),
-    "[" * 20_000,
-    "{a: " * 5_000,
-    "x = " + "[" * 20_000,
-    "[[deployment]]\nenv = " + "{ a = " * 3_000,
-    "services: {web: &w {image: x, extends: *w}}",
-    "a: &a {b: *a}\nservices: *a\nkind: *a\nspec: *a",
-    "services:\n  web:\n    extends: {service: web}\n    environment: [" + "A=b," * 50_000 + "]",
-    "FROM x\n" + "RUN \\\n" * 50_000,
-    "FROM x\nENV " + "${A:-" * 5_000,
-    "[Service]\nEnvironment=" + "A=b " * 100_000,
-    "[Service]\n" + "X=\\\n" * 50_000,
-    "kind: Deployment\nspec: {template: {spec: {containers: 7}}}\n",
-    "services: {web: {environment: 7, build: [], ports: {}, env_file: {}, secrets: x, depends_on: 3}}",
-    "\ufeff[[deployment]]\n",
-    "\x00",
-    "---\n" * 20_000,
-    "!!python/object/apply:os.system [true]",
-    "? " * 3_000,
-)
 
 
 def tried(
@@ -335,6 +243,21 @@ def _loud(place: Bench, *, dies: bool) -> Tally:
     return Tally()
 
 
+def _collected(place: Bench) -> Tally:
+    """Each bomb is collected from a folder of its own: an error for each, and no traceback."""
+    for number, bomb in enumerate(BOMBS):
+        folder = place.folder / f"bomb{number}"
+        folder.mkdir()
+        (folder / "llamakey.toml").write_text(bomb)
+    ran = place.run("process", "--collect-only", "--continue-on-collection-errors")
+    told = set(re.findall(r"^ERROR bomb(\d+)/llamakey\.toml", ran.output, re.MULTILINE))
+    hold(len(told) == len(BOMBS), f"{len(told)} of {len(BOMBS)} are told as errors\n{ran.output[-1500:]}")
+    hold("Traceback" not in ran.output, f"a traceback\n{ran.output[-1500:]}")
+    hold(len(ran.output) < 200_000, f"{len(ran.output)} characters on the terminal")
+    place.nothing_left()
+    return Tally(len(BOMBS), len(BOMBS))
+
+
 def _both(name: str, run: Callable[..., Tally]) -> tuple[Case, Case]:
     """A case at full length, and the short one of ``make test``."""
     return Case(name, partial(run, MANY)), Case(f"{name} (short)", partial(run, FEW), short=True)
@@ -349,6 +272,7 @@ CASES = (
     *_both("systemd units", partial(_files, "app.service", _other, UNIT)),
     *_both("what is quoted of an app", _texts),
     Case("an app that logs and answers escapes, markup and lines of megabytes", partial(_loud, dies=False), short=True),
+    Case("pytest collects bombs", _collected, short=True),
     Case("an app that dies with them", partial(_loud, dies=True)),
     *fuzz_wire.CASES,
     *fuzz_http.CASES,
