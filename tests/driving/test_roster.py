@@ -214,23 +214,10 @@ def test_a_worker_that_says_it_serves_is_not_waited_for() -> None:
     assert replica.age < 0.3
 
 
-def test_workers_that_are_started_in_turn_are_waited_for() -> None:
-    replica = Replica(lambda age: GUNICORN if age > 0.3 else GUNICORN[:2])
-    born = clock.now()
-    found = settled_roster(
-        replica,  # type: ignore[arg-type]
-        None,
-        10,
-        says_it_serves=lambda _pid: True,
-        told=lambda: Told(latest=born + min(replica.age, 0.3)),
-        progress=lambda _line: None,
-    )
-    assert found.serving == {7, 8}
-    assert replica.age < 2
-
-
-@pytest.mark.parametrize("jump", [-86400.0, 86400.0])
-def test_a_clock_that_is_set_does_not_hold_up_the_start(jump: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("jump", [0.0, -86400.0, 86400.0])
+def test_workers_that_are_started_in_turn_are_waited_for_whatever_the_clock_does(
+    jump: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real, born = time.time, clock.now()
     monkeypatch.setattr(time, "time", lambda: real() + jump)
     replica = Replica(lambda age: GUNICORN if age > 0.3 else GUNICORN[:2])
