@@ -322,19 +322,27 @@ def end(ledger: Ledger, run_id: str) -> None:
 
 
 def end_contained(ledger: Ledger, run_id: str) -> None:
-    """Remove what is in the engine; once more where it fell silent meanwhile, for as long as it may start again."""
+    """Remove what is in the engine; again where it fell silent meanwhile, for as long as it may start again."""
     engine, until = Engine(), time.monotonic() + SILENCE
-    while True:
-        for kind in KINDS if engine.answers() else ():
-            names = ledger.of(kind)
-            if ledger.engine and not ledger.quit:
-                # What was made in the moment before it could be announced.
-                names += [name for name in engine.labelled(kind, f"{LABEL}={run_id}") if name not in names]
-            for name in names:
-                engine.remove(kind, name)
-        if engine.answers() or time.monotonic() > until:
-            return
+    while not (engine.answers() and _emptied(engine, ledger, run_id)) and time.monotonic() < until:
         time.sleep(20 * PAUSE)
+
+
+def _emptied(engine: Engine, ledger: Ledger, run_id: str) -> bool:
+    """Remove it once; whether all is gone, as far as an engine that still answers says."""
+    label, removed = f"{LABEL}={run_id}", list[tuple[str, str]]()
+    for kind in KINDS:
+        names = ledger.of(kind)
+        if ledger.engine and not ledger.quit:
+            # What was made in the moment before it could be announced.
+            names += [name for name in engine.labelled(kind, label) if name not in names]
+        for name in names:
+            engine.remove(kind, name)
+            removed.append((kind, name))
+    if not engine.answers():
+        return False
+    left = {(kind, name) for kind in KINDS for name in engine.labelled(kind, label)}
+    return left.isdisjoint(removed)
 
 
 def begin_program(line: str) -> subprocess.Popen[bytes]:

@@ -319,6 +319,26 @@ def test_an_engine_that_is_restarted_is_waited_for(tmp_path, monkeypatch):
     assert "DELETE /containers/c0ffee" in asked
 
 
+def test_what_is_left_where_an_engine_lost_the_removals_is_removed_again(tmp_path, monkeypatch):
+    reaper_child, ledger = ledger_of(tmp_path / "engine.sock", monkeypatch)
+    there, lost = {"c0ffee"}, [True]
+
+    class Restarted(reaper_child.Engine):
+        def answers(self):
+            return True
+
+        def remove(self, kind, name):
+            if not (lost and lost.pop()):
+                there.discard(name)
+
+        def labelled(self, kind, label):
+            return sorted(there) if kind == "container" else []
+
+    monkeypatch.setattr(reaper_child, "Engine", Restarted)
+    reaper_child.end(ledger, "driver")
+    assert not there
+
+
 def test_an_engine_that_stays_away_is_not_waited_for_without_end(tmp_path, monkeypatch):
     reaper_child, ledger = ledger_of(tmp_path / "engine.sock", monkeypatch)
     monkeypatch.setattr(reaper_child, "SILENCE", 1.0)

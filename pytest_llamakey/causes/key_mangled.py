@@ -32,7 +32,7 @@ from pytest_llamakey.causes.recorded import (
     source,
     worker,
 )
-from pytest_llamakey.causes.trail import given, launched_by
+from pytest_llamakey.causes.trail import given, launched_by, scripted
 from pytest_llamakey.facts import CallError, ClientChange, Drive, KeySight, Place
 from pytest_llamakey.symptoms.base import about_keys
 
@@ -203,7 +203,7 @@ def _sources(facts: Facts, trouble: Trouble, names: frozenset[str]) -> Iterator[
     origin = place_of(origins.get("key") or origins.get("env"))
     # Of a unit's files the last one holds.
     read = [line.place for line in facts.deployment.source if line.kind == "unit" and _READS in line.place.text]
-    altered: dict[str, Place | None] = dict.fromkeys(names, read[-1]) if read else {}
+    altered: dict[str, Place | None] = {n: next(iter((*scripted(facts, n), *read[-1:])), origin) for n in names}
     # What is delivered as a variable is delivered exactly: it was altered on the way to the process.
     altered |= {name: next(iter(launched_by(facts, name)), origin) for name in names if given(facts, "env")}
     written = [line for line in facts.deployment.source if line.kind == "env" and line.key is not None]

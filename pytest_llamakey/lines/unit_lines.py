@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.facts import Place, SourceLine
@@ -43,12 +42,7 @@ def unit_lines(deployment: Deployment, root: Path, names: Collection[str], secre
 
 
 def _set(line: Assignment, names: Collection[str], secrets: Secrets) -> Iterator[SourceLine]:
-    try:
-        words = shlex.split(line.value)
-    except ValueError:  # an open quote; systemd passes over such a line
-        return
-    pairs = [(name, value) for name, _, value in (word.partition("=") for word in words)]
-    keys = [(name, value) for name, value in pairs if name in names or is_key(name, value)]
+    keys = [(name, value) for name, value in line.pairs if name in names or is_key(name, value)]
     place = _place(line, secrets, [value for _, value in keys])  # others are on the line too
     yield from (SourceLine("env", place, name, secrets.sight(value)) for name, value in keys)
 

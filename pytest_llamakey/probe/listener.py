@@ -89,8 +89,7 @@ class Listener:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        # One moment, by our clock and by that which stamps what agents send.
-        self._origin, self._stamped = clock.now(), clock.machine()
+        self._origin, self._stamps = clock.now(), clock.Stamps()
         self._change = threading.Condition()
         self._connections: dict[str, _Connection] = {}
         self._version = 0
@@ -274,8 +273,11 @@ class _Connection(asyncio.Protocol):
             kind = data.pop("ev")
             data.pop("t")
             self._orderly = self._orderly or kind == "exit"
-            self._events.append(Event(at - self._listener._stamped, kind, MappingProxyType(data)))  # noqa: SLF001
+            self._events.append(Event(self._since_origin(at), kind, MappingProxyType(data)))
         return True
+
+    def _since_origin(self, stamp: float) -> float:
+        return self._listener._stamps.moment(stamp) - self._listener._origin  # noqa: SLF001
 
     def _greet(self, data: dict[str, Any], at: object) -> bool:
         if not isinstance(at, float) or not is_hello(data):
@@ -283,7 +285,7 @@ class _Connection(asyncio.Protocol):
         names = Hello.__dataclass_fields__
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in names}
         hello = Hello(**fields)
-        self._started = at - self._listener._stamped  # noqa: SLF001
+        self._started = self._since_origin(at)
         self._heard = clock.now()
         self._hello = hello
         if self._listener._admit(self, hello):  # noqa: SLF001

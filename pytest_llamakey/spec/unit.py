@@ -6,6 +6,7 @@ Source: systemd.syntax(7) (sections, comments, continuation lines) and systemd.u
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,16 @@ class Assignment:
         """The environment variables that an ``Environment=`` line sets, or the ones that other lines list."""
         if self.name == "Environment":
             return tuple(match["name"] for match in _PAIR.finditer(self.value))
-        return tuple(word.partition("=")[0] for word in self.value.split())
+        return tuple(word.strip("\"'").partition("=")[0] for word in self.value.split())
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """The variables that an ``Environment=`` line sets, with their values."""
+        try:
+            words = shlex.split(self.value)
+        except ValueError:  # an open quote; systemd passes over such a line
+            return ()
+        return tuple((name, value) for name, _, value in (word.partition("=") for word in words))
 
 
 @dataclass(frozen=True)

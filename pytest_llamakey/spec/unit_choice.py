@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.secrecy.keylike import names_key
+from pytest_llamakey.secrecy.keylike import is_key, names_key
 from pytest_llamakey.spec.model import KeyDelivery, Origin, SpecError
 from pytest_llamakey.spec.unit import filled
 
@@ -20,12 +20,13 @@ _PATTERN = frozenset("*?[")
 def delivered_by(unit: Unit) -> tuple[KeyDelivery, Origin] | None:
     """How the key comes to ``unit`` by what it says, and the line that says it.
 
-    ``None``: it sets the key itself, or has nothing by which one could come.
+    ``None``: it holds a key itself, or has nothing by which one could come.
 
     Raises:
         SpecError: it comes by a file whose path nobody but systemd can tell; with the line, and what to add.
     """
-    if any(names_key(name) for line in unit.standing("Environment") for name in line.variables):
+    # A file overrides what Environment= sets, an empty value or an example say; a key there is a fault to be shown.
+    if any(is_key(name, value) for line in unit.standing("Environment") for name, value in line.pairs):
         return None
     for line in unit.standing("PassEnvironment"):
         for name in filter(names_key, line.variables):
@@ -33,7 +34,7 @@ def delivered_by(unit: Unit) -> tuple[KeyDelivery, Origin] | None:
     for line in unit.standing("LoadCredential"):
         name, _, path = line.value.partition(":")
         # `openai:/etc/keys/openai` is no name of a key, and holds one all the same.
-        if path.startswith("/") and (names_key(f"{name}_key") or names_key(path.rpartition("/")[2])):
+        if path.startswith("/") and (names_key(f"{name}_token") or names_key(path.rpartition("/")[2])):
             return KeyDelivery("file", _plain(unit, line, path)), line.origin
     files = unit.standing("EnvironmentFile")
     needed = [line for line in files if not line.value.startswith("-")]

@@ -151,6 +151,9 @@ def test_key_mangled_in_a_units_file_points_at_the_line_that_reads_the_last_one(
     )
     finding = only(app(mangled, runtime="systemd", delivered=("file:/etc/key",), source=lines))
     assert [str(place) for place in finding.where] == ["app.service:4"]
+    started = (*lines, source("script", "OPENAI_API_KEY", "start.sh:2"))
+    finding = only(app(mangled, runtime="systemd", delivered=("dotenv:/run/app.env",), source=started))
+    assert [str(place) for place in finding.where] == ["start.sh:2"]
 
 
 @pytest.mark.parametrize(

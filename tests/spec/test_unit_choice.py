@@ -28,6 +28,10 @@ def unit(folder, lines: str, name: str = "app.service"):
         ("LoadCredential=openai:/etc/app/openai_key", ("file", "/etc/app/openai_key"), 2),
         ("LoadCredential=openai:/etc/keys/openai", ("file", "/etc/keys/openai"), 2),
         ("LoadCredential=llm:/etc/app/api_key\nEnvironmentFile=/etc/app.env", ("file", "/etc/app/api_key"), 2),
+        ("Environment=OPENAI_API_KEY=\nEnvironmentFile=/etc/app.env", ("dotenv", "/etc/app.env"), 3),
+        ("EnvironmentFile=/etc/app.env\nEnvironment=OPENAI_API_KEY=your-key-here", ("dotenv", "/etc/app.env"), 2),
+        ("LoadCredential=api:/etc/ssl/api.pem\nEnvironmentFile=/etc/app.env", ("dotenv", "/etc/app.env"), 3),
+        ('PassEnvironment="OPENAI_API_KEY"', ("env", "OPENAI_API_KEY"), 2),
         ("PassEnvironment=HOME OPENAI_API_KEY", ("env", "OPENAI_API_KEY"), 2),
         ("PassEnvironment=AZURE_OPENAI_API_KEY\nEnvironmentFile=/etc/b.env", ("env", "AZURE_OPENAI_API_KEY"), 2),
     ],
@@ -46,7 +50,9 @@ def test_the_key_comes_as_the_unit_takes_it(tmp_path, lines, way, line):
         "LoadCredential=tls:/etc/app/tls.pem",
         "LoadCredential=openai",
         "PassEnvironment=HOME",
-        "Environment=OPENAI_API_KEY=${OPENAI_API_KEY}\nEnvironmentFile=/etc/app.env",
+        "Environment=OPENAI_API_KEY=sk-proj-7f3K9vQ2mX8pL4wZ7f3K9vQ2mX8pL4wZ\nEnvironmentFile=/etc/app.env",
+        "Environment=OPENAI_API_KEY=${OPENAI_API_KEY}",
+        "LoadCredential=api:/etc/ssl/api.pem",
     ],
 )
 def test_a_unit_that_takes_no_key_is_given_it_as_any_other(tmp_path, lines):
