@@ -31,6 +31,8 @@ SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNO
 LONGEST_WORD, MOST_WORDS = 80, 12
 LONGEST_PART = 12
 MARK = "llamakey-census:"
+MOST_ENTRIES = 10000
+"""So many of what is in a folder are looked at: a unit may name any folder, also that of all."""
 STARTTIME = 20
 """Of the fields after the pid in ``stat``."""
 REFERENCE = re.compile(r"\$\w+|\$\{\w+\}|%\w+%|\{\{.*\}\}")
@@ -130,31 +132,59 @@ def files(pid: int, variables: "dict[str, str]") -> "list[list[Any]]":
     except OSError:
         return []
     wanted = [os.path.join(folder, ".env")]  # noqa: PTH118
-    wanted += [value for name, value in variables.items() if re.search(r"KEY\w*_FILE$", name.upper())]
-    return changed(wanted, "/proc/%d/root" % pid)[0]  # noqa: UP031
+    named = [value for name, value in variables.items() if re.search(r"KEY\w*_FILE$", name.upper())]
+    # An empty value would be the root folder itself.
+    wanted += [value for value in named if value.startswith("/")]
+    return changed(wanted, "/proc/%d/root" % pid, inside=False)[0]  # noqa: UP031
 
 
-def changed(paths: "list[str]", root: str) -> "tuple[list[list[Any]], list[list[Any]]]":
+def changed(paths: "list[str]", root: str, inside: bool = True) -> "tuple[list[list[Any]], list[list[Any]]]":
     """Of each file: its path below ``root``, and when it was changed, in seconds since the epoch.
 
-    Beside these, those that could not be looked at: the path, why, and whether it is merely not there.
+    Of a folder it is the last change of all that is in it, if it is to be looked ``inside``. Beside these, those that
+    could not be looked at, or not wholly: the path, why, and whether it is merely not there.
     """
     found, unread = [], []  # type: list[list[Any]], list[list[Any]]
     for path in paths:
         try:
             if S_ISSOCK(os.stat(root + path).st_mode):
                 unread.append([path, "a socket does not tell when its answer changed", False])
-            else:
-                found.append([path, newest(root + path)])
-        except OSError as error:  # noqa: PERF203 - one file that is gone is no reason to leave out the others
+                continue
+            at, wholly = newest(root + path) if inside else (os.stat(root + path).st_mtime, True)
+            found.append([path, at])
+            if not wholly:
+                unread.append([path, "it holds more than the %d entries that are looked at" % MOST_ENTRIES, False])  # noqa: UP031
+        except OSError as error:
             unread.append([path, (error.strerror or str(error)).lower(), isinstance(error, FileNotFoundError)])
     return found, unread
 
 
-def newest(path: str) -> float:
-    """When a file was changed, or of a folder the last of all that is in it."""
-    below = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]  # noqa: PTH118
-    return max(os.stat(one).st_mtime for one in [path, *below])
+def newest(path: str) -> "tuple[float, bool]":
+    """When a file was changed, or of a folder the last of all that is in it; and whether all of it was looked at."""
+    latest = os.stat(path).st_mtime
+    left, folders = MOST_ENTRIES, [path]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if not left:
+                        return latest, False
+                    left -= 1
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    elif not entry.is_dir():
+                        latest = max(latest, modified(entry))
+        except OSError:  # a file, or a folder that is closed to us: its own time stands  # noqa: PERF203
+            continue
+    return latest, True
+
+
+def modified(entry: "os.DirEntry[str]") -> float:
+    """When what is in a folder was changed; the beginning of time where a link leads nowhere."""
+    try:
+        return entry.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def unit(pid: int) -> str:

@@ -171,6 +171,34 @@ def test_a_folder_is_as_new_as_the_last_file_in_it(tmp_path) -> None:
     ]
 
 
+def test_what_is_gone_from_a_folder_leaves_the_rest_of_it(tmp_path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "key").write_text("")
+    os.utime(tmp_path / "below" / "key", (4e9, 4e9))
+    (tmp_path / "below" / "gone").symlink_to("/nowhere")
+    (tmp_path / "round").symlink_to(tmp_path)
+    assert changed([str(tmp_path)], "") == ([[str(tmp_path), 4e9]], [])
+
+
+def test_a_folder_without_end_is_left_after_a_while(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(visitor, "MOST_ENTRIES", 3)
+    for number in range(4):
+        (tmp_path / str(number)).write_text("")
+    found, unread = changed([str(tmp_path)], "")
+    assert [path for path, _ in found] == [str(tmp_path)]
+    assert unread == [[str(tmp_path), "it holds more than the 3 entries that are looked at", False]]
+    (tmp_path / "0").unlink()
+    assert changed([str(tmp_path)], "")[1] == []
+
+
+@pytest.mark.parametrize("value", ["", "key", "/"])
+def test_no_folder_that_a_process_names_is_walked(value, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(visitor, "newest", lambda path: pytest.fail(f"walks {path}"))
+    told = visitor.files(os.getpid(), {"OPENAI_API_KEY_FILE": value, "KEY_FILE": str(tmp_path)})
+    named = [value] if value == "/" else []
+    assert [path for path, _ in told if not path.endswith(".env")] == [*named, str(tmp_path)]
+
+
 def test_what_could_not_be_looked_at_is_said_and_alarms_nobody(monkeypatch, capsys) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], env={"OPENAI_API_KEY": KEY}, stdin=-1) as process:
         monkeypatch.setattr(visitor, "unit", lambda pid: "app.service" if pid == process.pid else "")
