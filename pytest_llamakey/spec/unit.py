@@ -111,8 +111,10 @@ def _read(path: Path, shown: str, name: str) -> UnitFile:
     return UnitFile(name, content, tuple(assignments(text, shown)))
 
 
-def assignments(text: str, shown: str) -> Iterator[Assignment]:
+def assignments(text: str, shown: str, *, lenient: bool = False) -> Iterator[Assignment]:
     """Each assignment in the text of unit files, which users know as ``shown``.
+
+    ``lenient``: what is no assignment is passed over, as systemd does.
 
     Raises:
         SpecError: a line of it is no assignment; with file and line.
@@ -124,11 +126,12 @@ def assignments(text: str, shown: str) -> Iterator[Assignment]:
             section = heading["name"]
             continue
         name, equals, value = line.partition("=")
-        if not equals or not name.strip():
+        if equals and name.strip():
+            yield Assignment(section, name.strip(), value.strip(), Origin(shown, number), first)
+        elif not lenient:
             # What stands there may be the second half of a secret.
             told = "this line is neither a [Section] nor Name=value; systemd would pass over it"
             raise SpecError(told, Origin(shown, number))
-        yield Assignment(section, name.strip(), value.strip(), Origin(shown, number), first)
 
 
 def filled(text: str, unit: str) -> str | None:

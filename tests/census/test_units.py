@@ -98,5 +98,10 @@ def test_what_cannot_be_told_is_said() -> None:
         Unread("LoadCredential=k:%h/key", "what its % stands for is not known here"),
     ]
     assert credentials("", "a.service") == ([], [Unread("the credentials of a.service", "`systemctl cat` fails there")])
-    _, (broken,) = told("no assignment")
-    assert broken.source == "the credentials of app.service"
+
+
+def test_a_line_that_systemd_passes_over_is_passed_over() -> None:
+    assert told("LoadCredential=openai_key:/etc/k\nsk-half-of-a-key\n=x\nLoadCredential=llm_key:/etc/l") == (
+        [Source("/etc/k"), Source("/etc/l")],
+        [],
+    )
