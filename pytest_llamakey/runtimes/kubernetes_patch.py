@@ -120,7 +120,7 @@ def _body(resource: Resource, manifests: Manifests, inlay: Inlay) -> dict[str, A
         _labelled(claim, inlay.labels)
     _led(spec, inlay)
     original = manifests.workload.container.get("image")
-    for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
         if inlay.image and container.get("image") == original:
             container["image"] = inlay.image
             if not inlay.ready_made:
@@ -137,10 +137,12 @@ def _body(resource: Resource, manifests: Manifests, inlay: Inlay) -> dict[str, A
 
 def pod_template(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """The pod template of a body, and the spec in it; a Pod is its own."""
-    template = body if body["kind"] == "Pod" else (body.get("spec") or {}).get("template")
-    if body["kind"] not in (*WORKLOADS, "Pod", "ReplicaSet") or not template or not template.get("spec"):
-        return None
-    return template, template["spec"]
+    if body["kind"] not in (*WORKLOADS, "Pod", "ReplicaSet"):
+        return None  # another kind's spec may be anything
+    outer = body.get("spec")
+    template = body if body["kind"] == "Pod" else outer.get("template") if isinstance(outer, dict) else None
+    spec = template.get("spec") if isinstance(template, dict) else None
+    return (template, spec) if isinstance(template, dict) and isinstance(spec, dict) and spec else None
 
 
 def _claims(body: dict[str, Any], spec: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_llamakey.runtimes.kubernetes_patch import ROLE_LABEL, Inlay, bodies, left_out, path_of
+from pytest_llamakey.runtimes.kubernetes_patch import ROLE_LABEL, Inlay, bodies, left_out, path_of, pod_template
 from pytest_llamakey.secrecy.keys import DECOY
 from pytest_llamakey.spec.manifest_files import Resource
 from pytest_llamakey.spec.manifests import Manifests, Workload
@@ -150,3 +150,14 @@ def test_a_ready_image_may_be_pulled_and_one_built_here_may_not():
     for inlay, policy in ((built, "Never"), (ready, None)):
         container = made(inlay=inlay)["Deployment/web"]["spec"]["template"]["spec"]["containers"][0]
         assert (container["image"], container.get("imagePullPolicy")) == (inlay.image, policy)
+
+
+@pytest.mark.parametrize("spec", ["text", ["a"], {"template": "text"}, {"template": {"spec": ["a"]}}, None])
+@pytest.mark.parametrize("kind", ["Prompt", "Deployment"])
+def test_what_has_no_pods_is_left_as_it_is(kind, spec):
+    assert pod_template({"apiVersion": "x/v1", "kind": kind, "metadata": {"name": "a"}, "spec": spec}) is None
+
+
+def test_pods_without_containers_are_the_clusters_affair():
+    bare = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"nodeName": "n"}}
+    assert made(bare)["Pod/a"]["spec"]["nodeName"] == "n"
