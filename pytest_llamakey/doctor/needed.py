@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import types
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from docker.utils import parse_repository_tag
-from dotenv import dotenv_values
 
 from pytest_llamakey.runtimes.kubernetes_patch import pod_template
-from pytest_llamakey.spec import compose_values, dockerfile_facts, manifests
+from pytest_llamakey.spec import compose_values, dockerfile_facts, dotenv_file, manifests
 from pytest_llamakey.spec.complete import read_compose
 from pytest_llamakey.spec.compose_choice import PROJECT_ENV
 from pytest_llamakey.spec.model import SpecError
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 ALWAYS, NEVER, IF_NOT_PRESENT = "Always", "Never", "IfNotPresent"
 """Kubernetes' words for when a node pulls an image."""
 _COMPOSE_PROFILES = "COMPOSE_PROFILES"
+_OF_IMAGE = "docker-image://"
+"""How ``additional_contexts`` name an image."""
+_GAP = re.compile(r"^$|(?:^|[/:@])(?:[/:@]|$)|[._-][/:@]|(?:^|/)[^:/]*[._-]$")
+"""Where a variable that nothing sets leaves no name of an image."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +62,10 @@ def needed(deployment: Deployment, build_args: Mapping[str, str]) -> list[Needed
     folder = deployment.folder
     if deployment.runtime == "compose":
         return list(of_compose(folder, deployment.compose, args, deployment.env, deployment.service))
-    found = [Needed(deployment.image)] if deployment.image else []
-    if deployment.build is not None and not deployment.image:
+    found: list[Needed] = []
+    if deployment.image and deployment.runtime != "kubernetes":
+        found.append(Needed(deployment.image))
+    elif deployment.build is not None and not deployment.image:
         found += bases(folder / deployment.build / deployment.dockerfile, args)
     if deployment.runtime == "kubernetes":
         found += _of_manifests(deployment)
@@ -66,20 +74,35 @@ def needed(deployment: Deployment, build_args: Mapping[str, str]) -> list[Needed
     return found
 
 
-def bases(path: Path, args: Mapping[str, str], by: str = "", target: str = "") -> Iterator[Needed]:
-    """The images that the Dockerfile at ``path`` builds on, up to the stage ``target``."""
+def bases(
+    path: Path,
+    args: Mapping[str, str],
+    by: str = "",
+    target: str = "",
+    contexts: Mapping[str, str] = types.MappingProxyType({}),
+) -> Iterator[Needed]:
+    """The images that the Dockerfile at ``path`` builds on or takes files of, up to the stage ``target``.
+
+    ``contexts`` are names that it has from elsewhere, and what each stands for.
+    """
     try:
         facts = dockerfile_facts.read(path, build_args=args)
     except SpecError as error:
         yield Needed(by or str(path), built_on=True, trouble=str(error))
         return
+    if facts.syntax:
+        told = f"a build with BuildKit takes this from its registry ({path.name}, # syntax=); not asked for"
+        yield Needed(facts.syntax, by, trouble=told, blocks=False)
     names = [stage.name.lower() for stage in facts.stages]
     known = {*filter(None, names), "scratch"}
     last = names.index(target.lower()) + 1 if target and target.lower() in names else None
-    for stage in facts.stages[:last]:
-        if stage.base and stage.base.lower() not in known:
-            argument = next((arg.name for arg in facts.args if arg.value == stage.base), "")
-            yield Needed(stage.base, by, built_on=True, argument=argument)
+    for number, stage in enumerate(facts.stages[:last]):
+        taken = [one.source for one in facts.taken if one.number == number and not one.source.isdecimal()]
+        for name in dict.fromkeys((stage.base, *taken)):
+            image = contexts.get(name, f"{_OF_IMAGE}{name}")
+            if name and name.lower() not in known and image.startswith(_OF_IMAGE):
+                argument = next((arg.name for arg in facts.args if arg.value == name), "")
+                yield Needed(image.removeprefix(_OF_IMAGE), by, built_on=True, argument=argument)
 
 
 def of_compose(
@@ -88,11 +111,11 @@ def of_compose(
     """Those of each service that compose ``files`` in ``folder`` start, filled in from ``env`` and the ``.env``."""
     try:
         facts = read_compose(folder, files, folder)
+        project = (folder / files[0]).parent
+        beside = dotenv_file.values(project / PROJECT_ENV, str(PurePosixPath(files[0]).parent / PROJECT_ENV))
     except SpecError as error:
         yield Needed(", ".join(files), trouble=str(error))
         return
-    project = (folder / files[0]).parent
-    beside = dotenv_values(project / PROJECT_ENV) if (project / PROJECT_ENV).is_file() else {}
     variables = {**{name: value for name, value in beside.items() if value is not None}, **env}
     app = facts.services.get(under_test or "")
     profiles = {*variables.get(_COMPOSE_PROFILES, "").split(","), *(app.profiles[:1] if app else ())}
@@ -107,24 +130,27 @@ def _of_service(
     by = f"service {service.name}, {service.origin}"
     build = service.build
     if build is None:
-        name, missing = compose_values.filled(service.image or "", variables)
-        if missing:
-            yield Needed(by, trouble=_unset(service.image or "", missing))
-        elif name:
-            yield Needed(name, by)
+        image = compose_values.filled(service.image or "", variables)
+        unset = image.missing or (image.blank if _GAP.search(image.text) else ())
+        if unset:
+            yield Needed(by, trouble=_unset(service.image or "", unset))
+        elif image.text:
+            yield Needed(image.text, by)
         return
-    context, missing = compose_values.filled(build.context, variables)
-    if build.inline or "://" in context or context.startswith("git@"):
+
+    def filled(written: str) -> str:
+        return compose_values.filled(written, variables).text
+
+    context = compose_values.filled(build.context, variables)
+    if build.inline or "://" in context.text or context.text.startswith("git@"):
         yield Needed(by, trouble="its Dockerfile is no file here, and was not looked at", blocks=False)
-    elif missing:
-        yield Needed(by, trouble=_unset(build.context, missing))
+    elif context.missing:
+        yield Needed(by, trouble=_unset(build.context, context.missing))
     else:
-        own = {
-            name: compose_values.filled(f"${{{name}}}" if text is None else text, variables)[0]
-            for name, text in build.args.items()
-        }
-        path = project / context / compose_values.filled(build.dockerfile, variables)[0]
-        yield from bases(path, {**own, **args}, by, compose_values.filled(build.target, variables)[0])
+        own = {name: filled(f"${{{name}}}" if text is None else text) for name, text in build.args.items()}
+        contexts = {name: filled(text) for name, text in build.contexts.items()}
+        path = project / context.text / filled(build.dockerfile)
+        yield from bases(path, {**own, **args}, by, filled(build.target), contexts)
 
 
 def _unset(written: str, missing: Iterable[str]) -> str:
@@ -143,18 +169,23 @@ def _of_services(deployment: Deployment, args: Mapping[str, str]) -> Iterator[Ne
 
 
 def _of_manifests(deployment: Deployment) -> Iterator[Needed]:
-    """Those that the nodes of a cluster take; one that is built here is handed to them."""
+    """Those that the nodes of a cluster take.
+
+    In the place of the app's own comes that which the deployment names, or one that is built here and handed to them.
+    """
     try:
         read = manifests.read(deployment)
     except SpecError as error:
         yield Needed(", ".join(deployment.manifests), trouble=str(error))
         return
-    built = read.workload.container.get("image") if deployment.build is not None else None
+    own = read.workload.container.get("image")
     for resource in read.resources:
         pods = pod_template(dict(resource.body))
         for container in (*(pods[1].get("initContainers") or ()), *(pods[1].get("containers") or ())) if pods else ():
             image = container.get("image")
-            if image and image != built:
+            if image == own and (deployment.image or deployment.build is not None):
+                image = deployment.image
+            if image:
                 policy = container.get("imagePullPolicy") or _policy_of(str(image))
                 yield Needed(str(image), f"{resource.called}, {resource.file}", policy=str(policy))
 

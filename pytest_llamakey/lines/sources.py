@@ -18,7 +18,7 @@ from pytest_llamakey.secrecy.keylike import is_key, names_key, tokens
 from pytest_llamakey.secrecy.masked import masked
 from pytest_llamakey.spec import dockerfile
 from pytest_llamakey.spec.complete import shown
-from pytest_llamakey.spec.dockerfile_facts import default_of, interpolated, literal_of
+from pytest_llamakey.spec.dockerfile_values import default_of, interpolated, literal_of
 from pytest_llamakey.spec.model import OPENAI_KEY
 
 if TYPE_CHECKING:

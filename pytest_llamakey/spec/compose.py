@@ -57,6 +57,7 @@ class Build:
     """What a service is built from, as it is written; ``context`` is relative to the project's folder.
 
     ``args`` without a value take that of the ``docker compose`` call. ``inline``: the Dockerfile stands in the file.
+    ``contexts`` are images and folders that the Dockerfile knows by names of their own (``additional_contexts``).
     """
 
     context: str
@@ -65,6 +66,7 @@ class Build:
     args: Mapping[str, str | None] = field(default_factory=dict)
     target: str = ""
     inline: bool = False
+    contexts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,10 @@ class _Reader:
         context = _text(table.get("context") if table else given) or "."
         args = {one.name: one.written for one in self._variables(table.get("args"), (*here, "build", "args"))}
         dockerfile, target = _text(table.get("dockerfile")) or "Dockerfile", _text(table.get("target")) or ""
-        return Build(context, dockerfile, self.at(*here, "build"), args, target, bool(table.get("dockerfile_inline")))
+        others = self._variables(table.get("additional_contexts"), (*here, "build", "additional_contexts"))
+        contexts = {one.name: one.written or "" for one in others}
+        inline = bool(table.get("dockerfile_inline"))
+        return Build(context, dockerfile, self.at(*here, "build"), args, target, inline, contexts)
 
     def _variables(self, given: Any, at: YamlPath) -> Iterator[Variable]:
         for name, value in _table(given).items():

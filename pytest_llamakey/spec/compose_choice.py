@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from dotenv import dotenv_values
-
 from pytest_llamakey.secrecy.keylike import names_key
+from pytest_llamakey.spec import dotenv_file
 from pytest_llamakey.spec.compose_values import interpolated
 from pytest_llamakey.spec.model import OPENAI_KEY, KeyDelivery, Origin, SpecError
 
@@ -49,17 +49,25 @@ def delivered_by(facts: ComposeFacts, service: Service, folder: Path) -> tuple[K
     """How the key comes to ``service`` by what the files in ``folder`` say, and the line that says it.
 
     ``None``: by nothing else than the variable ``OPENAI_API_KEY`` of the ``docker compose`` call, or not at all.
+
+    Raises:
+        SpecError: a ``.env`` file that may bring it cannot be read.
     """
+
+    def names_in(name: str) -> tuple[str, ...]:
+        shown = str(PurePosixPath(facts.files[0]).parent / name)
+        return tuple(dotenv_file.values(folder / name, shown, interpolate=False))
+
     given = [one for one in service.environment.values() if names_key(one.name)]
     for variable in given:
-        beside = _names_in(folder / PROJECT_ENV)
+        beside = names_in(PROJECT_ENV)
         used = [name for name in interpolated(variable.written or "") if name in beside and name != OPENAI_KEY]
         if used:
             return KeyDelivery("dotenv", PROJECT_ENV, used[0]), variable.origin
     if given:
         return None
     for file in service.env_files:
-        known = _names_in(folder / file.text)
+        known = names_in(file.text)
         name = next((name for name in (OPENAI_KEY, *known) if name in known and names_key(name)), None)
         missing = file.required and not interpolated(file.text) and not (folder / file.text).exists()
         if name or missing:
@@ -68,11 +76,6 @@ def delivered_by(facts: ComposeFacts, service: Service, folder: Path) -> tuple[K
         if names_key(use.source) and use.source in facts.secrets:
             return KeyDelivery("file", facts.secrets[use.source].text), use.origin
     return None
-
-
-def _names_in(path: Path) -> tuple[str, ...]:
-    """The variables of a ``.env`` file; none where there is no such file."""
-    return tuple(dotenv_values(path, interpolate=False)) if path.is_file() else ()
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -18,10 +18,11 @@ from dockerfile_parse.parser import image_from
 from dockerfile_parse.util import WordSplitter
 
 from pytest_llamakey.spec.dockerfile_lines import Lines, plain
+from pytest_llamakey.spec.dockerfile_values import filled
 from pytest_llamakey.spec.model import Origin, SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,17 @@ class Copied:
 
 
 @dataclass(frozen=True)
+class Taken:
+    """The stage, by its name or number, or the image that a ``COPY --from=`` or ``RUN --mount=…,from=`` takes files of.
+
+    ``number`` is that of the stage in which this stands, from 0.
+    """
+
+    source: str
+    number: int
+
+
+@dataclass(frozen=True)
 class SecretMount:
     """A build secret that a ``RUN`` sees: its id, the file and the variable it appears as (empty where not named)."""
 
@@ -86,8 +98,9 @@ class Instruction:
 class DockerfileFacts:
     """What the final stage of a Dockerfile says, together with the stages it goes on from; lines count from 1.
 
-    ``file`` is the file as shown to people, ``stages`` every stage in order, ``args``, ``mounts`` and ``runs`` every
-    ``ARG``, build secret and ``RUN`` of the file. ``env`` has the last value of each variable, ``assigned`` every one.
+    ``file`` is the file as shown to people, ``stages`` every stage in order, ``args``, ``mounts``, ``runs`` and
+    ``taken`` all of the file. ``env`` has the last value of each variable, ``assigned`` every one. ``syntax`` is the
+    image that understands the file, where it names one.
     """
 
     file: str
@@ -100,6 +113,8 @@ class DockerfileFacts:
     mounts: tuple[SecretMount, ...] = ()
     runs: tuple[Instruction, ...] = ()
     copies: tuple[Copied, ...] = ()
+    taken: tuple[Taken, ...] = ()
+    syntax: str = ""
     user: Instruction | None = None
     cmd: Instruction | None = None
     entrypoint: Instruction | None = None
@@ -128,7 +143,19 @@ def read(path: Path, *, shown: str | None = None, build_args: Mapping[str, str] 
         first, last = one["startline"], one["endline"]
         reader.lines = Lines(lines[first : last + 1], first + 1)
         reader.take(one["instruction"], one["value"].strip(), first + 1)
-    return replace(reader.facts, args=tuple(reader.args), mounts=tuple(reader.mounts), runs=tuple(reader.runs))
+    found = replace(reader.facts, args=tuple(reader.args), mounts=tuple(reader.mounts), runs=tuple(reader.runs))
+    return replace(found, taken=tuple(reader.taken), syntax=_syntax(lines))
+
+
+def _syntax(lines: Iterable[str]) -> str:
+    """What ``# syntax=`` names; such directives stand before all else."""
+    for line in lines:
+        directive = re.match(r"#\s*(\w+)\s*=\s*(\S+)", line.strip())
+        if not directive:
+            break
+        if directive[1].lower() == "syntax":
+            return directive[2]
+    return ""
 
 
 class _Reader:
@@ -137,6 +164,7 @@ class _Reader:
         self.args: list[Variable] = []
         self.mounts: list[SecretMount] = []
         self.runs: list[Instruction] = []
+        self.taken: list[Taken] = []
         self.lines = Lines([""], 0)
         self.given = build_args
         self.outer: dict[str, str] = {}
@@ -169,7 +197,7 @@ class _Reader:
 
     def _stage(self, value: str, line: int) -> None:
         written, name = image_from(value)
-        base = _fill(written or "", self.outer)
+        base = filled(written or "", self.outer)
         self._close()
         below, args = self.ended.get(base.lower(), (DockerfileFacts(self.facts.file), {}))
         stages = (*self.facts.stages, Stage(base, name or "", line))
@@ -201,6 +229,7 @@ class _Reader:
             at = self.lines.line(flag)
             pairs = (pair.partition("=") for pair in flag.removeprefix("--mount=").split(","))
             given = {name: self._filled(text) for name, _, text in pairs}
+            self._take(given.get("from", "") if flag.startswith("--mount=") else "")
             if flag.startswith("--mount=") and given.get("type") == "secret":
                 target = given.get("target") or given.get("dst") or given.get("destination") or ""
                 name = given.get("id") or PurePosixPath(target).name
@@ -239,33 +268,20 @@ class _Reader:
             flag, _, value = value.partition(" ")
             stage = flag.removeprefix("--from=") if flag.startswith("--from=") else stage
             value = value.lstrip()
+        self._take(self._filled(stage))
         words = _exec_form(value) or [self._filled(word) for word in WordSplitter(value).split(dequote=False)]
         if len(words) > 1:
             copied = Copied(tuple(words[:-1]), words[-1], self._filled(stage), line)
             self.facts = replace(self.facts, copies=(*self.facts.copies, copied))
 
+    def _take(self, source: str) -> None:
+        if source:
+            self.taken.append(Taken(source, len(self.facts.stages) - 1))
+
     def _filled(self, text: str) -> str:
         scope = {**(self.inner if self.facts.stages else self.outer)}
         scope.update({name: one.value for name, one in self.facts.env.items()})
-        return _fill(text, scope)
-
-
-def interpolated(written: str) -> tuple[str, ...]:
-    """The variables that a value is made of, each once."""
-    if written.startswith("'"):
-        return ()
-    return tuple(dict.fromkeys(match[1] or match[5] for match in _VARIABLE.finditer(written)))
-
-
-def literal_of(written: str) -> str | None:
-    """The value where it is written out in the file, without its quotes; ``None`` where variables are part of it."""
-    return None if interpolated(written) else _fill(written, {})
-
-
-def default_of(written: str) -> str:
-    """The default in ``${NAME:-default}``, where it is written out."""
-    found = (match[4] for match in _VARIABLE.finditer(written) if match[3] == "-" and match[4])
-    return next((text for text in found if "$" not in text), "")
+        return filled(text, scope)
 
 
 def _exec_form(text: str) -> list[str]:
@@ -274,20 +290,3 @@ def _exec_form(text: str) -> list[str]:
     except ValueError:
         return []
     return value if isinstance(value, list) and all(isinstance(item, str) for item in value) else []
-
-
-_VARIABLE = re.compile(r"(?<!\\)\$(?:\{(\w+)(?:(:?)([-+])([^}]*))?\}|(\w+))")
-
-
-def _fill(text: str, scope: Mapping[str, str]) -> str:
-    """``text`` without its quotes and with variables filled in, unless it stands in single quotes."""
-
-    def one(match: re.Match[str]) -> str:
-        value = scope.get(match[1] or match[5])
-        there = value is not None and (value != "" or not match[2])
-        if match[3] == "+":
-            return str(match[4]) if there else ""
-        return (value or "") if there else match[4] or ""
-
-    filled = text if text.startswith("'") else _VARIABLE.sub(one, text)
-    return str(WordSplitter(filled).dequote())

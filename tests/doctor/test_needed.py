@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_llamakey.doctor.needed import Needed, needed, of_compose
+from pytest_llamakey.doctor.needed import Needed, bases, needed, of_compose
 from pytest_llamakey.spec.model import Defaults
 from pytest_llamakey.spec.toml import read_deployments
 
@@ -122,6 +122,79 @@ def test_what_the_nodes_of_a_cluster_pull(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM python:3\n")
     built = [Needed("python:3", built_on=True), *others]
     assert of(tmp_path, 'manifests = ["deploy.yaml"]\nbuild = "."') == built
+
+
+def test_an_image_in_the_place_of_the_apps_own_is_the_nodes_affair_too(tmp_path: Path) -> None:
+    own = MANIFESTS.replace('"busybox:1"', '"shop/web:2"')
+    (tmp_path / "deploy.yaml").write_text(own)
+    where = "deployment/web, deploy.yaml"
+    named = 'manifests = ["deploy.yaml"]\nimage = "registry/web:latest"'
+    assert of(tmp_path, named) == [
+        Needed("registry/web:latest", where, policy="Never"),
+        Needed("registry/web:latest", where, policy="Always"),
+        Needed("envoy", where, policy="Always"),
+    ]
+
+
+@pytest.mark.parametrize("spec", ["text", "[a, b]", "{template: text}"])
+def test_other_kinds_of_objects_need_no_image(tmp_path: Path, spec: str) -> None:
+    other = f"\n---\napiVersion: x/v1\nkind: Prompt\nmetadata: {{name: x}}\nspec: {spec}\n"
+    (tmp_path / "deploy.yaml").write_text(MANIFESTS + other)
+    assert len(of(tmp_path, 'manifests = ["deploy.yaml"]')) == 3
+
+
+def of_image(folder: Path, image: str) -> Needed:
+    (folder / "compose.yaml").write_text(f"services:\n  web: {{image: '{image}'}}\n")
+    (found,) = of_compose(folder, ["compose.yaml"], {}, {"TAG": "7"})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("${IMG:-${REG:-docker.io}/app:$TAG}", "docker.io/app:7"),
+        ("repo/app${SUFFIX}:1", "repo/app:1"),
+        ("repo/app:1-${SUFFIX}", "repo/app:1-"),
+    ],
+)
+def test_what_nothing_sets_is_blank(tmp_path: Path, written: str, name: str) -> None:
+    assert of_image(tmp_path, written) == Needed(name, "service web, compose.yaml:2")
+
+
+@pytest.mark.parametrize("written", ["$NAME", "repo/app:$NAME", "$NAME/app:1", "repo/a-$NAME", "repo/${NAME:?}"])
+def test_what_leaves_no_name_of_an_image_is_told(tmp_path: Path, written: str) -> None:
+    found = of_image(tmp_path, written)
+    assert (found.name, found.blocks) == ("service web, compose.yaml:2", True)
+    assert found.trouble == f'{written} takes NAME, which nothing sets; add env = {{ NAME = "…" }}'
+
+
+def test_an_env_file_that_cannot_be_read_is_told(project: Path) -> None:
+    (project / ".env").write_bytes(b"NAME=caf\xe9\n")
+    (found,) = of_compose(project, ["compose.yaml"], {}, {})
+    assert (found.name, found.trouble.partition(" is ")[0]) == ("compose.yaml", ".env:1: a .env file")
+
+
+def test_what_a_build_takes_files_of(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(
+        "# syntax=docker/dockerfile:1\nFROM python:3 AS Base\nCOPY --from=ghcr.io/astral-sh/uv:0.5 /uv /bin/\n"
+        "FROM Base AS app\nCOPY --from=base /a /\nCOPY --from=0 /b /\nRUN --mount=from=tools:1,target=/t true\n"
+        "COPY --from=tools:1 /t /\nFROM app\nCOPY --from=late:1 /a /\n"
+    )
+    syntax, *others = bases(tmp_path / "Dockerfile", {}, "x", "app")
+    assert (syntax.name, syntax.blocks) == ("docker/dockerfile:1", False)
+    assert "a build with BuildKit takes this from its registry (Dockerfile, # syntax=)" in syntax.trouble
+    names = ["python:3", "ghcr.io/astral-sh/uv:0.5", "tools:1"]
+    assert others == [Needed(name, "x", built_on=True) for name in names]
+
+
+def test_names_that_a_build_has_from_the_compose_file(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(
+        "services:\n  web:\n    build:\n      context: .\n"
+        "      additional_contexts: {uv: 'docker-image://uv:$TAG', data: ./data, base: 'service:base'}\n"
+    )
+    (tmp_path / "Dockerfile").write_text("FROM base\nCOPY --from=uv /uv /\nCOPY --from=data /d /\n")
+    found = of_compose(tmp_path, ["compose.yaml"], {}, {"TAG": "7"})
+    assert list(found) == [Needed("uv:7", "service web, compose.yaml:2", built_on=True)]
 
 
 def test_manifests_that_cannot_be_read(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from pytest_llamakey.spec.complete import read_compose
 from pytest_llamakey.spec.compose import Build, SecretUse
-from pytest_llamakey.spec.compose_choice import under_test
-from pytest_llamakey.spec.compose_values import default_of, filled, interpolated, literal_of
+from pytest_llamakey.spec.compose_choice import delivered_by, under_test
+from pytest_llamakey.spec.compose_values import Filled, default_of, filled, interpolated, literal_of
 from pytest_llamakey.spec.model import Defaults, Deployment, KeyDelivery, Origin, SpecError
 from pytest_llamakey.spec.other import deployment_of
 from pytest_llamakey.spec.toml import read_deployments
@@ -120,7 +120,10 @@ def test_extends_and_include(tmp_path: Path) -> None:
         ("${A}", ("A",), "", None),
         ("$A-${B:-sk-default}", ("A", "B"), "sk-default", None),
         ("${A:?set A}", ("A",), "", None),
+        ("${A:-${B:-sk-inner}}/$C", ("A", "B", "C"), "sk-inner", None),
+        ("${A:?not $B}", ("A",), "", None),
         ("pa$$word", (), "", "pa$word"),
+        ("${A b}", (), "", "${A b}"),
         ("sk-plain", (), "", "sk-plain"),
     ],
 )
@@ -238,16 +241,28 @@ def test_a_circle_of_extends_is_told_with_its_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "filled_in", "missing"),
+    ("written", "filled_in", "missing", "blank"),
     [
-        ("redis:${TAG}-$EMPTY", "redis:7-", ()),
-        ("${EMPTY:-one} ${EMPTY-two} ${NONE-three}", "one  three", ()),
-        ("${TAG:+with} ${EMPTY:+without} ${EMPTY+there}", "with  there", ()),
-        ("$NONE/${NONE:?set it}/${EMPTY:?set it}$$TAG", "//$TAG", ("NONE", "NONE", "EMPTY")),
+        ("redis:${TAG}-$EMPTY", "redis:7-", (), ()),
+        ("${EMPTY:-one} ${EMPTY-two} ${NONE-three}", "one  three", (), ()),
+        ("${TAG:+with} ${EMPTY:+without} ${EMPTY+there}", "with  there", (), ()),
+        ("$NONE/${NONE:?set it}/${EMPTY:?set it}$$TAG", "//$TAG", ("NONE", "EMPTY"), ("NONE",)),
+        ("${NONE:-${ALSO:-docker.io}/app:${TAG}}!", "docker.io/app:7!", (), ()),
+        ("${NONE:-${ALSO:?set it}$EVEN}${TAG:+${TAG}-${ALSO}}", "7-", ("ALSO",), ("EVEN", "ALSO")),
+        ("${TAG:-${ALSO:?set it}}", "7", (), ()),
+        ("${NONE:-a$${TAG}}", "a${TAG}", (), ()),
+        ("${NONE:-open", "${NONE:-open", (), ()),
+        ("repo/app${NONE}", "repo/app", (), ("NONE",)),
     ],
 )
-def test_values_are_filled_in(written: str, filled_in: str, missing: tuple[str, ...]) -> None:
-    assert filled(written, {"TAG": "7", "EMPTY": ""}) == (filled_in, missing)
+def test_values_are_filled_in(written: str, filled_in: str, missing: tuple[str, ...], blank: tuple[str, ...]) -> None:
+    assert filled(written, {"TAG": "7", "EMPTY": ""}) == Filled(filled_in, missing, blank)
+
+
+@pytest.mark.parametrize(("ends", "names"), [("", ()), ("}" * 5000, ("A",))])
+def test_defaults_without_end_are_text(ends: str, names: tuple[str, ...]) -> None:
+    assert interpolated("${A:-" * 5000 + ends) == names
+    assert filled("${A:-" * 5000 + ends, {}).text.startswith("${A:-" * 4000)
 
 
 @pytest.mark.parametrize("args", ["{TAG: 3, KEY: }", '["TAG=3", KEY]'])
@@ -256,3 +271,20 @@ def test_what_a_build_is_given(tmp_path: Path, args: str) -> None:
     assert facts.services["web"].build == Build(".", "Dockerfile", at(3), {"TAG": "3", "KEY": None}, "app")
     facts = read(tmp_path, "services:\n  web:\n    build: {dockerfile_inline: FROM scratch}\n")
     assert facts.services["web"].build == Build(".", "Dockerfile", at(3), inline=True)
+
+
+@pytest.mark.parametrize("line", ["environment: [OPENAI_API_KEY]", "env_file: .env"])
+def test_an_env_file_that_is_no_utf_8_is_told_with_its_line(tmp_path: Path, line: str) -> None:
+    facts = read(tmp_path, f"services:\n  web:\n    image: x\n    {line}\n")
+    (tmp_path / ".env").write_bytes(b"A=1\nNAME=caf\xe9\n")
+    with pytest.raises(SpecError, match=r"^\.env:2: a \.env file is UTF-8 text.*save the file as UTF-8$"):
+        delivered_by(facts, facts.services["web"], tmp_path)
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfOPENAI_API_KEY=1\n")
+    found = delivered_by(facts, facts.services["web"], tmp_path)
+    assert (found and found[0].as_written) == ("dotenv:.env:OPENAI_API_KEY" if "file" in line else None)
+
+
+@pytest.mark.parametrize("written", ["{uv: 'docker-image://uv:1'}", "['uv=docker-image://uv:1']"])
+def test_names_that_a_dockerfile_has_from_the_compose_file(tmp_path: Path, written: str) -> None:
+    facts = read(tmp_path, f"services:\n  web:\n    build: {{additional_contexts: {written}}}\n")
+    assert facts.services["web"].build == Build(".", "Dockerfile", at(3), contexts={"uv": "docker-image://uv:1"})

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_llamakey.spec import dockerfile, other
-from pytest_llamakey.spec.dockerfile_facts import Copied, Instruction, Port, Stage, Variable, read
+from pytest_llamakey.spec.dockerfile_facts import Copied, Instruction, Port, Stage, Taken, Variable, read
 from pytest_llamakey.spec.model import Defaults, Origin, SpecError
 
 if TYPE_CHECKING:
@@ -204,3 +204,26 @@ class TestNamedOnTheCommandLine:
             other.deployment_of(tmp_path / "README.md", tmp_path, Defaults())
         with pytest.raises(SpecError, match=r"^a.yaml: there is no such file"):
             other.deployment_of(tmp_path / "a.yaml", tmp_path, Defaults())
+
+
+def test_what_stages_take_files_of(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(
+        "ARG UV=0.5\nFROM python AS build\nCOPY --chown=a --from=ghcr.io/astral-sh/uv:0.5 /uv /bin/\n"
+        "FROM scratch\nARG UV\nCOPY --from=0 /a /\nCOPY b /\n"
+        "RUN --mount=type=bind,from=uv:$UV,target=/x --mount=type=cache,target=/y --network=none true\n"
+    )
+    facts = read(tmp_path / "Dockerfile")
+    assert facts.taken == (Taken("ghcr.io/astral-sh/uv:0.5", 0), Taken("0", 1), Taken("uv:0.5", 1))
+
+
+@pytest.mark.parametrize(
+    ("head", "syntax"),
+    [
+        ("# escape=`\n#SYNTAX = docker/dockerfile:1\n", "docker/dockerfile:1"),
+        ("# what it is\n# syntax=docker/dockerfile:1\n", ""),
+        ("\n# syntax=docker/dockerfile:1\n", ""),
+    ],
+)
+def test_the_image_that_understands_the_file(tmp_path: Path, head: str, syntax: str) -> None:
+    (tmp_path / "Dockerfile").write_text(f"{head}FROM python\n")
+    assert read(tmp_path / "Dockerfile").syntax == syntax
