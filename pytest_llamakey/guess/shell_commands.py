@@ -12,6 +12,10 @@ CELERY = "celery"
 _BROKERS = ("redis-server", "rabbitmq-server")
 _BETWEEN = ";&|()"
 _CONTINUED = re.compile(r"\\\n\s*")
+_REDIRECTED = re.compile(
+    r"""("(?:\\.|[^"\\])*"|'[^']*'|\\.)|"""  # what is quoted stays
+    r"""(?:(?<![^\s;&|()])\d+)?(?:&>>?|[<>]+[&|]?)\s*(?:"[^"]*"|'[^']*'|[^\s;&|()]+)"""
+)
 _APP = re.compile(r"^(?:--app=|-A)(.+)$")
 _DETACHES = {"-D", "--detach", "--daemon"}
 
@@ -85,6 +89,8 @@ def run_beside(command: Command, commands: tuple[Command, ...]) -> tuple[Command
 
 
 def _words(line: str) -> list[str]:
+    # The `&` of `2>&1` parts no commands.
+    line = _REDIRECTED.sub(lambda found: found[1] or " ", line)
     lexer = shlex.shlex(line, posix=True, punctuation_chars=_BETWEEN)
     lexer.whitespace_split = True
     try:

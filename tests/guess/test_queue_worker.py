@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_llamakey.guess.shell_commands import commands_in
+
 if TYPE_CHECKING:
     from pytest_llamakey.guess.fields import Draft
     from tests.guess.conftest import Project
@@ -133,3 +135,23 @@ def test_a_task_that_is_not_found_is_open(project: Project) -> None:
     assert task == {"app": "shop.jobs", "name": "shop.jobs.NAME", "args": ["ping"]}
     assert made.get("task") is None
     assert any(line.startswith("task: no Celery task was found") for line in made.open)
+
+
+@pytest.mark.parametrize(
+    "into",
+    ["2>&1", "&> log", ">>/var/log/celery 2>&1", ">&2", "1>log 2>&-"],
+)
+def test_where_the_output_goes_is_no_other_command(project: Project, into: str) -> None:
+    made = project(Procfile=f"jobs: exec celery -A tasks worker -c 3 {into}\n", tasks_DOT_py=TASKS)
+    assert (made.get("workers"), made.get("task"), made.get("port")) == (3, TASK, None)
+    assert not {"port", "ready", "request"} & {each.name for each in made.fields}
+
+
+def test_a_sign_in_quotes_is_part_of_the_word(project: Project) -> None:
+    made = project(Procfile="web: gunicorn -n 'a>b&c' -w 2 web:app 2>&1\n", web_DOT_py=WEB)
+    assert made.get("workers") == 2
+    assert [each.words for each in commands_in("a 'b > c & d' e\\>f 2x>g h2 <<< i")] == [
+        ("a", "b > c & d", "e>f", "2x", "h2")
+    ]
+    for into in (">| log", '2> "b & c"', "</dev/null >log"):
+        assert [each.words for each in commands_in(f"a {into}&")] == [("a",)]
