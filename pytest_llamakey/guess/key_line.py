@@ -28,9 +28,9 @@ def say_key(
     if made.runtime == "compose" and compose is not None and not compose.service:
         made.say("key", f"env:{name}", f"once the service is chosen, {compose.file} says how it arrives", sure=False)
     elif made.runtime == "compose" and compose is not None and compose.key is not None:
-        _say_way(made, compose.key)
+        _say_way(made, compose.key, code, folder)
     elif made.runtime == "kubernetes" and workload is not None and workload.key is not None:
-        _say_way(made, workload.key)
+        _say_way(made, workload.key, code, folder)
     elif made.runtime == "systemd" and unit is not None:
         _say_of_unit(made, code, folder, unit)
     elif made.runtime == "process" and unit is not None and (lines := bringing(unit)):
@@ -41,8 +41,8 @@ def say_key(
 
 def bringing(unit: Unit) -> tuple[Assignment, ...]:
     """The unit's lines that may bring a key: files of variables, credentials, a key of systemd's own environment."""
-    files = [line for kind in _FILES for line in unit.all(kind) if line.value]
-    passed = [line for line in unit.all("PassEnvironment") if any(map(names_model_key, line.variables))]
+    files = [line for kind in _FILES for line in unit.standing(kind)]
+    passed = [line for line in unit.standing("PassEnvironment") if any(map(names_model_key, line.variables))]
     return (*files, *passed)
 
 
@@ -56,7 +56,7 @@ def _say_of_unit(made: Draft, code: Code, folder: Path, unit: Unit) -> None:
         made.open.append(f"key: {error}")
         return
     if found is not None:
-        _say_way(made, Way(found[0].as_written, str(found[1]), inferred=True))
+        _say_way(made, Way(found[0].as_written, str(found[1]), inferred=True), code, folder)
     else:
         _say_as_read(made, code, folder, name, where)
 
@@ -65,8 +65,14 @@ def _told(line: Assignment) -> str:
     return f"{line.origin} {line.name}={line.value}"
 
 
-def _say_way(made: Draft, way: Way) -> None:
-    if way.open:
+def _say_way(made: Draft, way: Way, code: Code, folder: Path) -> None:
+    name, where = _read_by(code)
+    file, _, variable = way.key.removeprefix("dotenv:").rpartition(":")
+    is_dotenv = way.inferred and way.key.startswith("dotenv:")
+    # Of a file that is not here, a run takes it that it brings OpenAI's own variable.
+    if is_dotenv and variable != name and not (made.runtime == "compose" and (folder / file).is_file()):
+        made.say("key", f"dotenv:{file}:{name}", f"{way.where}; the variable: {where}")
+    elif way.open:
         made.say("key", way.key, way.where, sure=False)
         made.open.append(f"key: {way.open}")
     elif way.inferred:

@@ -13,10 +13,10 @@ from pytest_llamakey.spec.toml import FILE_NAME
 from pytest_llamakey.spec.yaml_lines import read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from pytest_llamakey.spec.compose import ComposeFacts, Named, Service
+    from pytest_llamakey.spec.compose import ComposeFacts, Named, Service, Variable
     from pytest_llamakey.spec.yaml_lines import YamlDocument
 
 _FOLDERS = (".", "k8s", "kubernetes", "deploy", "manifests")
@@ -52,6 +52,8 @@ class Compose:
     key: Way | None = None
     command: Named | None = None
     worker: Compose | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What the file gives the service."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,15 @@ def _service(
         f"{service.origin}, {why}",
         _way_to(facts, service, path.parent, of_model),
         service.command,
+        variables={name: _comes_to(one) for name, one in service.environment.items()},
     )
+
+
+def _comes_to(variable: Variable) -> str:
+    """The value that the file gives; what it leaves to others stands there as it is written."""
+    written = f"${{{variable.name}}}" if variable.written is None else variable.written
+    filled = compose_values.filled(written, {})
+    return written if filled.missing or filled.blank else filled.text
 
 
 def _celery(service: Service) -> bool:
@@ -138,6 +148,7 @@ def _way_to(facts: ComposeFacts, service: Service, folder: Path, of_model: Calla
 class _Seen:
     file: str
     document: YamlDocument
+    name: str
     containers: list[Any] = field(default_factory=list)
 
 
@@ -150,11 +161,10 @@ def read_workload(folder: Path, of_model: Callable[[str], bool]) -> Workload | N
 
 
 def _workload(folder: Path, files: tuple[str, ...], seen: _Seen, of_model: Callable[[str], bool]) -> Workload:
-    body = seen.document.value
-    name = f"{_KINDS[body['kind']]}/{(body.get('metadata') or {}).get('name')}"
-    probes = (((each.get("readinessProbe") or {}).get("httpGet") or {}).get("path") for each in seen.containers)
+    probes = (_below(each, "readinessProbe", "httpGet", "path") for each in seen.containers)
+    ready = next((path for path in probes if isinstance(path, str) and path), "")
     where = f"{seen.file}:{seen.document.line('metadata', 'name')}"
-    return Workload(files, name, where, str(next(filter(None, probes), "")), _way_in(folder, files, name, of_model))
+    return Workload(files, seen.name, where, ready, _way_in(folder, files, seen.name, of_model))
 
 
 def _way_in(folder: Path, files: tuple[str, ...], workload: str, of_model: Callable[[str], bool]) -> Way | None:
@@ -200,6 +210,16 @@ def _documents(folder: Path) -> Iterator[tuple[str, YamlDocument]]:
 
 def _workloads(folder: Path) -> Iterator[_Seen]:
     for file, document in _documents(folder):
-        if document.value["kind"] in _KINDS:
-            spec = ((document.value.get("spec") or {}).get("template") or {}).get("spec") or {}
-            yield _Seen(file, document, list(spec.get("containers") or ()))
+        kind, name = document.value["kind"], _below(document.value, "metadata", "name")
+        listed = _below(document.value, "spec", "template", "spec", "containers")
+        containers = listed if isinstance(listed, list) and all(isinstance(each, dict) for each in listed) else []
+        # What a cluster would refuse, or a patch that only names what it changes, is no workload.
+        if isinstance(kind, str) and kind in _KINDS and isinstance(name, str) and containers:
+            yield _Seen(file, document, f"{_KINDS[kind]}/{name}", containers)
+
+
+def _below(value: Any, *path: str) -> Any:
+    """What stands at ``path``; ``None`` where something else than a mapping is on the way."""
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_llamakey.commands.init import render
+from pytest_llamakey.guess.draft import draft
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_llamakey.guess.fields import Draft
     from tests.guess.conftest import Project
 
@@ -161,3 +164,65 @@ def test_a_plain_process_gets_no_credential_of_systemds(project: Project) -> Non
     assert any(
         line.startswith("key: app.service:3 LoadCredential=openai:/etc/openai_key brings it") for line in made.open
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ('import os\nkey = os.environ["LLM_API_KEY"]\n', "LLM_API_KEY"),
+        ("from openai import AzureOpenAI\nclient = AzureOpenAI()\n", "AZURE_OPENAI_API_KEY"),
+    ],
+)
+def test_a_file_that_is_not_here_brings_the_variable_that_the_code_reads(
+    project: Project, code: str, name: str
+) -> None:
+    made = project(Dockerfile=IMAGE, app_DOT_service=f"{UNIT}EnvironmentFile=/etc/app.env\n", app_DOT_py=code)
+    assert (made.runtime, made.get("key")) == ("systemd", f"dotenv:/etc/app.env:{name}")
+    (why,) = [each.why for each in made.fields if each.name == "key"]
+    assert why.startswith("app.service:3; the variable: ")
+
+
+def test_the_env_file_of_a_service_and_the_variable_that_the_code_reads(project: Project) -> None:
+    compose = "services:\n  web:\n    build: .\n    env_file: app.env\n"
+    code = 'import os\nkey = os.environ["LLM_API_KEY"]\n'
+    made = project(compose_DOT_yaml=compose, app_DOT_py=code)
+    assert made.get("key") == "dotenv:app.env:LLM_API_KEY"
+    made = project(compose_DOT_yaml=compose, app_DOT_py=code, **{"app.env": "OPENAI_API_KEY=x\n"})
+    assert left_out(made)[0] == "dotenv:app.env:OPENAI_API_KEY"
+
+
+@pytest.mark.parametrize(
+    "kind", ["EnvironmentFile=/etc/old.env", "LoadCredential=openai:/k", "PassEnvironment=LLM_KEY"]
+)
+def test_a_line_that_is_taken_back_brings_nothing(project: Project, kind: str) -> None:
+    made = project(app_DOT_service=f"{UNIT}{kind}\n{kind.partition('=')[0]}=\n")
+    assert made.get("key") == "env:OPENAI_API_KEY"
+    (why,) = [each.why for each in made.fields if each.name == "key"]
+    assert why == "what OpenAI's clients read"
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [
+        ("spec:\n  template:", "spec: x\nmore:\n  template:"),
+        ("kind: Deployment", "kind: [Deployment]"),
+        ("kind: Deployment", "kind: { a: b }"),
+        ("metadata: { name: web }\nspec", "metadata: web\nspec"),
+        ("metadata: { name: web }\nspec", "metadata: { name: [web] }\nspec"),
+        ("    spec:\n", "    spec: x\n    more:\n"),
+        ("      containers:\n", "      containers: web\n      more:\n"),
+        (
+            "        - name: app\n          image: registry/app:1\n          readiness",
+            "        - web\n        - readiness",
+        ),
+        ("readinessProbe: {", "readinessProbe: x\n          more: {"),
+        ("readinessProbe: { httpGet: {", "readinessProbe: { httpGet: x, more: {"),
+        ("path: /up", "path: [up]"),
+    ],
+)
+def test_what_a_cluster_would_refuse_is_passed_over(tmp_path: Path, was: str, becomes: str) -> None:
+    assert MANIFEST.count(was) == 1
+    (tmp_path / "a.yaml").write_text(MANIFEST.replace(was, becomes))
+    (tmp_path / "b.yaml").write_text(MANIFEST.replace("name: web", "name: other") + ALL_ITEMS)
+    made = draft(tmp_path)
+    assert (made.runtime, made.get("workload"), made.get("ready")) == ("kubernetes", "deployment/other", "/up")
