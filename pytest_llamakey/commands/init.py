@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import tomlkit
 
 from pytest_llamakey.advice import CONFIG_NAME
+from pytest_llamakey.guess.bare import bare_text
 from pytest_llamakey.guess.draft import draft
 from pytest_llamakey.spec.model import Defaults, SpecError
 from pytest_llamakey.spec.toml import read_deployments
@@ -41,7 +42,7 @@ def run(words: argparse.Namespace) -> int:
     try:
         made = draft(folder)
     except SpecError as error:
-        return _refuse(f"{error}", 1)
+        return _refuse(bare_text(f"{error}"), 1)
     if not made.runtime:
         return _refuse(f"Nothing was written. Not found out: {'; '.join(made.open)}.", 1)
     text = render(made)
@@ -62,7 +63,7 @@ def run(words: argparse.Namespace) -> int:
     try:
         read_deployments(path, folder, Defaults())
     except SpecError as error:
-        _list("To be corrected before it runs:", [str(error)])
+        _list("To be corrected before it runs:", [bare_text(str(error))])
         return 0
     print(f"\nRead it over, then:\n  pytest --llamakey {words.folder}")
     if made.runtime == "docker" and made.get("command"):

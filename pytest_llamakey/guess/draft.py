@@ -16,7 +16,7 @@ from pytest_llamakey.guess.key_line import say_key
 from pytest_llamakey.guess.platform import read_compose, read_workload
 from pytest_llamakey.guess.pyproject import entries_that_serve, lines_that_serve, only_entry, read_scripts
 from pytest_llamakey.guess.queue_worker import broker_variable, say_broker, say_task
-from pytest_llamakey.guess.workers import WEB_CONCURRENCY
+from pytest_llamakey.guess.set_before import may_be_copied
 from pytest_llamakey.spec import dockerfile_facts
 from pytest_llamakey.spec import unit as units
 from pytest_llamakey.spec.complete import compose_files
@@ -40,6 +40,10 @@ def draft(folder: Path) -> Draft:
     Raises:
         SpecError: its Dockerfile, compose file or manifest cannot be understood.
     """
+    return _drafted(folder).without_keys()
+
+
+def _drafted(folder: Path) -> Draft:
     made, code = Draft(), read_code(folder)
     dockerfile = folder / "Dockerfile"
     facts = dockerfile_facts.read(dockerfile, shown="Dockerfile") if dockerfile.is_file() else None
@@ -76,7 +80,10 @@ def draft(folder: Path) -> Draft:
             made.also.append(f"{asking[0].place} hands its work on: a [[deployment]] with {service} needs no request")
             compose = compose.worker
         made.say("compose", compose.file, "the compose file here")
-        begun = starts.of_line(compose.command.text, str(compose.command.origin), folder) if compose.command else begun
+        if compose.command:
+            begun = starts.of_line(compose.command.text, str(compose.command.origin), folder)
+        if begun is not None and compose.variables:
+            begun = starts.with_given(begun, compose.variables, compose.file, folder)
         others = ", ".join(name for name in compose.built if name != compose.service)
         if compose.service and others:
             made.also.append(
@@ -227,9 +234,17 @@ def _env(made: Draft, code: Code, facts: DockerfileFacts | None, begun: Start | 
     if begun is not None and begun.port_variable and made.get("command"):
         env["GRADIO_SERVER_PORT" if _gradio_port(code) else "PORT"] = "{port}"
         why.append(begun.where)
-    if begun is not None and begun.workers_where == WEB_CONCURRENCY and made.get("command"):
+    if begun is not None and begun.env and any(each.name == "command" for each in made.fields):
+        kept = {name: value for name, value in begun.env if may_be_copied(name, value)}
+        left = [name for name, _value in begun.env if name not in kept]
+        if kept and made.get("command"):
+            env |= kept
+            why.append(f"set in {begun.where}")
+        if left:
+            made.open.append(f"command: {begun.where} sets {', '.join(left)} before it, which is not copied")
+    if begun is not None and begun.concurrency_where and made.get("command"):
         env["WEB_CONCURRENCY"] = str(begun.workers)
-        why.append("as the Dockerfile says, for processes too")
+        why.append(f"as {begun.concurrency_where} says, for processes too")
     if code.azure:
         env |= {"AZURE_OPENAI_ENDPOINT": "{endpoint}", "OPENAI_API_VERSION": "2024-10-21"}
         why.append(code.azure)
@@ -239,6 +254,7 @@ def _env(made: Draft, code: Code, facts: DockerfileFacts | None, begun: Start | 
         *env,
         *((broker_variable(code),) if any(each.name == "services" for each in made.fields) else ()),
         *(begun.sets if begun else ()),
+        *(name for name, _value in (begun.env if begun else ())),
         *(facts.env if facts else {}),
         "PORT",
         "HOME",

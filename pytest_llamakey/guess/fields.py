@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_llamakey.guess.bare import bare_text, bare_value
+from pytest_llamakey.spec.quotable import without_keys
+
 
 @dataclass(frozen=True)
 class Field:
@@ -24,7 +27,8 @@ class Field:
 class Draft:
     """A deployment to be: ``fields`` in the order of the file, ``open`` what nobody but its owner can say.
 
-    ``runtime`` is empty where nothing says how the app is started. ``also`` are other ways that were seen.
+    ``runtime`` is empty where nothing says how the app is started. ``also`` are other ways that were seen. No field
+    holds a key, and none of the lines does after ``without_keys``.
     """
 
     runtime: str = ""
@@ -33,12 +37,20 @@ class Draft:
     also: list[str] = field(default_factory=list)
 
     def say(self, name: str, value: Any, why: str, *, sure: bool = True) -> None:
-        """Add a field."""
-        self.fields.append(Field(name, value, why, sure))
+        """Add a field; one whose value holds a key is an offer without it, and said to be open."""
+        shown, told = bare_value(value, bare_text if name == "command" else without_keys), bare_text(why)
+        if shown != value:
+            self.open.append(f"{name}: a key stands in it ({told}), which is not copied; write it without one")
+        self.fields.append(Field(name, shown, told, sure and shown == value))
 
     def leave_out(self, name: str, value: Any, why: str) -> None:
         """Add a field that the file does not need: each run reads ``value`` where ``why`` says."""
-        self.fields.append(Field(name, value, why, left_out=True))
+        self.fields.append(Field(name, bare_value(value, without_keys), bare_text(why), left_out=True))
+
+    def without_keys(self) -> Draft:
+        """The same with no key in any of its lines; what people are shown has been through here."""
+        self.open, self.also = [*map(bare_text, self.open)], [*map(bare_text, self.also)]
+        return self
 
     def get(self, name: str) -> Any:
         """A field's value, if it was guessed and stands in the file."""

@@ -6,8 +6,10 @@ import json
 import re
 import shlex
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.guess.set_before import PORT_NAMES, Pairs, set_before
 from pytest_llamakey.guess.shell_commands import Command, commands_in, run_beside
 from pytest_llamakey.guess.workers import WEB_CONCURRENCY, count_workers, filled_in
 
@@ -25,6 +27,7 @@ _PORT_VARIABLE = re.compile(r"\$(?:\{PORT(?::?-\d+)?\}|PORT\b)")
 _SETS = re.compile(r"^\s*(?:export\s+)?(\w+)=[\"']?([^\s\"';]*)", re.MULTILINE)
 _PORT_WORDS = {"--port", "--server.port", "-p", "--bind", "-b", "--listen", "runserver", "--http"}
 _PORT_AT_END = re.compile(r"^((?:--(?:(?:server\.)?port|bind|listen)=|-[bp])?(?:[\w.*\[\]]*:)?)(\d{2,5})$")
+_FIRST_TWO = re.compile(r"""("[^"]*"|'[^']*'|\S+)\s+("[^"]*"|'[^']*'|\S+)""")
 _EXEC_PREFIXES = "-@:+!|"
 """Before a program, they say how systemd is to start it (systemd.service(5), "Command lines")."""
 
@@ -46,6 +49,10 @@ class Start:
     replaces_cmd: bool = True
     sets: frozenset[str] = frozenset()
     """Variables that a start script sets by itself."""
+    env: Pairs = ()
+    """Variables that the line sets before the command, which ``words`` do without."""
+    concurrency_where: str = ""
+    """Where the ``WEB_CONCURRENCY`` stands that ``workers`` comes from, if the command is given that from outside."""
     serves: bool = False
     """Whether it is seen to start a web server from Python."""
     runs: tuple[Command, ...] = ()
@@ -70,7 +77,7 @@ class Start:
     @property
     def takes_port(self) -> bool:
         """Whether it listens where ``{port}`` says."""
-        return self.port_variable or any("{port}" in word for word in self.words)
+        return self.port_variable or any("{port}" in text for text in (*self.words, *(text for _, text in self.env)))
 
 
 def of_dockerfile(facts: DockerfileFacts, folder: Path) -> Start | None:
@@ -80,7 +87,8 @@ def of_dockerfile(facts: DockerfileFacts, folder: Path) -> Start | None:
     told = facts.cmd or facts.entrypoint
     if told is None or not (entry or command):
         return None
-    start = _start((*entry, *command), f"{facts.file}:{told.line}", {n: v.value for n, v in facts.env.items()}, folder)
+    given = {name: variable.value for name, variable in facts.env.items()}
+    start = _start((*entry, *command), f"{facts.file}:{told.line}", given, folder, "the Dockerfile")
     return replace(start, replaces_cmd=not entry)
 
 
@@ -106,19 +114,30 @@ def of_line(text: str, where: str, folder: Path) -> Start:
     return _start(_split(text), where, {}, folder)
 
 
+def with_given(start: Start, given: Mapping[str, str], given_where: str, folder: Path) -> Start:
+    """``start`` where it is ``given`` variables too: they may say how many workers there are."""
+    if not start.runs or start.sets or "WEB_CONCURRENCY" in dict(start.env):
+        return start
+    number, said = count_workers(start.runs, {**given, **dict(start.env)}, folder, start.where)
+    if said == WEB_CONCURRENCY:
+        return replace(start, workers=number, workers_where=f"{said} of {given_where}", concurrency_where=given_where)
+    return replace(start, workers=number, workers_where=said)
+
+
 def of_unit(unit: Unit, folder: Path) -> Start | None:
     """The ``ExecStart`` of a systemd unit that holds in the end, without the folders of its program."""
     line = next(iter(unit.all("ExecStart")[-1:]), None)
     text = line.value.lstrip(_EXEC_PREFIXES) if line else ""
     if line is None or not text:
         return None
+    if "@" in line.value[: -len(text)]:
+        text = _FIRST_TWO.sub(r"\1", text, count=1)  # the second is what the program is to be called
     # systemd runs no shell: of a shell's signs it knows the variables alone.
     words = _split(text) if "$" in text else _words(text)
-    if "@" in line.value[: -len(text)]:
-        words = (words[0], *words[2:])  # the second is what the program is to be called
-    if words[0] == "/usr/bin/env" and len(words) > 1:
-        words = words[1:]
-    return _start((words[0].rpartition("/")[2], *words[1:]), f"{line.origin} ExecStart", {}, folder)
+    at = len(words) - len(set_before(words)[1])
+    words = (*words[:at], PurePosixPath(words[at]).name, *words[at + 1 :])
+    given = dict(pair for told in unit.standing("Environment") for pair in told.pairs)
+    return _start(words, f"{line.origin} ExecStart", given, folder, unit.name)
 
 
 def of_app(app: WebApp, folder: Path) -> Start:
@@ -160,14 +179,27 @@ def _words(text: str) -> tuple[str, ...]:
         return ("sh", "-c", text)
 
 
-def _start(words: tuple[str, ...], where: str, env: Mapping[str, str], folder: Path) -> Start:
+def _start(words: tuple[str, ...], where: str, given: Mapping[str, str], folder: Path, given_where: str = "") -> Start:
+    """What ``words`` come to, with the variables before them and those ``given``."""
+    before, words = set_before(words)
+    start = _without_env(words, where, {**given, **dict(before)}, folder)
+    number = next((int(text) for name, text in before if name in PORT_NAMES and text.isdigit()), None)
+    told = tuple((name, "{port}" if name in PORT_NAMES and text.isdigit() else text) for name, text in before)
+    if start.workers_where == WEB_CONCURRENCY:
+        by_line = "WEB_CONCURRENCY" in dict(before)
+        start = replace(start, workers_where=f"{WEB_CONCURRENCY} of {where if by_line else given_where}")
+        return replace(start, env=told, port=start.port or number, concurrency_where="" if by_line else given_where)
+    return replace(start, env=told, port=start.port or number)
+
+
+def _without_env(words: tuple[str, ...], where: str, env: Mapping[str, str], folder: Path) -> Start:
     script = _script(words, folder)
     if script is not None:
         text = script.read_text(encoding="utf-8", errors="replace")
         sets = {name: filled_in(value, env) for name, value in _SETS.findall(text)}
         start = _of_shell(text, words, {**env, **sets}, folder, script.name)
         by_script = start.workers_where == WEB_CONCURRENCY and "WEB_CONCURRENCY" in sets
-        said = f"WEB_CONCURRENCY of {script.name}" if by_script else start.workers_where
+        said = f"{WEB_CONCURRENCY} of {script.name}" if by_script else start.workers_where
         return replace(start, where=where, workers_where=said, sets=frozenset(sets))
     if words[:2] == ("sh", "-c"):
         return _of_shell(" ".join(words[2:]), words, env, folder, where)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pytest_llamakey.guess.shell_commands import Command
 
-WEB_CONCURRENCY = "WEB_CONCURRENCY of the Dockerfile"
+WEB_CONCURRENCY = "WEB_CONCURRENCY"
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?-(\d+))?\}|(\w+))")
 """``$WORKERS``, or ``${WORKERS:-3}``: three, where nobody says another number."""
 _WEB = re.compile(r"^(?:--workers|--processes|-w)(?:=|(?<=-w)|$)(.*)$")
@@ -56,8 +56,8 @@ def _web(command: Command, env: Mapping[str, str], folder: Path, where: str) -> 
     number = _asked_for(command, _WEB, env)
     if number is not None:
         return number or None, where
-    if command.program in {"gunicorn", "uvicorn"} and env.get("WEB_CONCURRENCY", "").isdigit():
-        return int(env["WEB_CONCURRENCY"]), WEB_CONCURRENCY
+    if command.program in {"gunicorn", "uvicorn"} and (told := env.get("WEB_CONCURRENCY")):
+        return (int(told), WEB_CONCURRENCY) if told.isdigit() else UNKNOWN
     if command.program == "gunicorn":
         return _gunicorn_config(list(command.words), folder)
     return (1, f"{where}, uvicorn's default") if command.program == "uvicorn" else UNKNOWN
