@@ -21,10 +21,11 @@ else:
     import tomli as tomllib
 
 _ENTRIES = (("project", "scripts"), ("tool", "poetry", "scripts"))
+_RYE = ("tool", "rye", "scripts")
 _LINES = (
     ("tool", "pdm", "scripts"),
     ("tool", "poe", "tasks"),
-    ("tool", "rye", "scripts"),
+    _RYE,
     ("tool", "taskipy", "tasks"),
     ("tool", "hatch", "envs", "default", "scripts"),
 )
@@ -54,7 +55,7 @@ def read_scripts(folder: Path) -> tuple[Script, ...]:
     lines, found = locate(text), []
     for table in (*_ENTRIES, *_LINES):
         for name, value in _table(document, table).items():
-            if said := _said(value):
+            if said := _said(value, is_words=table == _RYE):
                 where = f"{PYPROJECT}:{line_of(lines, (*table, name))} [{'.'.join(table)}]"
                 found.append(Script(name, said, where, table in _ENTRIES))
     return tuple(found)
@@ -102,11 +103,17 @@ def _table(document: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
     return document
 
 
-def _said(value: Any) -> str:
-    """What a script runs, in the short form or in a table of its runner's."""
+def _said(value: Any, *, is_words: bool) -> str:
+    """What a script runs, in the short form or in a table of its runner's; nothing where that is several scripts.
+
+    ``is_words``: a list in the short form is the words of one command line.
+    """
     if isinstance(value, dict):
         value = next((value[name] for name in ("cmd", "shell", "call", "callable", "reference") if name in value), "")
-    return " ".join(map(str, value)) if isinstance(value, list) else value if isinstance(value, str) else ""
+        is_words = True
+    if isinstance(value, list) and is_words and all(isinstance(word, str) for word in value):
+        return " ".join(value)
+    return value if isinstance(value, str) else ""
 
 
 def _entry(script: Script, folder: Path) -> Start:
@@ -123,10 +130,10 @@ def _module(script: Script, folder: Path) -> ast.Module | None:
     """The module of an entry point, where it lies in the folder itself: only there ``python -m`` finds it."""
     file = script.text.partition(":")[0].strip().replace(".", "/")
     paths = (folder / f"{file}.py", folder / file / "__init__.py")
-    path = next((path for path in paths if script.is_entry and path.is_file()), None)
     try:
+        path = next((path for path in paths if script.is_entry and path.is_file()), None)
         return ast.parse(path.read_bytes()) if path else None
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, OSError):
         return None
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_llamakey.cli import main
+from pytest_llamakey.guess.draft import draft
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +29,10 @@ def test_a_unit(project: Project) -> None:
         ("-/srv/bin/gunicorn app:app \\\n  # why\n  -b :80", ["gunicorn", "app:app", "-b", ":{port}"]),
         ("!!/usr/bin/env gunicorn app:app -b :80", ["gunicorn", "app:app", "-b", ":{port}"]),
         ("+:@/srv/bin/gunicorn shop app:app -b :80", ["gunicorn", "app:app", "-b", ":{port}"]),
+        ("@/usr/bin/python3 shop -m shop $OPTS", ["sh", "-c", "/usr/bin/python3 -m shop $OPTS"]),
+        ('@"/srv/bin/gunicorn" "my shop" app:app -b :80', ["gunicorn", "app:app", "-b", ":{port}"]),
+        ("/usr/bin/env A=1 B=2 /srv/bin/gunicorn app:app -b :80", ["gunicorn", "app:app", "-b", ":{port}"]),
+        ("@/usr/bin/env env A=1 gunicorn app:app -b :80", ["gunicorn", "app:app", "-b", ":{port}"]),
         ('uvicorn "app:app" --port 80 --forwarded-allow-ips=*', None),
         ("/old\nExecStart=\nExecStart=/srv/bin/uvicorn app:app --port 80", ["uvicorn", "app:app", "--port", "{port}"]),
     ],
@@ -35,6 +40,45 @@ def test_a_unit(project: Project) -> None:
 def test_the_ways_a_unit_starts(project: Project, line: str, words: list[str] | None) -> None:
     made = project(app_DOT_service=f"[Service]\nExecStart={line}\n")
     assert made.get("command") == (words or ["uvicorn", "app:app", "--port", "{port}", "--forwarded-allow-ips=*"])
+
+
+def test_what_env_sets_before_a_units_program(project: Project) -> None:
+    made = project(app_DOT_service="[Service]\nExecStart=/usr/bin/env WEB_CONCURRENCY=3 A=b gunicorn app:app\n")
+    assert made.get("env") == {"WEB_CONCURRENCY": "3", "A": "b"}
+    assert made.get("workers") == 3
+
+
+@pytest.mark.parametrize("line", ["env -i gunicorn app:app", "env", "A=1"])
+def test_what_is_no_assignment_before_a_program_stays(project: Project, line: str) -> None:
+    made = project(Procfile=f"web: {line}\n")
+    assert made.get("command")[0] == line.split(maxsplit=1)[0]
+    assert made.get("env") is None
+
+
+def test_the_workers_of_a_units_variable(project: Project) -> None:
+    unit = """[Service]
+Environment=WEB_CONCURRENCY=9
+Environment=
+Environment=LOG=info "WEB_CONCURRENCY=4"
+ExecStart=/srv/bin/gunicorn app:app -b :80
+"""
+    made = project(app_DOT_service=unit)
+    assert made.get("workers") == 4
+    assert made.get("env") == {"WEB_CONCURRENCY": "4"}
+    (why,) = [each.why for each in made.fields if each.name == "workers"]
+    assert why == "WEB_CONCURRENCY of app.service"
+    made = project(app_DOT_service=unit, Dockerfile='FROM x\nEXPOSE 80\nCMD ["/lib/systemd/systemd"]\n')
+    assert (made.runtime, made.get("workers"), made.get("env")) == ("systemd", 4, None)
+
+
+@pytest.mark.parametrize("command", ["", "    command: gunicorn app:app -b :80\n"])
+@pytest.mark.parametrize(
+    ("value", "workers"), [("4", 4), ('"4"', 4), ("${N:-3}", 3), ("${N}", None), ("", None), ('""', 1)]
+)
+def test_the_workers_of_a_services_variable(project: Project, command: str, value: str, workers: int | None) -> None:
+    compose = f"services:\n  web:\n    build: .\n{command}    environment:\n      WEB_CONCURRENCY: {value}\n"
+    made = project(compose_DOT_yaml=compose, Procfile="web: gunicorn app:app -b :80\n")
+    assert (made.runtime, made.get("workers")) == ("compose", workers)
 
 
 def test_a_unit_beside_an_image_of_another_kind(project: Project) -> None:
@@ -91,6 +135,35 @@ def test_scripts_that_say_nothing_of_a_server_are_told(tmp_path: Path, capsys: p
     assert main(["init", str(tmp_path)]) == 1
     told = capsys.readouterr().err
     assert "which script of pyproject.toml starts it: load (pyproject.toml:2: shop:load), dump" in told
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        '[tool.poe.tasks]\nserve = [{cmd="a"}, "gunicorn app:app"]',
+        '[tool.poe.tasks]\nserve = ["lint", "gunicorn app:app"]',
+        '[tool.hatch.envs.default.scripts]\nserve = ["lint", "gunicorn app:app"]',
+        '[tool.pdm.scripts]\nserve = {cmd = ["gunicorn", 1]}',
+        '[tool.rye.scripts]\nserve = ["gunicorn", 1]',
+    ],
+)
+def test_several_scripts_in_one_are_no_command(project: Project, table: str) -> None:
+    assert not project(pyproject_DOT_toml=f"{table}\n").runtime
+
+
+def test_a_command_of_a_task_runner_in_words(project: Project) -> None:
+    made = project(pyproject_DOT_toml='[tool.pdm.scripts]\nweb = {cmd = ["gunicorn", "app:app", "-b", ":80"]}\n')
+    assert made.get("command") == ["gunicorn", "app:app", "-b", ":{port}"]
+
+
+def test_a_module_that_cannot_be_read_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_path: Path) -> bytes:
+        raise PermissionError
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refused)
+    (tmp_path / "pyproject.toml").write_text('[project.scripts]\nshop = "shop:serve"\n')
+    (tmp_path / "shop.py").write_text(ENTRY)
+    assert draft(tmp_path).get("command") == ["shop"]
 
 
 def test_a_pyproject_beside_a_procfile_is_not_needed(project: Project) -> None:
