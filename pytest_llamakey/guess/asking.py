@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from pytest_llamakey.guess.bare import KEY, bare_text
 from pytest_llamakey.guess.bodies import in_path
 
 if TYPE_CHECKING:
@@ -47,10 +48,9 @@ def say_ready(made: Draft, code: Code, facts: DockerfileFacts | None, workload: 
         made.say("ready", "/", f"{root.place}; no health check was found")
     else:
         text = " ".join(run.text for run in (facts.cmd, facts.entrypoint) if run) if facts else ""
-        probed = _PROBED.search(text)
-        made.say(
-            "ready", probed[1] if probed else "/health", "a path that answers below 400 once the app is up", sure=False
-        )
+        probed = _PROBED.search(bare_text(text))
+        path = probed[1] if probed and KEY not in probed[1] else "/health"
+        made.say("ready", path, "a path that answers below 400 once the app is up", sure=False)
         made.open.append("ready: no health check was found, so the app counts as ready once it listens")
 
 

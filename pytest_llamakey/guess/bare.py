@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEY = "<key>"
-_DRAWN = re.compile(r"(?<![\w/-])[\w-]{16,}")
-"""Azure's keys have no mark of their own. A folder's name may be a hash as well: what follows a ``/`` is left."""
+_DRAWN = re.compile(r"""(?<![^\s"'=:])\.{0,2}/(?!/)[^\s"']*|([\w-]{16,})""")
+"""Azure's keys have no mark of their own. A folder's name may be a hash as well: a path is left as it is."""
 
 
 def bare_text(text: str) -> str:
     """``text`` with ``<key>`` in the place of every key, and of every word that was drawn rather than written."""
-    return _DRAWN.sub(lambda word: KEY if is_random(word[0]) else word[0], without_keys(text))
+    return _DRAWN.sub(lambda word: KEY if word[1] and is_random(word[1]) else word[0], without_keys(text))
 
 
 def bare_value(value: Any, bare: Callable[[str], str] = bare_text) -> Any:

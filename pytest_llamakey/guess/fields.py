@@ -38,14 +38,15 @@ class Draft:
 
     def say(self, name: str, value: Any, why: str, *, sure: bool = True) -> None:
         """Add a field; one whose value holds a key is an offer without it, and said to be open."""
-        shown, told = bare_value(value, bare_text if name == "command" else without_keys), bare_text(why)
+        shown = bare_value(value, bare_text if name in {"command", "key"} else without_keys)
+        told = bare_text(why)
         if shown != value:
             self.open.append(f"{name}: a key stands in it ({told}), which is not copied; write it without one")
         self.fields.append(Field(name, shown, told, sure and shown == value))
 
     def leave_out(self, name: str, value: Any, why: str) -> None:
         """Add a field that the file does not need: each run reads ``value`` where ``why`` says."""
-        self.fields.append(Field(name, bare_value(value, without_keys), bare_text(why), left_out=True))
+        self.fields.append(Field(name, bare_value(value), bare_text(why), left_out=True))
 
     def without_keys(self) -> Draft:
         """The same with no key in any of its lines; what people are shown has been through here."""

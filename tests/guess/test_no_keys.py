@@ -20,7 +20,7 @@ LINES = [
     "/usr/bin/env LLM_API_KEY=KEY gunicorn app:app",
     "gunicorn app:app --api-key KEY",
     "gunicorn app:app --api-key=KEY --bind :$PORT",
-    "gunicorn app:app KEY",
+    "gunicorn app:app https://KEY@host/KEY?a=KEY",
     "celery -A tasks worker --env OPENAI_API_KEY=KEY",
     "python main.py -e AZURE_OPENAI_API_KEY=KEY",
 ]
