@@ -8,6 +8,7 @@ in the order they came and a caller that goes away ends the answer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections import deque
 from enum import Enum, auto
@@ -290,7 +291,8 @@ class Connection(asyncio.Protocol):
         self._transport.write(_refusal_bytes(why))
         # Closing with unread bytes would reset the connection and take the answer with it (RFC 9112, section 9.6).
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # the client has gone meanwhile
+                self._transport.write_eof()
         self._deadline = self._loop.time() + _LINGER_SECONDS
 
     def _hand_over(self, upgrade: Upgrade) -> None:

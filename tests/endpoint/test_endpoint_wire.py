@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import gc
 import re
 import socket
 import time
@@ -11,6 +13,7 @@ import httpx
 import pytest
 
 from pytest_llamakey.endpoint import Endpoint, Limits, openai_router
+from pytest_llamakey.endpoint.connection import Connection
 
 GET = b"GET /v1/models/%s HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer k\r\n%s\r\n"
 
@@ -147,6 +150,32 @@ def test_what_is_refused_is_told_why_and_closed(wire, tight, request_bytes, stat
     assert statuses(received) == [status]
     assert b'{"error": {"message": "' in received
     assert tight.calls == ()
+
+
+class Gone:
+    """A transport whose client has reset the connection: its socket is no longer connected."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._transport, name)
+
+    def write_eof(self) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+
+def test_a_client_that_does_not_wait_for_its_refusal_is_no_trouble(tight, monkeypatch, caplog):
+    made = Connection.connection_made
+    monkeypatch.setattr(Connection, "connection_made", lambda self, transport: made(self, Gone(transport)))
+    with socket.create_connection(("127.0.0.1", tight.port), timeout=5) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+    deadline = time.monotonic() + 0.5
+    while time.monotonic() < deadline and not caplog.records:
+        gc.collect()  # what asyncio logs of a task that failed comes when the task goes
+        time.sleep(0.05)
+    assert not caplog.records
 
 
 def test_a_refusal_waits_for_earlier_answers(wire):
