@@ -61,7 +61,8 @@ def compose_places(client: docker.DockerClient, name: str, wish: Wish) -> list[P
         found = [one for one in found if service in ("", one.labels.get(SERVICE_LABEL))]
     if not found:
         projects = [str(one.labels[PROJECT_LABEL]) for one in running]
-        raise RuntimeFault(f"No container of a Compose project {name!r} runs; {_nearest(name, projects)}.")
+        near = _nearest(name, projects)
+        raise RuntimeFault(f"No container called {name!r} runs, and none of a Compose project of that name; {near}.")
     return [_place(one, wish) for one in sorted(found, key=_order)]
 
 

@@ -53,7 +53,9 @@ def run(words: argparse.Namespace) -> int:
     from rich.console import Console
 
     try:
-        changed = tuple(Changed(name, Path(name).stat().st_mtime) for name in words.secret)
+        # By the names that places have for their own files, so that none is told of twice.
+        files = [Path(name).resolve() for name in words.secret]
+        changed = tuple(Changed(str(file), file.stat().st_mtime) for file in files)
         wish = Wish(secrets.token_hex(16), tuple(words.variable), words.unit, changed)
         places = _places(words.target, wish, words.namespace)
     except (RuntimeFault, OSError) as fault:

@@ -61,7 +61,10 @@ def pack(deployment: Deployment, build_args: Mapping[str, str], target: str = ""
     if not folder.is_dir():
         raise RuntimeFault(f"There is no folder {folder} to build{told}. Correct `build`.")
     if not path.is_file():
-        raise RuntimeFault(f"There is no Dockerfile at {path}{told}. Correct `build` or `dockerfile`.")
+        mend = "Correct `build` or `dockerfile`."
+        if deployment.runtime == "systemd" and not told:
+            mend = "A unit is booted in an image that has systemd: add one, or name a ready `image` (docs/systemd.md)."
+        raise RuntimeFault(f"There is no Dockerfile at {path}{told}. {mend}")
     source = path.read_bytes()
     taken = {name: value for name, value in build_args.items() if name in declared_args(source) or _predefined(name)}
     inside = path.resolve().is_relative_to(folder)

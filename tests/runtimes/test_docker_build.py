@@ -43,6 +43,13 @@ def contents(context):
         return {info.name: tar.extractfile(info).read().decode() if info.isfile() else "" for info in tar}
 
 
+def test_a_unit_without_an_image_is_told_what_it_is_booted_in(tmp_path):
+    with pytest.raises(
+        RuntimeFault, match=r"no Dockerfile at .* A unit is booted in an image that has systemd"
+    ):
+        pack(deployment(tmp_path, runtime="systemd", unit="app.service"), {})
+
+
 def test_the_context_leaves_out_what_is_ignored_and_defuses_dotenv(app_folder):
     files = {
         ".env": f"OPENAI_API_KEY={REAL}\nPORT=80\n",
