@@ -44,9 +44,7 @@ def contents(context):
 
 
 def test_a_unit_without_an_image_is_told_what_it_is_booted_in(tmp_path):
-    with pytest.raises(
-        RuntimeFault, match=r"no Dockerfile at .* A unit is booted in an image that has systemd"
-    ):
+    with pytest.raises(RuntimeFault, match=r"no Dockerfile at .* A unit is booted in an image that has systemd"):
         pack(deployment(tmp_path, runtime="systemd", unit="app.service"), {})
 
 
