@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_llamakey.guess import start as starts
 from pytest_llamakey.guess.asking import front_of, say_ready, say_request
-from pytest_llamakey.guess.code import Code, read_code
+from pytest_llamakey.guess.code import Code, Route, read_code
 from pytest_llamakey.guess.fields import Draft
 from pytest_llamakey.guess.key_line import say_key
 from pytest_llamakey.guess.platform import read_compose, read_workload
@@ -74,10 +74,9 @@ def _drafted(folder: Path) -> Draft:
             made.also.append(f"manifests are here too: a [[deployment]] with manifests = [{files}] tests those")
     elif compose is not None:
         made.runtime = "compose"
-        asking = [route for route in code.routes if route.asks]
-        if compose.worker and code.tasks and asking and all(route.queued for route in asking):
+        if compose.worker and (route := _hands_on(code)):
             service = f'service = "{compose.service}"'
-            made.also.append(f"{asking[0].place} hands its work on: a [[deployment]] with {service} needs no request")
+            made.also.append(f"{route.place} hands its work on: a [[deployment]] with {service} needs no request")
             compose = compose.worker
         made.say("compose", compose.file, "the compose file here")
         if compose.command:
@@ -117,16 +116,19 @@ def _drafted(folder: Path) -> Draft:
     say_broker(made, code, begun)
     _workers(made, begun, front_of(code))
     say_key(made, code, folder, compose=compose, workload=workload, unit=unit if begun == by_unit else None)
-    _other_ways(made, folder, begun, unit)
+    _other_ways(made, folder, begun, unit, code)
     _env(made, code, facts, begun)
     return made
 
 
 def _begun(folder: Path, facts: DockerfileFacts | None, code: Code, scripts: tuple[Script, ...]) -> Start | None:
+    queued = _hands_on(code)
+
     def each() -> Iterator[Start | None]:
         if facts is not None:
             yield starts.of_dockerfile(facts, folder)
-        yield from starts.of_procfile(folder / "Procfile")
+        # Where all work is handed on, it is the queue's worker that calls the model.
+        yield from sorted(starts.of_procfile(folder / "Procfile"), key=lambda one: bool(queued) and one.celery is None)
         for unit in _units(folder):
             yield starts.of_unit(unit, folder)
         yield from lines_that_serve(scripts, folder)
@@ -141,6 +143,12 @@ def _begun(folder: Path, facts: DockerfileFacts | None, code: Code, scripts: tup
     if begun is not None and _gradio_port(code) and not begun.takes_port:
         return replace(begun, port_variable=True)
     return begun
+
+
+def _hands_on(code: Code) -> Route | None:
+    """The first of the routes that ask the model, where each of them leaves that to a queue's worker."""
+    asking = [route for route in code.routes if route.asks]
+    return asking[0] if code.tasks and asking and all(route.queued for route in asking) else None
 
 
 def _units(folder: Path) -> Iterator[Unit]:
@@ -173,16 +181,19 @@ def _seen_in_scripts(made: Draft, begun: Start | None, scripts: tuple[Script, ..
         made.open.append(f"command: whether {begun.where.partition(';')[0]} is what serves")
 
 
-def _other_ways(made: Draft, folder: Path, begun: Start | None, unit: Unit | None) -> None:
+def _other_ways(made: Draft, folder: Path, begun: Start | None, unit: Unit | None, code: Code) -> None:
     """What the project also runs, and how that is tested."""
     if unit is not None and made.runtime in {"process", "docker"}:
         needs = "systemd in the image" if made.runtime == "docker" else "a Dockerfile whose image has systemd"
         write = f'unit = "{unit.name}"'
         made.also.append(f"{unit.name} itself can be tested: write {write} and add {needs} (docs/systemd.md)")
     for start in starts.of_procfile(folder / "Procfile"):
+        words = json.dumps(start.words)
         if start.celery is not None and start != begun:
-            words = json.dumps(start.words)
             made.also.append(f"{start.where} runs Celery: a [[deployment]] with command = {words} and a task tests it")
+        elif start != begun and (route := _hands_on(code)):
+            hands = f"{route.place} hands its work on"
+            made.also.append(f"{hands}: a [[deployment]] with command = {words} ({start.where}) needs no request")
 
 
 def _gradio_port(code: Code) -> bool:

@@ -129,6 +129,17 @@ def test_the_lines_of_a_procfile(project: Project) -> None:
     assert (made.get("workers"), made.get("task")) == (3, TASK)
 
 
+def test_a_web_server_that_hands_its_work_on_is_not_what_is_asked(project: Project) -> None:
+    hands = WEB.replace("return llm.complete('x')", "return {'id': summarize.delay('x').id}, 202")
+    web = hands.replace("app =", "from tasks import summarize\napp =")
+    procfile = "web: gunicorn -w 2 web:app\nworker: celery -A tasks worker -c 3\n"
+    made = project(Procfile=procfile, tasks_DOT_py=TASKS, web_DOT_py=web)
+    assert (made.get("workers"), made.get("task"), made.get("request")) == (3, TASK, None)
+    (told,) = [line for line in made.also if "hands its work on" in line]
+    assert told.startswith("web.py:5 hands its work on: a [[deployment]] with command = ")
+    assert told.endswith("(Procfile:1 web) needs no request")
+
+
 def test_a_task_that_is_not_found_is_open(project: Project) -> None:
     made = project(Procfile="jobs: celery --app=shop.jobs worker\n")
     (task,) = [each.value for each in made.fields if each.name == "task"]
