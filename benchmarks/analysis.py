@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.large import WORKERS, enlarged
 from benchmarks.measure import Plan, Row, interleaved, medians
-from benchmarks.memory import OWN, most
+from tools.memory import OWN, most
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

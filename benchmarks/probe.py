@@ -6,8 +6,8 @@ import resource
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import Plan, Row, interleaved, medians, ratio
-from benchmarks.memory import OWN, most
 from benchmarks.probed import agent, program, station
+from tools.memory import OWN, most
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,8 +16,8 @@ from benchmarks import __main__ as command
 from benchmarks import cover, endpoint, peers, suite, verdict
 from benchmarks.analysis import odd
 from benchmarks.measure import Plan, Row
-from benchmarks.memory import OWN, most
 from benchmarks.streams import Streams, streams
+from tools.memory import OWN, most
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,25 +18,28 @@ if TYPE_CHECKING:
     from pytest_llamakey.spec.unit import Assignment, Unit
 
 _FILES = ("EnvironmentFile", "LoadCredential", "LoadCredentialEncrypted")
+_Read = tuple[str, str]
+"""The variable that the code takes the key from, and where."""
 
 
 def say_key(
     made: Draft, code: Code, folder: Path, *, compose: Compose | None, workload: Workload | None, unit: Unit | None
 ) -> None:
     """How the key arrives in the runtime that ``made`` has; left out where each run reads that in the same file."""
-    name, where = _read_by(code)
+    read = _read_by(code)
+    name = read[0]
     if made.runtime == "compose" and compose is not None and not compose.service:
         made.say("key", f"env:{name}", f"once the service is chosen, {compose.file} says how it arrives", sure=False)
     elif made.runtime == "compose" and compose is not None and compose.key is not None:
-        _say_way(made, compose.key, code, folder)
+        _say_way(made, compose.key, read, folder)
     elif made.runtime == "kubernetes" and workload is not None and workload.key is not None:
-        _say_way(made, workload.key, code, folder)
+        _say_way(made, workload.key, read, folder)
     elif made.runtime == "systemd" and unit is not None:
-        _say_of_unit(made, code, folder, unit)
+        _say_of_unit(made, code, folder, unit, read)
     elif made.runtime == "process" and unit is not None and (lines := bringing(unit)):
         _say_without_systemd(made, name, lines)
     else:
-        _say_as_read(made, code, folder, name, where)
+        _say_as_read(made, code, folder, read)
 
 
 def bringing(unit: Unit) -> tuple[Assignment, ...]:
@@ -46,27 +49,26 @@ def bringing(unit: Unit) -> tuple[Assignment, ...]:
     return (*files, *passed)
 
 
-def _say_of_unit(made: Draft, code: Code, folder: Path, unit: Unit) -> None:
-    name, where = _read_by(code)
+def _say_of_unit(made: Draft, code: Code, folder: Path, unit: Unit, read: _Read) -> None:
     try:
         found = unit_choice.delivered_by(unit)
     except SpecError as error:
         # Without a `key` the drafted file would be refused.
-        made.say("key", f"env:{name}", "correct it: the unit names a file that only systemd can tell")
+        made.say("key", f"env:{read[0]}", "correct it: the unit names a file that only systemd can tell")
         made.open.append(f"key: {error}")
         return
     if found is not None:
-        _say_way(made, Way(found[0].as_written, str(found[1]), inferred=True), code, folder)
+        _say_way(made, Way(found[0].as_written, str(found[1]), inferred=True), read, folder)
     else:
-        _say_as_read(made, code, folder, name, where)
+        _say_as_read(made, code, folder, read)
 
 
 def _told(line: Assignment) -> str:
     return f"{line.origin} {line.name}={line.value}"
 
 
-def _say_way(made: Draft, way: Way, code: Code, folder: Path) -> None:
-    name, where = _read_by(code)
+def _say_way(made: Draft, way: Way, read: _Read, folder: Path) -> None:
+    name, where = read
     file, _, variable = way.key.removeprefix("dotenv:").rpartition(":")
     is_dotenv = way.inferred and way.key.startswith("dotenv:")
     # Of a file that is not here, a run takes it that it brings OpenAI's own variable.
@@ -91,7 +93,7 @@ def _say_without_systemd(made: Draft, name: str, lines: tuple[Assignment, ...]) 
     made.open.append(f"key: {_told(credential)} brings it, and no plain process gets it so; test the unit itself")
 
 
-def _read_by(code: Code) -> tuple[str, str]:
+def _read_by(code: Code) -> _Read:
     """The variable that the code takes the key from, and where."""
     read = {name: at for name, (at, _required) in code.variables.items() if names_model_key(name)}
     name = "AZURE_OPENAI_API_KEY" if code.azure and OPENAI_KEY not in read else OPENAI_KEY
@@ -100,7 +102,8 @@ def _read_by(code: Code) -> tuple[str, str]:
     return name, read.get(name, "what OpenAI's clients read")
 
 
-def _say_as_read(made: Draft, code: Code, folder: Path, name: str, where: str) -> None:
+def _say_as_read(made: Draft, code: Code, folder: Path, read: _Read) -> None:
+    name, where = read
     if code.secret_file:
         made.say("key", f"file:{code.secret_file[0]}", code.secret_file[1])
     elif code.dotenv and _dotenv_here(folder):

@@ -116,7 +116,7 @@ def of_line(text: str, where: str, folder: Path) -> Start:
 
 def with_given(start: Start, given: Mapping[str, str], given_where: str, folder: Path) -> Start:
     """``start`` where it is ``given`` variables too: they may say how many workers there are."""
-    if not start.runs or start.sets or "WEB_CONCURRENCY" in dict(start.env):
+    if not start.runs or start.sets or WEB_CONCURRENCY in dict(start.env):
         return start
     number, said = count_workers(start.runs, {**given, **dict(start.env)}, folder, start.where)
     if said == WEB_CONCURRENCY:
@@ -186,7 +186,7 @@ def _start(words: tuple[str, ...], where: str, given: Mapping[str, str], folder:
     number = next((int(text) for name, text in before if name in PORT_NAMES and text.isdigit()), None)
     told = tuple((name, "{port}" if name in PORT_NAMES and text.isdigit() else text) for name, text in before)
     if start.workers_where == WEB_CONCURRENCY:
-        by_line = "WEB_CONCURRENCY" in dict(before)
+        by_line = WEB_CONCURRENCY in dict(before)
         start = replace(start, workers_where=f"{WEB_CONCURRENCY} of {where if by_line else given_where}")
         return replace(start, env=told, port=start.port or number, concurrency_where="" if by_line else given_where)
     return replace(start, env=told, port=start.port or number)
@@ -198,7 +198,7 @@ def _without_env(words: tuple[str, ...], where: str, env: Mapping[str, str], fol
         text = script.read_text(encoding="utf-8", errors="replace")
         sets = {name: filled_in(value, env) for name, value in _SETS.findall(text)}
         start = _of_shell(text, words, {**env, **sets}, folder, script.name)
-        by_script = start.workers_where == WEB_CONCURRENCY and "WEB_CONCURRENCY" in sets
+        by_script = start.workers_where == WEB_CONCURRENCY and WEB_CONCURRENCY in sets
         said = f"{WEB_CONCURRENCY} of {script.name}" if by_script else start.workers_where
         return replace(start, where=where, workers_where=said, sets=frozenset(sets))
     if words[:2] == ("sh", "-c"):

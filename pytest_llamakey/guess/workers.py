@@ -56,7 +56,7 @@ def _web(command: Command, env: Mapping[str, str], folder: Path, where: str) -> 
     number = _asked_for(command, _WEB, env)
     if number is not None:
         return number or None, where
-    if command.program in {"gunicorn", "uvicorn"} and (told := env.get("WEB_CONCURRENCY")):
+    if command.program in {"gunicorn", "uvicorn"} and (told := env.get(WEB_CONCURRENCY)):
         return (int(told), WEB_CONCURRENCY) if told.isdigit() else UNKNOWN
     if command.program == "gunicorn":
         return _gunicorn_config(list(command.words), folder)

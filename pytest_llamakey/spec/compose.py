@@ -13,6 +13,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.spec.model import Origin, SpecError
+from pytest_llamakey.spec.utf8 import text_of
 from pytest_llamakey.spec.yaml_lines import YamlDocument, read_yaml
 
 if TYPE_CHECKING:
@@ -147,13 +148,7 @@ class _Reader:
     def __init__(self, path: Path, shown: str, above: frozenset[Path] = frozenset()) -> None:
         self.path, self.shown = path, shown
         self.above = above | {path.resolve()}
-        try:
-            text = path.read_bytes().decode("utf-8-sig")
-        except OSError as error:
-            raise SpecError(f"cannot read the file: {error.strerror or error}", Origin(shown, 0)) from error
-        except UnicodeDecodeError as error:
-            line = error.object.count(b"\n", 0, error.start) + 1
-            raise SpecError("YAML is UTF-8 text, and this line is not", Origin(shown, line)) from error
+        text = text_of(path, shown, "YAML is UTF-8 text, and this line is not")
         self.document = next(iter(read_yaml(text, shown)), YamlDocument({}, {}))
 
     def facts(self) -> ComposeFacts:

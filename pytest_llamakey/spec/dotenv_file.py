@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dotenv import dotenv_values
 
-from pytest_llamakey.spec.model import Origin, SpecError
+from pytest_llamakey.spec.utf8 import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,12 +22,5 @@ def values(path: Path, shown: str, *, interpolate: bool = True) -> Mapping[str, 
     """
     if not path.is_file():
         return {}
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise SpecError(f"cannot read the file: {error.strerror or error}", Origin(shown, 0)) from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        told = "a .env file is UTF-8 text, and this line is not; save the file as UTF-8"
-        raise SpecError(told, Origin(shown, line)) from None  # the error itself holds the file, and so its keys
+    text = text_of(path, shown, "a .env file is UTF-8 text, and this line is not; save the file as UTF-8")
     return dotenv_values(stream=io.StringIO(text), interpolate=interpolate)

@@ -15,6 +15,7 @@ from pytest_llamakey.spec.manifest_shape import mistakes
 from pytest_llamakey.spec.mistakes import gather
 from pytest_llamakey.spec.model import Origin, SpecError
 from pytest_llamakey.spec.quotable import without_keys
+from pytest_llamakey.spec.utf8 import text_of
 from pytest_llamakey.spec.yaml_lines import YamlDocument, read_yaml
 
 if TYPE_CHECKING:
@@ -78,13 +79,7 @@ def resources_of(path: Path, name: str) -> Iterator[Resource]:
 
 
 def _text(path: Path, name: str) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise SpecError(f"cannot read the file: {error.strerror or error}", Origin(name, 0)) from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise SpecError("a manifest is UTF-8 text, and this line is not", Origin(name, line)) from error
+    return text_of(path, name, "a manifest is UTF-8 text, and this line is not")
 
 
 def _parsed(text: str, name: str) -> Iterator[Resource]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from lines import exactly
 
 from pytest_llamakey.runtimes import relay
 
@@ -44,15 +45,6 @@ def line_to(own: int, word: str = WORD) -> socket.socket:
 def frame(line: socket.socket) -> tuple[int, int, bytes]:
     number, kind, length = relay.HEAD.unpack(exactly(line, relay.HEAD.size))
     return number, kind, exactly(line, length)
-
-
-def exactly(line: socket.socket, length: int) -> bytes:
-    data = b""
-    while len(data) < length:
-        piece = line.recv(length - len(data))
-        assert piece, "the line is closed"
-        data += piece
-    return data
 
 
 def test_what_pods_send_and_get_is_carried_and_told_apart(ports):

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from lines import exactly
 
 from pytest_llamakey.runtimes.base import Plan
 from pytest_llamakey.runtimes.docker_relay import DockerRelay
@@ -89,13 +90,7 @@ class Engine:
         self.far.sendall(struct.pack(">BxxxL", stream, len(data)) + data)
 
     def hears(self, length: int) -> bytes:
-        heard = b""
-        while len(heard) < length:  # MSG_WAITALL does not hold where a socket has a timeout
-            piece = self.far.recv(length - len(heard))
-            if not piece:
-                break
-            heard += piece
-        return heard
+        return exactly(self.far, length)
 
 
 @pytest.fixture

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.memory import OWN, most
 from tools.torture.cases import hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SELF = Path("/proc/self")
+_RESET = Path("/proc/self/clear_refs")
 
 
 @contextlib.contextmanager
@@ -30,9 +30,8 @@ def bounded(limit: int) -> Iterator[None]:
 
 def _peak(*, anew: bool = False) -> int:
     """KiB that were taken at most, since the last call with ``anew``: 5 resets ``VmHWM`` (proc_pid_clear_refs(5))."""
-    if not (_SELF / "clear_refs").exists():
+    if not _RESET.exists():
         return 0
     if anew:
-        (_SELF / "clear_refs").write_text("5")
-    found = re.search(r"VmHWM:\s*(\d+) kB", (_SELF / "status").read_text())
-    return int(found[1]) if found else 0
+        _RESET.write_text("5")
+    return round(most(OWN.read_text()) * 1024)
