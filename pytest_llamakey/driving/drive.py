@@ -23,7 +23,16 @@ from pytest_llamakey.driving.course import Course, Driven, Standing, Try, Window
 from pytest_llamakey.driving.late_calls import LATE, POLL, LateCalls, no_call_within
 from pytest_llamakey.driving.patience import GATEWAY, Pulse, about_keys_since, hopeful, is_helper
 from pytest_llamakey.driving.reaching import Way, accepts, relay
-from pytest_llamakey.driving.roster import Roster, Told, in_doubt, roster, settled_roster, still_supervised, told_by
+from pytest_llamakey.driving.roster import (
+    Roster,
+    Told,
+    ancestors,
+    in_doubt,
+    roster,
+    settled_roster,
+    still_supervised,
+    told_by,
+)
 from pytest_llamakey.driving.send import USUAL_TIMEOUT, exchange
 from pytest_llamakey.driving.tags import Tag
 from pytest_llamakey.facts import Drive
@@ -139,7 +148,7 @@ class Driver:
             for pid in doubtful:
                 others = {row.pid for row in (*found.workers, *found.mains) if self._replica.app_port in row.listens}
                 self._accepting[pid] = accepts(self._replica, pid, others - {pid})
-            found = self._roster((*found.workers, *found.mains, *found.others))
+            found = self._roster(found.everyone)
         return found
 
     def _now(self) -> Roster:
@@ -190,7 +199,7 @@ class Driver:
             sent += asked.sent
             drive = self._judged(pid, others)
             now = self._now()
-            serving = others | now.serving
+            serving = others | now.serving - (_below(pid, now) - self._told().serving)
             callers = self._callers(mark, serving, pid)
             if (drive.outcome == "called" and callers) or not self._went_astray(pid, mark, serving):
                 break
@@ -317,4 +326,10 @@ class Driver:
 
 
 def _row(pid: int, now: Roster) -> ProcessRow | None:
-    return next((row for row in (*now.workers, *now.mains, *now.others) if row.pid == pid), None)
+    return next((row for row in now.everyone if row.pid == pid), None)
+
+
+def _below(pid: int, now: Roster) -> set[int]:
+    """The processes that descend from this one: where they do not serve, what they do while it is asked is its."""
+    parents = {row.pid: row.ppid for row in now.everyone}
+    return {each for each in parents if pid in ancestors(each, parents)}

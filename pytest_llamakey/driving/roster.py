@@ -59,7 +59,8 @@ class Told:
 
 
 def told_by(records: Iterable[ProcessRecord], port: int | None, accepting: Mapping[int, bool], *, probed: bool) -> Told:
-    """What the living processes of one replica have told."""
+    """What the processes of one replica have told."""
+    records = tuple(records)
     living = [record for record in records if record.alive]
     serving = {
         record.pid
@@ -67,7 +68,8 @@ def told_by(records: Iterable[ProcessRecord], port: int | None, accepting: Mappi
         for event in record.of_kind("serving")
         if port is None or event.data.get("port") in {None, 0, port}
     }
-    forked = {record.pid: record.hello.forked for record in living if record.hello.forked}
+    # Of one that is ending too: its connection is gone before the kernel has let go of its sockets.
+    forked = {record.pid: record.hello.forked for record in records}
     reported = frozenset(record.pid for record in living) if probed else None
     return Told(forked, reported, frozenset(serving), dict(accepting))
 
@@ -83,6 +85,11 @@ class Roster:
     mains: tuple[ProcessRow, ...]
     others: tuple[ProcessRow, ...]
     unsure: bool = False
+
+    @property
+    def everyone(self) -> tuple[ProcessRow, ...]:
+        """All of them."""
+        return (*self.workers, *self.mains, *self.others)
 
     @property
     def serving(self) -> frozenset[int]:
@@ -147,7 +154,7 @@ def in_doubt(found: Roster, port: int | None, told: Told) -> tuple[int, ...]:
     None where a server of the same kind as in the children would have said so in the parent, or is known never to
     serve there.
     """
-    everyone = (*found.workers, *found.mains, *found.others)
+    everyone = found.everyone
     parents = {row.pid: row.ppid for row in everyone}
     doubtful: set[int] = set()
     if len(found.workers) == 1 and port in found.workers[0].listens and handed_to(everyone, found.serving):

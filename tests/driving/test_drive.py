@@ -53,6 +53,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             elif MODE == "promise":
                 status = 202
                 threading.Thread(target=call, args=(1.5,)).start()
+            elif MODE == "fork" and not logged_in:
+                logged_in, (done, says) = True, os.pipe()
+                if os.fork() == 0:
+                    import httpx  # whose calls say which process makes them
+                    key = os.environ["OPENAI_API_KEY"]
+                    httpx.get(os.environ["OPENAI_BASE_URL"] + "/models", headers={"Authorization": "Bearer " + key})
+                    os.write(says, b".")
+                    time.sleep(5)
+                    os._exit(0)
+                os.read(done, 1)
             elif MODE == "helper":
                 status = 200 if os.path.exists("up") else 502
                 if status == 200:
@@ -68,7 +78,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             elif MODE == "twice":
                 call()
                 call()
-            elif MODE != "idle":
+            elif MODE not in ("idle", "fork"):
                 call()
         self.send_response(status)
         self.send_header("Content-Length", "9" if MODE == "stream" and self.path == "/ask" else "0")
@@ -287,6 +297,15 @@ def test_calls_that_come_much_later_are_waited_for_together(
     assert calls(facts) == [["request"]] * 3
     assert [drive.outcome for drive in drives(facts)] == ["called"] * 3
     assert facts.strays == ()
+
+
+def test_what_a_process_that_a_worker_has_just_forked_does_is_the_workers(live: Callable[..., LiveDeployment]) -> None:
+    # It holds the listening socket until it ends, so it looks like one that serves; and there is no second call.
+    app = live("fork")
+    app.request_each_worker()
+    facts = app.facts()
+    assert [drive.outcome for drive in drives(facts)] == ["called", "called"]
+    assert [drive.requests for drive in drives(facts)] == [1, 1]
 
 
 def test_work_that_was_promised_is_waited_for_longer(live: Callable[..., LiveDeployment]) -> None:

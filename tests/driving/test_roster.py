@@ -12,8 +12,9 @@ import pytest
 from pytest_llamakey import clock
 from pytest_llamakey.driving.course import Course
 from pytest_llamakey.driving.drive import Driver
-from pytest_llamakey.driving.roster import Roster, Told, in_doubt, roster, settled_roster, still_supervised
+from pytest_llamakey.driving.roster import Roster, Told, in_doubt, roster, settled_roster, still_supervised, told_by
 from pytest_llamakey.facts import Drive
+from pytest_llamakey.probe.listener import Hello, ProcessRecord
 from pytest_llamakey.runtimes.base import Exit, ProcessRow
 from pytest_llamakey.starting.ready import NotReady
 
@@ -73,6 +74,15 @@ def test_a_parent_that_says_it_serves_is_a_worker_too() -> None:
     found = roster(GUNICORN, 8000, Told(reported=frozenset({1, 7, 8}), serving=frozenset({1, 7, 8})))
     assert found.serving == {1, 7, 8}
     assert found.mains == ()
+
+
+def test_a_pools_process_that_is_ending_is_still_none_that_serves() -> None:
+    # Its connection is gone before the kernel has closed its sockets.
+    hello = Hello("c", "r", 9, 7, "fork", forked=("concurrent.futures.process",))
+    record = ProcessRecord("r", 9, "c", alive=False, orderly=False, hello=hello, events=())
+    told = told_by([record], 8000, {}, probed=True)
+    assert roster((*GUNICORN, row(9, 7, 8000)), 8000, told).serving == {7, 8}
+    assert told.reported == frozenset()
 
 
 def test_who_is_tried_out_whether_it_serves() -> None:
