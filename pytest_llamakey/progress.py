@@ -24,8 +24,8 @@ SILENCE = 30.0
 def shown(config: pytest.Config, title: str, *, verbose: bool) -> Iterator[Callable[[str], None]]:
     """A function that shows one line at a time while the block runs.
 
-    On a terminal the line changes in place; in a pipe each new line is written with ``verbose`` only, and otherwise
-    one after each :data:`SILENCE`, but with ``-q``. Output capturing is suspended meanwhile.
+    On a terminal the line changes in place; in a pipe each new line is written with ``verbose`` only, and one after
+    each :data:`SILENCE` unless ``-q`` is given. Output capturing is suspended meanwhile.
     """
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     capture = config.pluginmanager.get_plugin("capturemanager")
@@ -44,7 +44,7 @@ def shown(config: pytest.Config, title: str, *, verbose: bool) -> Iterator[Calla
                 yield lambda line: bar.update(task, description=f"{title}: {escaped(line)}")
         else:
             quiet = not verbose and config.get_verbosity() < 0
-            yield (lambda _line: None) if quiet else _Writer(reporter, title, every=0.0 if verbose else SILENCE)
+            yield (lambda _line: None) if quiet else _Writer(reporter, title, verbose=verbose)
 
 
 def escaped(line: str) -> str:
@@ -55,17 +55,20 @@ def escaped(line: str) -> str:
 
 
 class _Writer:
-    """Writes each kind of line once (a count of seconds that goes up is no news in a log), or one ``every`` seconds."""
+    """Writes a line after each :data:`SILENCE`, and with ``verbose`` each kind of line as soon as it comes.
 
-    def __init__(self, reporter: pytest.TerminalReporter, title: str, every: float) -> None:
-        self._reporter, self._title, self._every = reporter, title, every
+    A count of seconds that goes up makes no other kind.
+    """
+
+    def __init__(self, reporter: pytest.TerminalReporter, title: str, *, verbose: bool) -> None:
+        self._reporter, self._title, self._verbose = reporter, title, verbose
         self._last = ""
         self._started = self._spoke = time.monotonic()
 
     def __call__(self, line: str) -> None:
         news = line.rstrip("0123456789 s").rstrip(", ")
         now = time.monotonic()
-        if now - self._spoke >= self._every if self._every else news != self._last:
+        if (self._verbose and news != self._last) or now - self._spoke >= SILENCE:
             self._last, self._spoke = news, now
             elapsed = now - self._started
             self._reporter.write_line(f"{elapsed:6.1f} s {self._title}: {''.join(c for c in line if c.isprintable())}")

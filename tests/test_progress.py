@@ -67,6 +67,16 @@ def test_a_pipe_hears_of_what_takes_long(monkeypatch: pytest.MonkeyPatch, verbos
     ][:told]
 
 
+def test_a_verbose_pipe_hears_again_of_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 1.0, 2.0, SILENCE, SILENCE + 1, SILENCE + 2])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    made, lines = config()
+    with shown(made, "shop", verbose=True) as show:
+        for second in (1, 2, 30, 31, 32):
+            show(f"waiting for the call of 1 worker (pid 7), the answer was 202, 120 s at most: {second} s")
+    assert [line.rpartition(": ")[2] for line in lines] == ["1 s", "31 s"]
+
+
 def test_foreign_text_moves_no_cursor_and_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
     from rich.console import Console
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LATE = 10.0
 """Seconds that a call may come after an answer that reports success, before the next worker is asked."""
 POLL = 0.5
+MOST_NAMED = 4
+"""Workers whose pids a line of progress has."""
 
 
 class LateCalls:
@@ -51,7 +53,7 @@ class LateCalls:
                 break
             rows = self._replica.census()
             beating, ended = pulse.beats(rows), not rows or self._replica.exited() is not None
-            self._progress(f"waiting for the call of {len(due)} workers that have answered, {now - begun:.0f} s")
+            self._progress(f"{self._awaited(due)}: {now - begun:.0f} s")
             self._endpoint.wait_for_call(lambda _call: True, min(POLL, self._course.patience), since=mark)
         for pid in self._standing.owing():
             drive, latest = self._standing.drives[pid], self._standing.tries[pid]
@@ -59,6 +61,15 @@ class LateCalls:
             self._standing.drives[pid] = replace(
                 drive, seconds=clock.now() - latest.at, detail=no_call_within(drive.answer, waited)
             )
+
+    def _awaited(self, due: list[int]) -> str:
+        """Whose call is waited for, and for how long."""
+        some, more = ", ".join(map(str, due[:MOST_NAMED])), ", …" if len(due) > MOST_NAMED else ""
+        whose = f"waiting for the call of {len(due)} worker{'s' if len(due) > 1 else ''} (pid {some}{more})"
+        longest = max(self._course.boot, self._course.patience)
+        if any(self._standing.tries[pid].asked.answer.status == ACCEPTED for pid in due):
+            return f"{whose}, the answer was {ACCEPTED}, {longest:.0f} s at most"
+        return f"{whose}, {self._course.patience:.0f} s, or {longest:.0f} s at most while the app is at work"
 
     def _claim(self, owing: list[int], serving: frozenset[int]) -> None:
         tries = self._standing.tries

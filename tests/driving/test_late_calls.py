@@ -68,6 +68,36 @@ def test_a_replica_that_has_ended_is_not_waited_for(rows: tuple[ProcessRow, ...]
     assert standing.drives[7].detail.startswith("it answered with status 202 and did not call the model within ")
 
 
+class Brief(Gone):
+    """A replica that ends once it has been looked at for the third time."""
+
+    def __init__(self, *pids: int) -> None:
+        super().__init__(tuple(map(row, pids)), None)
+        self.looks = 0
+
+    def census(self) -> tuple[ProcessRow, ...]:
+        self.looks += 1
+        return super().census() if self.looks < 3 else ()
+
+
+@pytest.mark.parametrize(
+    ("pids", "status", "told"),
+    [
+        ((7,), 202, "waiting for the call of 1 worker (pid 7), the answer was 202, 120 s at most: 0 s"),
+        ((7, 8), 200, "waiting for the call of 2 workers (pid 7, 8), 30 s, or 120 s at most while the app is at work"),
+        ((1, 2, 3, 4, 5), 200, "waiting for the call of 5 workers (pid 1, 2, 3, 4, …), 30 s, or 120 s at most"),
+    ],
+)
+def test_who_is_waited_for_and_how_long_is_told(pids: tuple[int, ...], status: int, told: str) -> None:
+    now, lines, replica = clock.now(), list[str](), Brief(*pids)
+    tries: Any = {pid: Try(Asked(Answer(status), 1), now + pid / 100, 0, now) for pid in pids}
+    standing = Standing({pid: Drive("answered", status) for pid in pids}, tries)
+    course = Course((HttpRequest("/ask"),), Path(), 1, 120.0)
+    with Endpoint(openai_router(lambda _key: True)) as endpoint:
+        LateCalls(replica, endpoint, course, standing, lines.append).wait(frozenset)  # type: ignore[arg-type]
+    assert lines[0].startswith(told)
+
+
 DAY = 86400.0
 
 
