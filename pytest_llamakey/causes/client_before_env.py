@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 class ClientBeforeEnv(Cause):
     """A client was built first, and the variable set afterwards; the client had already read it.
 
-    What you see: ``openai.OpenAIError: The api_key client option must be set``, or a 401 from a process in which
-    ``os.environ["OPENAI_API_KEY"]`` shows the right key. Printing the variable proves nothing: a client reads it once,
-    when it is built, and a module-level client is built by the import of its module.
+    What you see: ``openai.OpenAIError: Missing credentials`` (of an older client ``The api_key client option must be
+    set``), ``No API key found for OpenAI``, or a 401 from a process in which ``os.environ["OPENAI_API_KEY"]`` shows the
+    right key. Printing the variable proves nothing: a client reads it once, when it is built, and a module-level client
+    is built by the import of its module.
 
         from llm import llm          # builds OpenAI(...) at import
         load_dotenv()                # too late for it

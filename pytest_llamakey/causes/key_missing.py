@@ -38,9 +38,10 @@ _HANDS_ON = re.compile(r"\bexport\b|\bunset\b|\bexec\b|\benv\b")
 class KeyMissing(Cause):
     """The key was never delivered to the runtime the app runs in.
 
-    What you see: ``openai.OpenAIError: The api_key client option must be set``, ``AuthenticationError: … You didn't
-    provide an API key``, or httpx's ``Illegal header value b'Bearer '``. On your own machine, where the variable is
-    exported in the shell, the same code works.
+    What you see: ``openai.OpenAIError: Missing credentials`` (of an older client ``The api_key client option must be
+    set``), ``No API key found for OpenAI``, ``AuthenticationError: … You didn't provide an API key``, or httpx's
+    ``Illegal header value b'Bearer '``. On your own machine, where the variable is exported in the shell, the same code
+    works.
 
     It happens when a container, a service unit or a pod is started without the variable, since nothing of your shell's
     environment gets into any of them by itself:

@@ -44,8 +44,9 @@ _WITH_OTHER: dict[str, Any] = {"calls": (call(FOREIGN),), "rollcall": (roll(FORE
 class KeyOverwritten(Cause):
     """The delivered key was in the environment, or in a client, and a later line replaced or removed it.
 
-    What you see: ``The api_key client option must be set``, ``Illegal header value b'Bearer '`` or ``Incorrect API key
-    provided``, although the process was started with the right variable.
+    What you see: ``Missing credentials``, ``The api_key client option must be set``, ``No API key found for OpenAI``,
+    ``Illegal header value b'Bearer '`` or ``Incorrect API key provided``, although the process was started with the
+    right variable.
 
     Usual are a settings object that writes its defaults back, a second ``load_dotenv(override=True)`` with a file for
     tests, and a clean-up that comes too early:

@@ -5,6 +5,7 @@ import re
 import runpy
 from pathlib import Path
 
+import openai
 import pytest
 
 from pytest_llamakey import facts as facts_module
@@ -86,6 +87,18 @@ def test_an_error_message_is_found_in_titles(message: str) -> None:
     made = CAUSES_PAGES["pages"]()
     assert [path for path, text in made.items() if path.parent.name == "causes" and message in text.splitlines()[0]]
     assert re.search(rf"^## {re.escape(message)}", made[CAUSES_PAGES["DOCS"] / "errors.md"], re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["client-before-env", "key-missing", "key-overwritten"])
+def test_the_page_of_an_absent_key_has_what_the_openai_client_says(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY"):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(openai.OpenAIError) as raised:
+        openai.OpenAI()
+    assert main(["explain", name]) == 0
+    assert str(raised.value).partition(". ")[0] in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("cause", causes(), ids=_id)
