@@ -41,6 +41,14 @@ _TABLES: Mapping[str, tuple[str, type[BaseModel]]] = {
     "services": ("a service", schema.ServiceTable),
 }
 
+_HOMES: Sequence[tuple[str, type[BaseModel]]] = (
+    *(("request = {{ …, {} = … }}", model) for model in (schema.HttpTable, schema.WebSocketTable, schema.CommandTable)),
+    ("task = {{ …, {} = … }}", schema.TaskTable),
+    ("ready = {{ {} = … }}", schema.LogReady),
+    ("[tool.llamakey] of pyproject.toml", schema.SharedTable),
+)
+"""How a key stands in the tables that take it, in the order in which they are looked through."""
+
 
 def spec_error(error: ValidationError, table: Any, origin: Callable[[TomlPath], Origin | None]) -> SpecError:
     """All that ``error`` holds against ``table``, in the order of lines; the first gives the place of the whole.
@@ -92,8 +100,8 @@ def _sentence(details: ErrorDetails, path: TomlPath) -> str:
     where, found = label(path), quotable.found(details["input"], path, "a table", _written)
     if kind == "extra_forbidden":
         what, model = _table_of(details["loc"])
-        place = f" in {what}" if what else ""
-        return f'unknown key "{quotable.without_keys(str(path[-1]))}"{place}; {hint(str(path[-1]), _keys(model))}'
+        place, key = f" in {what}" if what else "", str(path[-1])
+        return f'unknown key "{quotable.without_keys(key)}"{place}; {home(key, model) or hint(key, _keys(model))}'
     if kind == "missing":
         what, model = _table_of(details["loc"])
         return f'{where}: {what} needs the key "{details["loc"][-1]}"; {_example(str(details["loc"][-1]), model)}'
@@ -122,6 +130,26 @@ def _table_of(loc: Sequence[str | int]) -> tuple[str, type[BaseModel]]:
     if len(loc) > 1 and loc[0] in _TABLES:
         return _TABLES[str(loc[0])]
     return "", schema.DeploymentTable
+
+
+def home(key: str, table: type[BaseModel] | None) -> str:
+    """Where ``key`` belongs, as a clause, if another table than ``table`` takes it; empty where none does.
+
+    What is asked of ``ready`` has the names of other tables and another meaning, so it belongs in none of them.
+    """
+    if table is schema.LogReady or (table is not None and _known(key, table)):
+        return ""
+    if table is not schema.DeploymentTable and _known(key, schema.DeploymentTable):
+        return "it belongs in the deployment itself"
+    for written, model in _HOMES:
+        if name := _known(key, model):
+            return f"it belongs in {written.format(name)}"
+    return ""
+
+
+def _known(key: str, model: type[BaseModel]) -> str | None:
+    """The key of ``model`` that ``key`` is, case and ``-``/``_`` aside."""
+    return nearest(key, _keys(model), cutoff=1.0)
 
 
 def _keys(model: type[BaseModel]) -> list[str]:

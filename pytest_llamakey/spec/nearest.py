@@ -9,10 +9,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """The choice most like ``word`` (case and ``-``/``_`` aside), or ``None`` where none is much like it."""
+def nearest(word: str, choices: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """The choice most like ``word`` (case and ``-``/``_`` aside), or ``None`` where none is much like it.
+
+    ``cutoff``: how much at least, from 0 to 1 for the very word.
+    """
     plain = {_plain(choice): choice for choice in choices}
-    found = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=0.5)
+    found = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=cutoff)
     return plain[found[0]] if found else None
 
 

@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from pytest_llamakey.spec import words
 from pytest_llamakey.spec.complete import Given, complete, folder_name, shown
 from pytest_llamakey.spec.locate import TomlPath, first_error, line_of, locate
-from pytest_llamakey.spec.mistakes import gather, spec_error
+from pytest_llamakey.spec.mistakes import gather, home, spec_error
 from pytest_llamakey.spec.model import Defaults, Deployment, Origin, SpecError
 from pytest_llamakey.spec.nearest import hint
 from pytest_llamakey.spec.schema import DeploymentTable, SharedTable
+from pytest_llamakey.spec.utf8 import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,14 +101,9 @@ class _Document:
     @classmethod
     def read(cls, path: Path, root: Path) -> _Document:
         name = shown(path, root)
+        text = text_of(path, name, "TOML is UTF-8 text, and this line is not; save it as UTF-8")
         try:
-            text = path.read_bytes().decode()
             return cls(path, root, tomllib.loads(text), locate(text))
-        except OSError as error:
-            raise SpecError(f"cannot read the file: {error.strerror or error}", Origin(name, 0)) from error
-        except UnicodeDecodeError as error:
-            line = error.object.count(b"\n", 0, error.start) + 1
-            raise SpecError("TOML is UTF-8 text, and this line is not; save it as UTF-8", Origin(name, line)) from error
         except RecursionError as error:
             raise SpecError("nested too deeply to be read", Origin(name, 0)) from error
         except tomllib.TOMLDecodeError as error:
@@ -149,10 +145,8 @@ class _Document:
             where = self.origin(*self.prefix[:-1], key)
             if key in DeploymentTable.model_fields:
                 advice = f"it belongs under {self.header}"
-            elif key in _SHARED:
-                advice = "it belongs in [tool.llamakey] of pyproject.toml"
             else:
-                advice = hint(key, known)
+                advice = home(key, SharedTable if self.pyproject else None) or hint(key, known)
             mistakes.append((where, f'unknown key "{key}"; {advice}'))
         if mistakes:
             raise gather(mistakes)

@@ -204,6 +204,18 @@ MISTAKES = {
     "unknown key in command request": ("request = { command = ['a'], url = 'a' }", 3, ["a command request", '"url"']),
     "unknown key in service": ("services = { redis = { img = 'a' } }", 3, ['"img" in a service', '"image"']),
     "unknown key in ready": ("ready = { path = '/' }", 3, ['unknown key "path" in ready', "log"]),
+    "a request's key": ("timeout = 90", 3, ['"timeout"; it belongs in request = { …, timeout = … }']),
+    "a request's key, other style": ("JSON = { q = 1 }", 3, ['"JSON"; it belongs in request = { …, json = … }']),
+    "a task's key": ("queue = 'q'", 3, ["it belongs in task = { …, queue = … }"]),
+    "a ready's key": ("log = 'up'", 3, ["it belongs in ready = { log = … }"]),
+    "the project's key": ("build_args = {}", 3, ["it belongs in [tool.llamakey] of pyproject.toml"]),
+    "a deployment's key in request": (
+        "request = { path = '/', workers = 2 }", 3,
+        ['"workers" in an HTTP request; it belongs in the deployment itself'],
+    ),
+    "a request's key in task": (
+        "task = { app = 'a', name = 'b', timeout = 9 }", 3, ["it belongs in request = { …, timeout = … }"],
+    ),
     "missing path": (
         "request = { method = 'GET' }", 3,
         ['request: an HTTP request needs the key "path"', 'path = "/ask"'],
@@ -384,6 +396,15 @@ def test_text_that_is_not_utf8(tmp_path: Path) -> None:
     path.write_bytes(b'[[deployment]]\nname = "\xe9"\n')
     with pytest.raises(SpecError, match=r"^llamakey.toml:2: .*UTF-8"):
         read_deployments(path, tmp_path, Defaults())
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "llamakey.toml"
+    path.write_text(f'\ufeff{PROCESS}name = "api"\nworker = 2\n', encoding="utf-8")
+    with pytest.raises(SpecError, match=r'^llamakey.toml:4: unknown key "worker"; the nearest'):
+        read_deployments(path, tmp_path, Defaults())
+    path.write_text(f'\ufeff{PROCESS}name = "api"\n', encoding="utf-8")
+    assert [one.name for one in read_deployments(path, tmp_path, Defaults())] == ["api"]
 
 
 def test_file_that_cannot_be_read(tmp_path: Path) -> None:
