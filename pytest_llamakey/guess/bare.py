@@ -13,13 +13,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEY = "<key>"
-_DRAWN = re.compile(r"""(?<![^\s"'=:])\.{0,2}/(?!/)[^\s"']*|([\w-]{16,})""")
-"""Azure's keys have no mark of their own. A folder's name may be a hash as well: a path is left as it is."""
+_DRAWN = re.compile(r"""((?<![^\s"'=:])\.{0,2}/(?!/)[^\s"']*)|[\w-]{16,}""")
+"""A path, or a word that may be a key: Azure's have no mark of their own."""
+_PART = re.compile(r"(?<=[/?&=])[A-Za-z0-9]{16,}(?![\w.-])")
+"""A whole part of a path. A folder's name with a hash in it (``9f3c…-app``) is no key, and is left as it is."""
 
 
 def bare_text(text: str) -> str:
     """``text`` with ``<key>`` in the place of every key, and of every word that was drawn rather than written."""
-    return _DRAWN.sub(lambda word: KEY if word[1] and is_random(word[1]) else word[0], without_keys(text))
+    return _DRAWN.sub(
+        lambda found: _PART.sub(_bare_word, found[1]) if found[1] else _bare_word(found), without_keys(text)
+    )
+
+
+def _bare_word(word: re.Match[str]) -> str:
+    return KEY if is_random(word[0]) else word[0]
 
 
 def bare_value(value: Any, bare: Callable[[str], str] = bare_text) -> Any:

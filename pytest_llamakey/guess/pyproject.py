@@ -48,7 +48,7 @@ def read_scripts(folder: Path) -> tuple[Script, ...]:
     """The scripts that the ``pyproject.toml`` in ``folder`` names; none where there is no such file, or no TOML."""
     path = folder / PYPROJECT
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         document = tomllib.loads(text)
     except (OSError, ValueError):
         return ()

@@ -21,6 +21,7 @@ LINES = [
     "gunicorn app:app --api-key KEY",
     "gunicorn app:app --api-key=KEY --bind :$PORT",
     "gunicorn app:app https://KEY@host/KEY?a=KEY",
+    "/opt/KEY/gunicorn app:app -c /srv/KEY",
     "celery -A tasks worker --env OPENAI_API_KEY=KEY",
     "python main.py -e AZURE_OPENAI_API_KEY=KEY",
 ]

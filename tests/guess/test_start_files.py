@@ -123,6 +123,11 @@ def test_a_task_runners_command_line(project: Project, table: str) -> None:
     assert made.get("workers") == 2
 
 
+def test_a_pyproject_with_a_byte_order_mark(project: Project) -> None:
+    made = project(pyproject_DOT_toml='\ufeff[tool.pdm.scripts]\nweb = "gunicorn app:app -b :80"\n')
+    assert made.get("command") == ["gunicorn", "app:app", "-b", ":{port}"]
+
+
 def test_a_script_that_may_be_no_server_is_said_to_be_one(project: Project) -> None:
     made = project(pyproject_DOT_toml='[project.scripts]\nshop = "shop.cli:main"\n')
     assert made.get("command") == ["shop"]
