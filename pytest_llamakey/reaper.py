@@ -13,9 +13,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from pytest_llamakey import remains
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +60,7 @@ class Reaper:
         cache = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
         self._marks = Path(cache) / "pytest-llamakey" / "runs"
         self._mark: BinaryIO | None = None
+        self._folders: dict[str, remains.FolderMark] = {}
 
     def engine(self) -> None:
         """Containers, networks or images of this run are about to be made.
@@ -100,8 +104,21 @@ class Reaper:
         self._announce("processes", str(pgid))
 
     def folder(self, path: Path) -> None:
-        """Remove this folder at the end, and (on Linux) kill processes of ours that still live in it."""
-        self._announce("folder", str(path))
+        """Remove this folder at the end, and (on Linux) kill processes of ours that still live in it.
+
+        Call it before the folder is made, so that nothing of it can be forgotten. A mark is made beside it, by which a
+        later run knows it where this process and its child ended at once, as when the machine went away.
+
+        Raises:
+            OSError: there is no room for the mark, or it may not be made.
+        """
+        with self._lock:
+            known = self._folders.get(str(path))
+            if self._pid == os.getpid() and not (known and known.stands()):
+                self._folders[str(path)] = remains.FolderMark(str(path))
+                if known:
+                    known.leave()
+            self._announce("folder", str(path))
 
     def lock(self, path: Path) -> None:
         """Remove this lock file at the end, unless another process holds it by then."""
@@ -122,6 +139,8 @@ class Reaper:
         with self._lock:
             if self._open.pop((kind, name), True) is None:
                 self._tell("done", kind, name)
+            if kind == "folder" and self._pid == os.getpid() and (mark := self._folders.pop(name, None)):
+                mark.lift()
 
     def close(self) -> None:
         """End all that is not settled; waits until that is done, at most :data:`CLOSING` seconds."""
@@ -144,6 +163,8 @@ class Reaper:
                 child.stdin.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(CLOSING)
+            while self._folders:
+                self._folders.popitem()[1].leave()
 
     def _announce(self, kind: Kind, name: str) -> None:
         with self._lock:
@@ -167,7 +188,16 @@ class Reaper:
     def _start(self) -> subprocess.Popen[bytes]:
         script = Path(__file__).with_name("reaper_child.py")
         child = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(script), str(self._pid), self._run_id, str(self._marks)],
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                str(script),
+                str(self._pid),
+                tempfile.gettempdir(),
+                self._run_id,
+                str(self._marks),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -16,9 +16,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable  # noqa: TC003 - free here; typing, which would tell it apart, is not
 from urllib.parse import quote
+
+if __name__ == "__main__":  # as a script: nothing leads to our package yet
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
+from pytest_llamakey import remains
 
 LABEL = "org.pytest-llamakey.run"
 TRIES = 40
@@ -61,6 +66,8 @@ class Ledger:
         verb, kind, name = json.loads(line)
         if verb == "add":
             self.open[kind, name] = started(int(name)) if kind == "processes" else ""
+            if kind == "folder":
+                remains.keep_through_power_cut(name)
         elif verb == "done":
             self.open.pop((kind, name), None)
         elif verb == "engine":
@@ -172,17 +179,10 @@ def remove_folder(path: str) -> None:
         time.sleep(PAUSE)
 
 
-def remove_lock(path: str) -> None:
-    """Remove it unless somebody holds it."""
-    import fcntl
-
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(path)  # noqa: PTH108
-        finally:
-            os.close(descriptor)
+def end_remains(folder: str) -> None:
+    """Remove a folder that a dead run has left, and first kill what still lives in it."""
+    end_processes({}, [folder])
+    remove_folder(folder)
 
 
 class Engine:
@@ -253,8 +253,6 @@ class Mark:
 
     def set(self) -> None:
         """Make the file, then end what the dead have left, in a thread: announcements do not wait for it."""
-        import threading
-
         with contextlib.suppress(OSError):
             self._held = self._locked(self._run_id, exclusive=False)
             os.pwrite(self._held, self._engine, 0)
@@ -311,8 +309,9 @@ def end(ledger: Ledger, run_id: str) -> None:
         end_processes(groups, folders)
     for path in folders:
         remove_folder(path)
+        remains.forget(path)
     for path in ledger.of("lock"):
-        remove_lock(path)
+        remains.remove_lock(path)
     if (ledger.engine and not ledger.quit) or any(map(ledger.of, KINDS)):
         end_contained(ledger, run_id)
     for program in programs:
@@ -363,13 +362,18 @@ def begin_program(line: str) -> subprocess.Popen[bytes]:
 
 
 def main() -> None:
-    """Wait for the end of the process that is the first argument; then the run's id, and the folder of marks."""
+    """Wait for the end of the process that is the first argument.
+
+    The others: the folder of temporary files, the run's id, and the folder of marks.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
-    mark = Mark(sys.argv[3], sys.argv[2])
+    parent, temporary, run_id, marks = sys.argv[1:]
+    mark = Mark(marks, run_id)
     ledger = Ledger(mark.set)
-    listen(int(sys.argv[1]), ledger)
-    end(ledger, sys.argv[2])
+    threading.Thread(target=remains.sweep, args=(temporary, end_remains), daemon=True).start()
+    listen(int(parent), ledger)
+    end(ledger, run_id)
     if ledger.engine:
         mark.lift(Engine())
 

@@ -211,14 +211,14 @@ def test_a_turn_with_a_port_that_nobody_gave_on_leaves_no_file(tmp_path, monkeyp
 def test_a_lock_that_another_holds_stays(tmp_path):
     import fcntl
 
-    from pytest_llamakey import reaper_child
+    from pytest_llamakey import remains
 
     path = tmp_path / "lock"
     with path.open("w") as holder:
         fcntl.flock(holder, fcntl.LOCK_EX)
-        reaper_child.remove_lock(str(path))
+        remains.remove_lock(str(path))
         assert path.exists()
-    reaper_child.remove_lock(str(path))
+    remains.remove_lock(str(path))
     assert not path.exists()
 
 

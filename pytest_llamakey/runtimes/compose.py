@@ -170,9 +170,10 @@ class ComposeRuntime:
         deployment = plan.deployment
         facts = read_compose(deployment.folder, deployment.compose, deployment.folder)
         profiles = facts.services[deployment.service or ""].profiles[:1]
-        root = Path(tempfile.mkdtemp(prefix="llamakey-compose-"))
+        root = Path(tempfile.gettempdir()) / f"llamakey-compose-{secrets.token_hex(8)}"
         self._reaper.folder(root)
         try:
+            root.mkdir(mode=0o700)
             world = root / "world"
             world.mkdir()
             folder = make_folder(world, plan)

@@ -112,8 +112,8 @@ class Images:
     def _build_shared(self, context: Context, plan: Plan) -> str:
         """Build, or take what another worker process of this run has built meanwhile."""
         folder = shared_folder(plan.run_id)
-        folder.mkdir(mode=0o700, exist_ok=True)
         self._reaper.folder(folder)
+        folder.mkdir(mode=0o700, exist_ok=True)
         record = folder / f"{context.digest}.json"
         try:
             with FileLock(folder / f"{context.digest}.lock", timeout=LOCK_SECONDS):

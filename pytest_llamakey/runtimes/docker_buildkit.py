@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import selectors
+import shutil
 import subprocess
 import tempfile
 import time
@@ -74,16 +76,18 @@ class BuildKit:
 
     def build(self, context: Context, labels: dict[str, str]) -> Iterator[tuple[str, str]]:
         """See :class:`BuildTool`."""
-        with tempfile.TemporaryDirectory(prefix="llamakey-build-") as folder:
-            self.reaper.folder(Path(folder))
-            try:
-                result = Path(folder) / "image"
-                for line in self._run(context, self._command(context, labels, result)):
-                    yield line, ""
-                if result.is_file():
-                    yield "", result.read_text(encoding="ascii").strip()
-            finally:
-                self.reaper.settled("folder", folder)
+        folder = Path(tempfile.gettempdir()) / f"llamakey-build-{secrets.token_hex(8)}"
+        self.reaper.folder(folder)
+        try:
+            folder.mkdir(mode=0o700)
+            result = folder / "image"
+            for line in self._run(context, self._command(context, labels, result)):
+                yield line, ""
+            if result.is_file():
+                yield "", result.read_text(encoding="ascii").strip()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            self.reaper.settled("folder", str(folder))
 
     def _command(self, context: Context, labels: dict[str, str], result: Path) -> list[str]:
         pairs = [("--label", f"{name}={value}") for name, value in labels.items()]

@@ -171,27 +171,42 @@ def _ended(place: Bench, *, runtime: str, failing: bool) -> Tally:
     return Tally()
 
 
-def _machine_gone(place: Bench) -> Tally:
-    """Pytest and its reaper are both killed, as when the machine goes: the next run removes exactly these remains."""
+def _machine_gone(place: Bench, *, runtime: str, wrapped: tuple[str, ...] = ()) -> Tally:
+    """Pytest and its reaper are both killed, as when the machine goes: the next run removes exactly these remains.
+
+    ``wrapped``: the command that starts the run which lives meanwhile.
+    """
     place.write({"server.py": server("time.sleep(600)"), "llamakey.toml": table(), "Dockerfile": DOCKERFILE})
-    process = place.begin("docker")
-    hold(until(lambda: _said(place, "docker", process, "starting"), REACHED), "it never started")
+    process = place.begin(runtime)
+    hold(until(lambda: _said(place, runtime, process, "starting"), REACHED), "it never started")
     (run,) = runs_of(process.pid)
     for one in reversed(family(process.pid)):
         one.kill()
     process.wait()
-    hold(labelled(run), "nothing was left to begin with")
-    alive = place.begin("docker")
-    hold(until(lambda: _said(place, "docker", alive, "starting"), REACHED), "the next run never started")
+    left, contained = set(_files(place)), runtime == "docker"
+    hold(left and (labelled(run) or not contained), "nothing was left to begin with")
+    alive = place.begin(runtime, wrapped=wrapped)
+    # The first look at it may meet the remains, whose app has said the same.
+    hold(until(lambda: not left & set(_files(place)), REACHED), f"the next run has left {left}")
+    hold(until(lambda: _said(place, runtime, alive, "starting"), REACHED), "the next run never started")
     (other,) = runs_of(alive.pid)
-    gone = until(lambda: not labelled(run), LEFT)
-    hold(gone, f"the next run has left {labelled(run)}")
+    hold(not contained or until(lambda: not labelled(run), LEFT), f"the next run has left {labelled(run)}")
+    own = set(_files(place))
     place.write({"server.py": server()})
-    place.run("docker")
-    hold(labelled(other), "a run that lives was taken for remains")
-    alive.send_signal(signal.SIGINT)
+    place.run(runtime)
+    hold(own <= set(_files(place)), f"files of a run that lives were taken for remains: {own} {_files(place)}")
+    hold(not contained or labelled(other), "a run that lives was taken for remains")
+    for one in family(alive.pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.send_signal(signal.SIGINT)
     alive.wait(20)
+    place.nothing_left()
     return Tally(2, 2)
+
+
+def _files(place: Bench) -> list[str]:
+    """What lies in the folder of temporary files."""
+    return [path.name for path in place.temporary.iterdir() if not path.name.startswith("pytest-of")]
 
 
 CASES = (
@@ -223,8 +238,17 @@ CASES = (
         engine=True,
     ),
     Case(
+        "processes: pytest and its reaper are killed; the next run finds the remains",
+        partial(_machine_gone, runtime="process"),
+        short=True,
+    ),
+    Case(
+        "processes: pytest and its reaper are killed beside a run of another pid namespace",
+        partial(_machine_gone, runtime="process", wrapped=("unshare", "--pid", "--fork", "--mount-proc")),
+    ),
+    Case(
         "containers: pytest and its reaper are killed; the next run finds the remains",
-        _machine_gone,
+        partial(_machine_gone, runtime="docker"),
         engine=True,
         short=True,
     ),
