@@ -6,18 +6,18 @@ Source: systemd.syntax(7) (sections, comments, continuation lines) and systemd.u
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.spec.model import Origin, SpecError
+from pytest_llamakey.spec.unit_words import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 _SECTION = re.compile(r"\[(?P<name>[^\[\]]+)\]$")
-_PAIR = re.compile(r"""(?:^|\s)["']?(?P<name>[A-Za-z_]\w*)=""")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,14 @@ class Assignment:
     def variables(self) -> tuple[str, ...]:
         """The environment variables that an ``Environment=`` line sets, or the ones that other lines list."""
         if self.name == "Environment":
-            return tuple(match["name"] for match in _PAIR.finditer(self.value))
-        return tuple(word.strip("\"'").partition("=")[0] for word in self.value.split())
+            return tuple(name for name, _ in self.pairs)
+        return tuple(word for word in words(self.value) if _VARIABLE.fullmatch(word))
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
-        """The variables that an ``Environment=`` line sets, with their values."""
-        try:
-            words = shlex.split(self.value)
-        except ValueError:  # an open quote; systemd passes over such a line
-            return ()
-        return tuple((name, value) for name, _, value in (word.partition("=") for word in words))
+        """The variables that an ``Environment=`` line sets, with their values; what sets none is passed over."""
+        split = (word.partition("=") for word in words(self.value))
+        return tuple((name, value) for name, equals, value in split if equals and _VARIABLE.fullmatch(name))
 
 
 @dataclass(frozen=True)
