@@ -245,15 +245,17 @@ def _env(made: Draft, code: Code, facts: DockerfileFacts | None, begun: Start | 
     if begun is not None and begun.port_variable and made.get("command"):
         env["GRADIO_SERVER_PORT" if _gradio_port(code) else "PORT"] = "{port}"
         why.append(begun.where)
-    if begun is not None and begun.env and any(each.name == "command" for each in made.fields):
-        kept = {name: value for name, value in begun.env if may_be_copied(name, value)}
-        left = [name for name, _value in begun.env if name not in kept]
+    if begun is not None and any(each.name == "command" for each in made.fields):
+        kept = {name: value for name, value in dict(begun.env).items() if may_be_copied(name, value)}
+        left = ", ".join([*(name for name in dict(begun.env) if name not in kept), *begun.env_elsewhere])
         if kept and made.get("command"):
             env |= kept
-            why.append(f"set in {begun.where}")
-        if left:
-            made.open.append(f"command: {begun.where} sets {', '.join(left)} before it, which is not copied")
-    if begun is not None and begun.concurrency_where and made.get("command"):
+            why.append(f"set in {begun.env_where or begun.where}")
+        if left and begun.env_where:
+            made.open.append(f"env: {begun.env_where} sets {left}, which is not copied; add what a run needs")
+        elif left:
+            made.open.append(f"command: {begun.where} sets {left} before it, which is not copied")
+    if begun is not None and begun.concurrency_where and made.get("command") and "WEB_CONCURRENCY" not in env:
         env["WEB_CONCURRENCY"] = str(begun.workers)
         why.append(f"as {begun.concurrency_where} says, for processes too")
     if code.azure:
@@ -265,7 +267,7 @@ def _env(made: Draft, code: Code, facts: DockerfileFacts | None, begun: Start | 
         *env,
         *((broker_variable(code),) if any(each.name == "services" for each in made.fields) else ()),
         *(begun.sets if begun else ()),
-        *(name for name, _value in (begun.env if begun else ())),
+        *((*dict(begun.env), *begun.env_elsewhere) if begun else ()),
         *(facts.env if facts else {}),
         "PORT",
         "HOME",

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from pytest_llamakey.guess.set_before import PORT_NAMES, Pairs, set_before
 from pytest_llamakey.guess.shell_commands import Command, commands_in, run_beside
 from pytest_llamakey.guess.workers import WEB_CONCURRENCY, count_workers, filled_in
+from pytest_llamakey.spec.unit import filled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from pytest_llamakey.guess.code import WebApp
@@ -28,6 +29,8 @@ _SETS = re.compile(r"^\s*(?:export\s+)?(\w+)=[\"']?([^\s\"';]*)", re.MULTILINE)
 _PORT_WORDS = {"--port", "--server.port", "-p", "--bind", "-b", "--listen", "runserver", "--http"}
 _PORT_AT_END = re.compile(r"^((?:--(?:(?:server\.)?port|bind|listen)=|-[bp])?(?:[\w.*\[\]]*:)?)(\d{2,5})$")
 _FIRST_TWO = re.compile(r"""("[^"]*"|'[^']*'|\S+)\s+("[^"]*"|'[^']*'|\S+)""")
+_OF_MACHINE = re.compile(r"(?:^|:)(?:~?/(?!/)|////)")
+"""``/var/lib/shop``, ``/opt/shop/bin:/usr/bin``, ``sqlite:////var/lib/shop.db``, and no URL."""
 _EXEC_PREFIXES = "-@:+!|"
 """Before a program, they say how systemd is to start it (systemd.service(5), "Command lines")."""
 
@@ -50,7 +53,11 @@ class Start:
     sets: frozenset[str] = frozenset()
     """Variables that a start script sets by itself."""
     env: Pairs = ()
-    """Variables that the line sets before the command, which ``words`` do without."""
+    """Variables that the line sets before the command, which ``words`` do without, and those that a unit sets."""
+    env_where: str = ""
+    """The unit that sets variables of ``env``."""
+    env_elsewhere: tuple[str, ...] = ()
+    """Variables of a unit whose values hold where it is deployed: paths there, and what systemd alone can tell."""
     concurrency_where: str = ""
     """Where the ``WEB_CONCURRENCY`` stands that ``workers`` comes from, if the command is given that from outside."""
     serves: bool = False
@@ -137,7 +144,18 @@ def of_unit(unit: Unit, folder: Path) -> Start | None:
     at = len(words) - len(set_before(words)[1])
     words = (*words[:at], PurePosixPath(words[at]).name, *words[at + 1 :])
     given = dict(pair for told in unit.standing("Environment") for pair in told.pairs)
-    return _start(words, f"{line.origin} ExecStart", given, folder, unit.name)
+    start = _start(words, f"{line.origin} ExecStart", given, folder, unit.name)
+    plain = {name: filled(value, unit.name) for name, value in given.items()}
+    # A run here is to leave the data alone that lies where the unit is deployed.
+    kept = {name: value for name, value in plain.items() if value is not None and not _OF_MACHINE.search(value)}
+    env, number = _ported(kept.items())
+    return replace(
+        start,
+        env=(*env, *start.env),
+        port=start.port or number,
+        env_where=unit.name if given else "",
+        env_elsewhere=tuple(name for name in plain if name not in kept),
+    )
 
 
 def of_app(app: WebApp, folder: Path) -> Start:
@@ -183,13 +201,19 @@ def _start(words: tuple[str, ...], where: str, given: Mapping[str, str], folder:
     """What ``words`` come to, with the variables before them and those ``given``."""
     before, words = set_before(words)
     start = _without_env(words, where, {**given, **dict(before)}, folder)
-    number = next((int(text) for name, text in before if name in PORT_NAMES and text.isdigit()), None)
-    told = tuple((name, "{port}" if name in PORT_NAMES and text.isdigit() else text) for name, text in before)
+    told, number = _ported(before)
     if start.workers_where == WEB_CONCURRENCY:
         by_line = WEB_CONCURRENCY in dict(before)
         start = replace(start, workers_where=f"{WEB_CONCURRENCY} of {where if by_line else given_where}")
         return replace(start, env=told, port=start.port or number, concurrency_where="" if by_line else given_where)
     return replace(start, env=told, port=start.port or number)
+
+
+def _ported(pairs: Iterable[tuple[str, str]]) -> tuple[Pairs, int | None]:
+    """The variables with ``{port}`` in the place of a port, and the number that stood there."""
+    told = tuple(pairs)
+    number = next((int(text) for name, text in told if name in PORT_NAMES and text.isdigit()), None)
+    return tuple((name, "{port}" if name in PORT_NAMES and text.isdigit() else text) for name, text in told), number
 
 
 def _without_env(words: tuple[str, ...], where: str, env: Mapping[str, str], folder: Path) -> Start:

@@ -64,11 +64,34 @@ ExecStart=/srv/bin/gunicorn app:app -b :80
 """
     made = project(app_DOT_service=unit)
     assert made.get("workers") == 4
-    assert made.get("env") == {"WEB_CONCURRENCY": "4"}
+    assert made.get("env") == {"LOG": "info", "WEB_CONCURRENCY": "4"}
     (why,) = [each.why for each in made.fields if each.name == "workers"]
     assert why == "WEB_CONCURRENCY of app.service"
     made = project(app_DOT_service=unit, Dockerfile='FROM x\nEXPOSE 80\nCMD ["/lib/systemd/systemd"]\n')
     assert (made.runtime, made.get("workers"), made.get("env")) == ("systemd", 4, None)
+
+
+def test_what_a_unit_sets_is_carried_into_the_processes(project: Project) -> None:
+    unit = """[Service]
+Environment=PYTHONUNBUFFERED=1 "APP_MODE=prod" NAME=%p RATE=50%%x
+Environment=OPENAI_API_KEY=sk-proj-9fK3xQ7vLm2Zt8Rb4Wn6xYzA1cD DB_PASSWORD=x PATH=/opt/shop/bin:/usr/bin HOST=%H
+Environment=DB=sqlite:////var/lib/shop.db URL=http://localhost/ APP_MODE=test
+ExecStart=/usr/bin/env APP_MODE=dev /srv/bin/gunicorn app:app -b :80
+"""
+    made = project(shop_DOT_service=unit)
+    assert made.get("env") == {
+        "PYTHONUNBUFFERED": "1", "APP_MODE": "dev", "NAME": "shop", "RATE": "50%x", "URL": "http://localhost/",
+    }  # fmt: skip
+    (why,) = [each.why for each in made.fields if each.name == "env"]
+    assert why == "set in shop.service"
+    left = "OPENAI_API_KEY, DB_PASSWORD, PATH, HOST, DB"
+    assert f"env: shop.service sets {left}, which is not copied; add what a run needs" in made.open
+
+
+def test_a_port_that_a_unit_sets(project: Project) -> None:
+    made = project(app_DOT_service="[Service]\nEnvironment=PORT=8123\nExecStart=/usr/bin/python3 main.py\n")
+    assert made.get("env") == {"PORT": "{port}"}
+    assert "port: nothing says where the app listens" not in made.open
 
 
 @pytest.mark.parametrize("command", ["", "    command: gunicorn app:app -b :80\n"])
