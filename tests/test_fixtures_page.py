@@ -1,4 +1,4 @@
-"""The page of the fixtures: its examples are the ones that run, its tables name what is there and all of it."""
+"""The page of the fixtures: its examples, and README's, are the ones that run; its tables name all that there is."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pytest_llamakey.seen import LiveWorker
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/fixtures.md").read_text()
+README = (ROOT / "README.md").read_text()
 EXAMPLES = "".join(path.read_text() for path in sorted((ROOT / "tests/examples").glob("*.py")))
 # What the plugin itself needs of a deployment; a test has no use for it.
 OURS = {"wait_until_ready", "running", "halt", "keep", "rolls_out", "rotate"}
@@ -33,7 +34,9 @@ def public(kind: type) -> set[str]:
     return own | {field.name for field in fields(kind)} if hasattr(kind, "__dataclass_fields__") else own
 
 
-@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
+@pytest.mark.parametrize(
+    "block", [block for page in (README, PAGE) for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)]
+)
 def test_every_example_is_one_that_runs(block: str) -> None:
     assert block in EXAMPLES
 
