@@ -31,6 +31,7 @@ PARTS = (
     "clients",
     "calls",
     "redirect",
+    "proxies",
     "strangers",
     "environment",
     "dotenvs",

@@ -114,3 +114,45 @@ print(socket.gethostbyname("api.openai.com"), socket.getaddrinfo("api.openai.com
     address = ("127.0.0.1", world.mock.tls_port)
     assert done.out == f"200\nb'HTTP/1.1 200'\n127.0.0.1 {address}\n", done.err
     assert [request.tls for request in world.mock.requests] == [True, True]
+
+
+PROXY = "http://127.0.0.1:9"  # the discard port, where nothing listens
+
+
+@pytest.mark.parametrize(
+    ("settings", "tls"),
+    [
+        ("", False),
+        ('base_url="https://api.openai.com/v1"', True),
+        (f'http_client=openai.DefaultHttpxClient(proxy="{PROXY}")', False),
+    ],
+    ids=["of the environment", "before a provider", "of the client"],
+)
+def test_a_proxy_is_passed_by_on_the_way_to_the_mock(world: World, settings: str, tls: bool) -> None:
+    done = world.run(CALL.format(kind="OpenAI", settings=settings), HTTP_PROXY=PROXY, HTTPS_PROXY=PROXY)
+    assert done.out == "pong\n", done.err
+    (sent,) = world.mock.calls()
+    assert (sent.tls, sent.headers["authorization"]) == (tls, f"Bearer {CANARY}")
+
+
+def test_an_async_clients_proxy_as_well(world: World) -> None:
+    code = """
+import asyncio, openai
+async def ask():
+    async with openai.AsyncOpenAI() as client:
+        print((await client.models.list()).data)
+asyncio.run(ask())
+"""
+    assert world.run(code, ALL_PROXY=PROXY).out == "[]\n"
+
+
+def test_what_else_the_app_asks_goes_by_its_proxy(world: World) -> None:
+    code = f"""
+import os, httpx
+for url in ("http://neighbour.example/", os.environ["OPENAI_BASE_URL"].replace("127.0.0.1", "127.0.0.2")):
+    try:
+        httpx.get(url, proxy="{PROXY}")
+    except httpx.ConnectError:
+        print("refused")
+"""
+    assert world.run(code).out == "refused\n" * 2

@@ -8,6 +8,7 @@ from pytest_llamakey.probe.agent.celery_pools import hook_billiard, hook_celery_
 from pytest_llamakey.probe.agent.clients import around_init, hook_openai, watch_key
 from pytest_llamakey.probe.agent.dotenvs import hook_dotenv, hook_settings
 from pytest_llamakey.probe.agent.failures import hook_traceback
+from pytest_llamakey.probe.agent.proxies import hook_httpcore
 from pytest_llamakey.probe.agent.redirect import hook_ssl, hook_uvloop
 from pytest_llamakey.probe.agent.serving import before_loop, hook_gunicorn, hook_uvicorn, hook_waitress
 from pytest_llamakey.probe.agent.spawning import hook_subprocess
@@ -52,6 +53,8 @@ HOOKS = {
     "llama_index.llms.azure_openai.base": classes("AzureOpenAI"),
     "llama_index.embeddings.openai.base": classes("OpenAIEmbedding"),
     "llama_index.embeddings.azure_openai.base": classes("AzureOpenAIEmbedding"),
+    "httpcore": hook_httpcore,
+    "httpcore2": hook_httpcore,
     "httpx._transports.default": transports("HTTPTransport", "AsyncHTTPTransport"),
     "httpx2._transports.default": transports("HTTPTransport", "AsyncHTTPTransport"),
     "httpx_aiohttp.transport": transports("", "AiohttpTransport"),
