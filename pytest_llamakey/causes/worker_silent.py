@@ -45,6 +45,11 @@ class WorkerSilent(Cause):
     Name a request that makes the app call the model:
 
         request = { method = "POST", path = "/ask", json = { q = "ping" } }
+
+    Where an answer is kept in a cache that the workers share, the second one need not call. Make each request another
+    one; `{unique}` stands for a word that differs from worker to worker:
+
+        request = { method = "POST", path = "/ask", json = { q = "ping {unique}" } }
     """
 
     name = "worker-silent"
@@ -56,6 +61,11 @@ class WorkerSilent(Cause):
         Example(
             "an answer, and no call",
             app(worker(calls=(), drive=Drive("answered", answer=200, seconds=5.0, requests=1))),
+            True,
+        ),
+        Example(
+            "an answer from a cache that another worker has filled",
+            app(worker(7), worker(8, calls=(), drive=Drive("answered", answer=200, seconds=5.0, requests=1))),
             True,
         ),
         Example(
@@ -186,4 +196,7 @@ def _fix(facts: Facts, trouble: Trouble) -> str:
         )
     if drive.via == "task":
         return f"Name a task that makes {facts.deployment.name} call the model, and mend what keeps this one from it."
-    return f"Write a request that makes {facts.deployment.name} call the model: this one is answered without."
+    write = f"Write a request that makes {facts.deployment.name} call the model: this one is answered without."
+    if any(one.drive and one.drive.outcome == "called" for _replica, one in facts.workers):
+        write += " Is it from a cache that the workers share, put {unique} into the request, which differs each time."
+    return write

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_llamakey.driving.send import USUAL_TIMEOUT, Answer, name_of, new_client, overdue, send
 from pytest_llamakey.spec.model import CommandRequest
+from pytest_llamakey.spec.placeholders import unique
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -65,7 +66,7 @@ class Asker:
         answer, bodies = Answer(None, error="nothing was sent"), []
         client, beside, thread = new_client(), self._beside(), ThreadPoolExecutor(1, "llamakey-drive")
         try:
-            for request in self._requests:
+            for request in unique(self._requests):
                 longest = self._longest(request) + way.search.longest
                 task = partial(send, request, way.address, beside, client, longest)
                 answer = self._alone(row, others, request, partial(thread.submit, task), way.search)

@@ -1,12 +1,15 @@
 """Fills in ``{port}``, ``{endpoint}``, ``{url}`` and ``{SERVICE}``, known only when a deployment is about to run.
 
+And ``{unique}``, each time a worker is asked.
+
 Only these exact tokens mean anything: JSON braces, regular expressions and any other ``{word}`` stay as they are.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -64,6 +67,12 @@ def fill(
         ready=deployment.ready and _ready(deployment.ready, ready),
         services=tuple(replace(one, env=_mapping(one.env, beside)) for one in deployment.services),
     )
+
+
+def unique(requests: Iterable[Request]) -> Iterator[Request]:
+    """``requests`` with one word for ``{unique}`` in all of them, which differs from call to call of this function."""
+    word = secrets.token_hex(4)
+    return (_request(one, lambda text: text.replace("{unique}", word)) for one in requests)
 
 
 def _with_services(deployment: Deployment, addresses: Mapping[str, str]) -> Deployment:

@@ -39,6 +39,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         status = 200
         if self.path == "/login":
             logged_in = True
+        if MODE == "cached" and not os.path.exists("kept" + self.path.replace("/", "-")):
+            open("kept" + self.path.replace("/", "-"), "w").close()
+            if self.path.startswith("/ask"):
+                call()
         if self.path == "/ask":
             if MODE == "state" and not logged_in:
                 status = 401
@@ -284,6 +288,15 @@ def test_a_call_after_the_answer_is_waited_for(live: Callable[..., LiveDeploymen
     app = live("later")
     app.request_each_worker()
     assert calls(app.facts()) == [["request"], ["request"]]
+
+
+@pytest.mark.parametrize(("path", "second"), [("/ask/{unique}", "called"), ("/ask/ping", "answered")])
+def test_workers_that_share_a_cache_are_each_asked_something_else(
+    live: Callable[..., LiveDeployment], path: str, second: str
+) -> None:
+    app = live("cached", request={"path": path})
+    app.request_each_worker()
+    assert [drive.outcome for drive in drives(app.facts())] == ["called", second]
 
 
 def test_calls_that_come_much_later_are_waited_for_together(

@@ -15,7 +15,7 @@ from pytest_llamakey.spec.model import (
     SpecError,
     WebSocketRequest,
 )
-from pytest_llamakey.spec.placeholders import fill, uses_port_placeholder
+from pytest_llamakey.spec.placeholders import fill, unique, uses_port_placeholder
 
 ALL = "{port} {endpoint} {url} {other} {{port}} {"
 FILLED = "8001 http://mock:1 {url} {other} {8001} {"
@@ -129,3 +129,12 @@ def test_uses_port_placeholder(fields: dict[str, object], uses: bool) -> None:
 )
 def test_requests_that_use_it(request_: Request, uses: bool) -> None:
     assert uses_port_placeholder(deployment(requests=(request_,))) is uses
+
+
+def test_one_word_differs_each_time_a_worker_is_asked() -> None:
+    asked = (HttpRequest("/chat/{unique}", json={"q": ["{unique} {port}"]}), CommandRequest(("ask", "{unique}")))
+    first, second = list(unique(asked)), list(unique(asked))
+    word = first[0].path.removeprefix("/chat/")
+    assert word != "{unique}"
+    assert first == [HttpRequest(f"/chat/{word}", json={"q": [f"{word} {{port}}"]}), CommandRequest(("ask", word))]
+    assert word not in str(second)
