@@ -175,8 +175,9 @@ HELD = {
     "class App: pass\napp = App()\napp.ask = build()\nwait()\n",
     "a generator that waits": "def asking():\n    client = make()\n    yield\n    client\n"
     "class App: pass\napp = App()\napp.asking = asking()\nnext(app.asking)\nwait()\n",
-    "a thread": "import threading\ndone = threading.Event()\ndef serve():\n    client = make()\n    done.wait()\n"
-    "thread = threading.Thread(target=serve)\nthread.start()\ntime.sleep(0.5)\nwait()\ndone.set()\n",
+    "a thread": "import threading\nbuilt, done = threading.Event(), threading.Event()\n"
+    "def serve():\n    client = make()\n    built.set()\n    done.wait()\n"
+    "thread = threading.Thread(target=serve)\nthread.start()\nbuilt.wait()\nwait()\ndone.set()\n",
     "a cache": "import functools\nmake = functools.cache(make)\nmake()\nwait()\n",
     "an object behind a slot": "class App:\n    __slots__ = ('client',)\napp = App()\napp.client = make()\nwait()\n",
     "what it has itself, which is held": "class App: pass\napp = App()\napp.chat = make().chat\nwait()\n",
@@ -188,7 +189,7 @@ HELD = {
 @pytest.mark.parametrize("code", HELD.values(), ids=list(HELD))
 def test_whatever_holds_it_a_client_is_alive(asked, code: str) -> None:
     make = """
-import openai, time
+import openai
 def make():
     client = openai.OpenAI()
     client.itself = client
