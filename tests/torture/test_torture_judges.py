@@ -32,6 +32,15 @@ def test_a_run_that_ctrl_c_has_cut_short(code: int, output: str, cut: bool) -> N
     assert cut_short(code, output) is cut
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_a_signal_has_cut_short(number: signal.Signals) -> None:
+    assert cut_short(-number, "", number)
+    assert not cut_short(0, "1 passed", number)
+    for code in (1, 2, -signal.SIGINT):
+        with pytest.raises(Broken, match=f"exit code {code}"):
+            cut_short(code, SWALLOWED, number)
+
+
 @pytest.mark.parametrize(("code", "output"), [(3, ""), (1, "1 failed"), (4, ""), (2, "INTERNALERROR> Traceback")])
 def test_a_run_that_ended_otherwise_is_not_survived(code: int, output: str) -> None:
     with pytest.raises(Broken, match=f"exit code {code}"):

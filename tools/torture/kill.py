@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import time
 from functools import partial
@@ -14,10 +15,11 @@ import pytest
 
 from tools.tiny_app import DOCKERFILE, server, table
 from tools.torture.bench import LEFT, family, labelled, runs_of, until
-from tools.torture.cases import Case, Tally, hold
+from tools.torture.cases import Broken, Case, Tally, hold
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Iterator
 
     from tools.torture.bench import Bench
 
@@ -26,7 +28,9 @@ REACHED = 60.0
 ENDED = 120.0
 """Seconds within which a run that is left alone must have ended."""
 MOMENTS = 20
-"""How many runs are interrupted at a moment of their own."""
+"""How many runs are ended at a moment of their own."""
+FEW = 3
+"""The same in the short form."""
 SWALLOWED = "pydantic_core._pydantic_core.SchemaError: Error building"
 """What pydantic-core makes of a Ctrl-C that comes while it builds a validator: the check fails, and pytest goes on."""
 SLOW = """
@@ -96,8 +100,8 @@ def _killed(place: Bench, *, runtime: str, phase: str, way: str, spread: bool = 
     return Tally(1, 1, f"gone after {time.monotonic() - started:.1f} s")
 
 
-def _interrupted_anywhere(place: Bench, *, runtime: str) -> Tally:
-    """Ctrl-C at moments that are spread over a whole run: its copy or build, start, drive, stop and reports."""
+def _ended_anywhere(place: Bench, *, runtime: str, number: signal.Signals, moments: int = MOMENTS) -> Tally:
+    """A signal at random moments of a whole run, one in each part of it: copy or build, start, drive, stop, reports."""
     place.write({"server.py": server(), "llamakey.toml": table(workers=2), "Dockerfile": DOCKERFILE})
     whole = 0.0
     for _ in range(2):  # the first one also builds, and finds out what is kept for later ones
@@ -107,32 +111,44 @@ def _interrupted_anywhere(place: Bench, *, runtime: str) -> Tally:
         hold(process.poll() == 0, "the run does not pass to begin with")
         whole = time.monotonic() - started
     ended, seen = 0, 0
-    for number in range(MOMENTS):
+    for part in range(moments):
+        moment = whole * (part + random.random()) / moments
         process = place.begin(runtime)
-        runs, relatives = _watched(place, process, whole * (number + 1) / MOMENTS)
+        runs, relatives = _watched(place, process, moment)
         seen += len(runs)
         with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGINT)
-        process.wait(LEFT)
-        ended += cut_short(process.returncode, place.output(process))
-        place.nothing_left()
-        alive = partial(_alive, relatives)
-        hold(until(lambda alive=alive: not alive(), LEFT), f"still there: {alive()}")
+            os.kill(process.pid, number)
+        with _at(f"{number.name} after {moment:.3f} s of {whole:.1f} s"):
+            hold(until(lambda process=process: process.poll() is not None, LEFT), "pytest goes on")
+            ended += cut_short(process.returncode, place.output(process), number)
+            place.nothing_left()
+            alive = partial(_alive, relatives)
+            hold(until(lambda alive=alive: not alive(), LEFT), f"still there: {alive()}")
     hold(seen, "no reaper was seen in any of the runs")
-    hold(ended, f"none of {MOMENTS} runs was interrupted before its end")
-    return Tally(MOMENTS, MOMENTS, f"{ended} of {MOMENTS} were cut short, of runs of {whole:.1f} s")
+    hold(ended, f"none of {moments} runs was ended before its end")
+    return Tally(moments, moments, f"{ended} of {moments} were cut short, of runs of {whole:.1f} s")
 
 
-def cut_short(code: int, output: str) -> bool:
-    """Whether a run with this exit code was ended by Ctrl-C; without it, it passes.
+@contextlib.contextmanager
+def _at(moment: str) -> Iterator[None]:
+    """What does not hold in here is told with ``moment``."""
+    try:
+        yield
+    except Broken as error:
+        raise Broken(f"{moment}: {error}") from error
+
+
+def cut_short(code: int, output: str, number: signal.Signals = signal.SIGINT) -> bool:
+    """Whether a run with this exit code was ended by ``number``; without it, it passes.
 
     Raises:
         Broken: it ended in another way, such as by an error of pytest's or ours.
     """
-    if code == pytest.ExitCode.TESTS_FAILED and SWALLOWED in output:
+    interrupted = number == signal.SIGINT
+    if interrupted and code == pytest.ExitCode.TESTS_FAILED and SWALLOWED in output:
         return False
     # The interpreter itself ends by the signal where pytest does not run yet, or not any more.
-    allowed = (pytest.ExitCode.OK, pytest.ExitCode.INTERRUPTED, -signal.SIGINT)
+    allowed = (pytest.ExitCode.OK, -number, *((pytest.ExitCode.INTERRUPTED,) if interrupted else ()))
     hold(code in allowed and "INTERNALERROR" not in output, f"exit code {code}\n{output[-1500:]}")
     return code != pytest.ExitCode.OK
 
@@ -219,8 +235,15 @@ CASES = (
         for way in WAYS
     ),
     *(
-        Case(f"{runtime}, at any moment: Ctrl-C", partial(_interrupted_anywhere, runtime=kind), engine=kind == "docker")
+        Case(
+            f"{runtime}, at any moment: {way}{told}",
+            partial(_ended_anywhere, runtime=kind, number=WAYS[way][0], moments=moments),
+            engine=kind == "docker",
+            short=moments == FEW,
+        )
         for runtime, kind in (("processes", "process"), ("containers", "docker"))
+        for way in ("Ctrl-C", "SIGTERM", "kill -9")
+        for told, moments in (("", MOMENTS), (" (short)", FEW))
     ),
     *(
         Case(f"{runtime}: {told}", partial(_ended, runtime=kind, failing=failing), engine=kind == "docker")
