@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llamakey.runtimes.base import Refused, RuntimeFault
 from pytest_llamakey.runtimes.compose_tool import ComposeTimeout
 from pytest_llamakey.runtimes.docker_engine import engine_words
+from pytest_llamakey.starting.log_lines import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +81,9 @@ class Stack:
         said = self._call(["build", *words, service], BUILD_SECONDS, f"build {service}", (naming,), progress="plain")
         if said.code:
             lines = self.folder.in_users_words(said.output + said.errors).splitlines()[-TAIL_LINES:]
-            raise RuntimeFault("\n".join([f"{self._files()}: docker compose build {service} failed.", *lines]))
+            raise RuntimeFault(
+                "\n".join([f"{self._files()}: docker compose build {service} failed.", *map(shortened, lines)])
+            )
 
     def create(self, *arguments: str, scale: int | None) -> None:
         """Create the containers and start none of them.

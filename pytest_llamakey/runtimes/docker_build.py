@@ -21,6 +21,7 @@ from pytest_llamakey.runtimes.docker_buildkit import BuildKit, BuildTool, find_b
 from pytest_llamakey.runtimes.docker_context import Context, pack
 from pytest_llamakey.runtimes.docker_engine import engine_words, explain, silence
 from pytest_llamakey.spec.dockerfile_facts import read
+from pytest_llamakey.starting.log_lines import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -145,7 +146,7 @@ class Images:
             tail.append(line)
             step = next((match["step"] for match in (pattern.match(line) for pattern in _STEPS) if match), step)
             at = f" [{step}" if "]" in step else f" {step}" if step else ""
-            plan.progress(line if plan.verbose else f"Building {context.path}{at}")
+            plan.progress(shortened(line) if plan.verbose else f"Building {context.path}{at}")
         if not image:
             if why := silence(self._client):
                 raise RuntimeFault(f"Building {context.path} failed. {why}")
@@ -223,7 +224,8 @@ def _failure(context: Context, step: str, tail: deque[str], buildkit: bool) -> s
         advice = _base_advice(context, lines)
     elif not buildkit and "BuildKit" in lines:
         advice = " The Dockerfile needs BuildKit: put a `docker` command-line client that has it (buildx) on PATH."
-    return f"Building {context.path} failed{at}.{advice}\n{lines}"
+    shown = "\n".join(map(shortened, tail))
+    return f"Building {context.path} failed{at}.{advice}\n{shown}"
 
 
 def _base_advice(context: Context, lines: str) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.runtimes.docker_container import container_of, labels
 from pytest_llamakey.runtimes.docker_engine import engine_words
+from pytest_llamakey.starting.log_lines import LINES, last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 0.5
 """For so long a service must have been running before the app is started."""
 _POLL_SECONDS = 0.05
-_TAIL_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -111,14 +111,12 @@ class Services:
                 state = one.container.attrs["State"]
                 if state.get("Running"):
                     continue
-                output = one.container.logs(tail=_TAIL_LINES).decode("utf-8", "replace").rstrip()
+                output = one.container.logs(tail=LINES).decode("utf-8", "replace")
             origin = self._plan.deployment.origin("services")
             told = f"{origin}: the" if origin else "The"
-            lines = "\n".join(f"    {line}" for line in output.splitlines())
-            last = f"Its last log lines:\n{lines}" if lines else "It wrote nothing to its log."
             raise RuntimeFault(
                 f"{told} service {one.service.name} ended at once with exit code {state.get('ExitCode')}; the app "
-                f"needs it running. Correct its `command` or `env`.\n{last}"
+                f"needs it running. Correct its `command` or `env`.{last_lines(output)}"
             )
 
     def _make_network(self) -> str:

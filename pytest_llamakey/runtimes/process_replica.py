@@ -12,6 +12,7 @@ from pytest_llamakey.runtimes.base import Address, Exit
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from pathlib import Path
 
     from pytest_llamakey.runtimes.base import ProcessRow
     from pytest_llamakey.runtimes.process_command import Launcher
@@ -79,10 +80,7 @@ class ProcessReplica:
         """The last 8 MiB of output; after the end too."""
         if self._last_log is not None:
             return self._last_log
-        with self._launcher.log.open("rb") as stream:
-            size = stream.seek(0, os.SEEK_END)
-            stream.seek(max(0, size - LOG_LIMIT))
-            return stream.read()
+        return read_end(self._launcher.log)
 
     def spawn(self, count: int, command: tuple[str, ...]) -> None:
         """Start further processes, each in a session of its own: none can enter the app's group (setpgid(2))."""
@@ -107,3 +105,11 @@ class ProcessReplica:
         with contextlib.suppress(OSError):
             self._last_log = self.logs()
         return gone
+
+
+def read_end(log: Path) -> bytes:
+    """The last :data:`LOG_LIMIT` bytes of a log."""
+    with log.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - LOG_LIMIT))
+        return stream.read()

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.runtimes.process_port import PortLock, check_free
+from pytest_llamakey.runtimes.process_replica import read_end
 from pytest_llamakey.runtimes.process_tree import ProcessTree
 from pytest_llamakey.secrecy.inherited import inherited
+from pytest_llamakey.starting.log_lines import last_lines
 
 if TYPE_CHECKING:
     from pytest_llamakey.reaper import Reaper
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 LISTENING = 20.0
 """Seconds within which a service listens on its port."""
 POLL = 0.02
-_TAIL_BYTES = 4000
 _INSTALL = {"redis-server": "install it (Debian, Ubuntu: apt install redis-server; macOS: brew install redis)"}
 
 
@@ -186,5 +187,4 @@ class ProcessServices:
 
 
 def _tail(log: Path) -> str:
-    lines = log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace").strip().splitlines()[-20:]
-    return "\nIts last log lines:\n" + "\n".join(f"    {line}" for line in lines) if lines else ""
+    return last_lines(read_end(log).decode(errors="replace"))

@@ -32,14 +32,23 @@ def log_tail(replica: RunningReplica, lines: int = LINES) -> str:
     """The last lines of the log as an indented paragraph, or a note that there is none.
 
     They show what the app wrote as it wrote it: whoever shows them to people has them
-    :func:`~pytest_llamakey.secrecy.masked.quoted`. Long lines are cut, words never: a part of a key is not known for
-    one. What repeats itself but for its numbers (a refused request, a worker's traceback) is told once.
+    :func:`~pytest_llamakey.secrecy.masked.quoted`. What repeats itself but for its numbers (a refused request, a
+    worker's traceback) is told once.
     """
-    text = text_of(replica).strip()
-    if not text:
-        return "\nIt wrote nothing to its log."
-    shown = [_LINE.match(line) for line in folded(text.splitlines()[-LOOKED_AT:])[-lines:]]
-    return "\nIts last log lines:\n" + "\n".join(f"    {match[0]}" for match in shown if match)
+    return last_lines(text_of(replica), lines)
+
+
+def last_lines(text: str, lines: int = LINES) -> str:
+    """The last lines of what a program wrote, as :func:`log_tail` tells those of an app."""
+    shown = map(shortened, folded(text.strip().splitlines()[-LOOKED_AT:])[-lines:])
+    told = "\n".join(f"    {line}" for line in shown)
+    return f"\nIts last log lines:\n{told}" if told else "\nIt wrote nothing to its log."
+
+
+def shortened(line: str) -> str:
+    """``line`` as far as it is told: a long one is cut, words never, as a part of a key is not known for one."""
+    match = _LINE.match(line)
+    return match[0] if match else ""
 
 
 def text_of(replica: RunningReplica) -> str:

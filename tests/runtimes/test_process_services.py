@@ -92,6 +92,18 @@ def test_what_cannot_start_is_told(services, service, said):
     assert "broken settings" in str(caught.value) or service.port is None
 
 
+def test_of_a_service_that_ends_lines_of_megabytes_are_told_shortened_and_words_whole(services):
+    """The end of a key is not known for one: a cut within it would show it."""
+    key = "sk-proj-" + "aB3dE6gH9jK2mN5pQ8sT1vW4" * 2
+    writes = f"echo old; echo word {key} $(head -c 1000000 /dev/zero | tr '\\0' y); echo {key} {'x' * 3990}; exit 3"
+    with pytest.raises(RuntimeFault) as caught:
+        services(Service("loud", command=("sh", "-c", writes), port=free_port()))
+    told = str(caught.value)
+    assert "old" in told
+    assert len(told) < 5000
+    assert told.count("mN5pQ8sT1vW4") == told.count(key) * 2
+
+
 def test_a_fixed_port_that_is_in_use_is_told(services):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

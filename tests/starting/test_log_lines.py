@@ -36,6 +36,10 @@ def test_silence_is_told_too() -> None:
     assert log_tail(Log(" \n")) == "\nIt wrote nothing to its log."  # type: ignore[arg-type]
 
 
+def test_of_megabytes_without_a_space_no_more_is_told_than_of_a_line() -> None:
+    assert len(told("y" * 4_000_000)[-1]) == 800
+
+
 def test_a_long_line_is_cut_at_the_end_of_a_word() -> None:
     assert told("a" * 395 + " sk-proj-0123456789 and more words")[-1].endswith(" sk-proj-0123456789")
 

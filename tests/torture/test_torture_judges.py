@@ -65,6 +65,8 @@ def test_a_traceback_of_the_users_is_none_of_ours() -> None:
 
 PYTEST = "import subprocess, sys; subprocess.run([sys.executable, *sys.argv[1:]])"
 """Stands for a pytest: it has a reaper as child, whose command line tells the run."""
+WAITS = "import os, time\nfor _ in range(600):\n    os.path.exists({seen!r}) or time.sleep(0.1)\n"
+"""A reaper that is there until somebody has seen it."""
 
 
 @pytest.fixture
@@ -83,11 +85,22 @@ def ended(place: Bench, *reaper: str) -> None:
 
 
 @pytest.mark.engine
-def test_a_container_of_a_run_that_is_left_is_found(place: Bench, tmp_path: Path) -> None:
+def test_a_container_of_a_run_that_is_left_is_found(
+    place: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import docker
 
     run = secrets.token_hex(4)
-    (tmp_path / "reaper_child.py").write_text("import time\ntime.sleep(2)\n")
+    seen = tmp_path / "seen"
+    (tmp_path / "reaper_child.py").write_text(WAITS.format(seen=str(seen)))
+    look = place.note
+
+    def note(process: subprocess.Popen[str]) -> list[str]:
+        found = look(process)
+        seen.write_text("".join(found)) if found else None
+        return found
+
+    monkeypatch.setattr(place, "note", note)
     with contextlib.closing(docker.from_env()) as client:
         left = client.containers.create(place.image, labels={RUN_LABEL: run})
         try:

@@ -24,6 +24,7 @@ from pytest_llamakey.secrecy.masked import for_a_test, quoted
 from pytest_llamakey.spec import dockerfile, manifests, other
 from pytest_llamakey.spec.model import Defaults, SpecError
 from pytest_llamakey.spec.toml import read_deployments
+from tools import tiny_app
 from tools.tiny_app import server, table
 from tools.torture import fuzz_http, fuzz_wire
 from tools.torture.cases import Broken, Case, Tally, hold
@@ -210,9 +211,11 @@ def tell(text):
     sys.stdout.flush()
 EVIL = b"\x1b[2J\x1b]0;owned\x07\x1b[31mred \xe2\x80\xae txet <script>alert('owned')</script><img src=x onerror=alert('owned')> [bold]rich[/bold] [/nope] ]]> &amp; ::error file=x::owned \xff\xfe\x00\r overwritten\n"
 tell(EVIL * 3)
-tell(b"y" * 4_000_000 + b"\n")
+for _ in range(MANY):
+    tell(b"y" * 4_000_000 + b"\n")
 tell(EVIL)
-
+"""
+ASKED = """
 def asked():
     tell(EVIL)
     status, body = call("sk-wrong-" + KEY[-5:], BASE)
@@ -220,18 +223,34 @@ def asked():
 """
 
 
-def _loud(place: Bench, *, dies: bool) -> Tally:
+PEAK = """
+def pytest_unconfigure():
+    status = open("/proc/self/status").read()
+    open({place!r}, "w").write(status.partition("VmHWM:")[2].split()[0])
+"""
+"""A conftest.py that tells how many KiB pytest took at most."""
+LINES = 50
+"""Lines of four megabytes that an app writes in containers."""
+GROWTH = 128 * 1024
+"""KiB that pytest may take more for those than for an app that is quiet: less than the app has written."""
+
+
+def _loud(place: Bench, *, dies: bool, runtime: str = "process", lines: int = 1) -> Tally:
     last = '\nraise RuntimeError(EVIL.decode("latin-1") + "z" * 1_000_000)' if dies else ""
-    place.write({"server.py": server(LOUD + last), "llamakey.toml": table()})
     outer = place.folder.parent
+    peak = outer / "peak"
+    place.write({"llamakey.toml": table(), "Dockerfile": tiny_app.DOCKERFILE})
+    place.write({"conftest.py": PEAK.format(place=str(peak)), "server.py": server()})
+    before = _quiet(place, runtime, peak) if lines > 1 else 0
+    place.write({"server.py": server(f"MANY = {lines}\n{LOUD}{ASKED}{last}")})
     place.environment |= {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(outer / "summary.md")}
     page = outer / "page.html"
-    ran = place.run("process", "-vv", "--llamakey-html", str(page), "--junit-xml", str(outer / "junit.xml"))
-    hold(ran.verdicts and ran.verdicts != ["pass"], f"not a failure: {ran.verdicts}\n{ran.output[-1500:]}")
-    for mark in ("\x1b", "\u202e", "\x07", "\x00", "\r"):
-        hold(mark not in ran.output, f"{mark!r} reached the terminal")
-    hold("\n::error file=x::owned" not in ran.output, "a line of the app's became a command of GitHub's")
-    hold(len(ran.output) < 1_000_000, f"{len(ran.output)} characters on the terminal")
+    ran = place.run(runtime, "-vv", "--llamakey-html", str(page), "--junit-xml", str(outer / "junit.xml"))
+    hold(ran.verdicts == ["error" if dies else "fail"], f"{ran.verdicts}\n{ran.output[-1500:]}")
+    hold(dies or ran.causes == ["hardcoded-key"], f"{ran.causes}")
+    grown = int(peak.read_text()) - before
+    hold(not before or grown < GROWTH, f"pytest grew by {grown} KiB")
+    _fit_for_a_terminal(ran.output)
     html = page.read_text()
     for mark in ("<script>alert", "<img src=x"):
         hold(mark not in html and mark not in (outer / "summary.md").read_text(), f"{mark} reached a page")
@@ -240,7 +259,50 @@ def _loud(place: Bench, *, dies: bool) -> Tally:
 
     xml.dom.minidom.parse(str(outer / "junit.xml"))  # noqa: S318 - written by pytest; it must be well-formed
     place.nothing_left()
-    return Tally()
+    return Tally(1, 1, f"pytest grew by {grown // 1024} MiB, the app wrote {lines * 4} MB" if before else "")
+
+
+def _fit_for_a_terminal(output: str) -> None:
+    for mark in ("\x1b", "\u202e", "\x07", "\x00", "\r"):
+        hold(mark not in output, f"{mark!r} reached the terminal")
+    hold("\n::error file=x::owned" not in output, "a line of the app's became a command of GitHub's")
+    hold(len(output) < 1_000_000, f"{len(output)} characters on the terminal")
+
+
+def _loud_service(place: Bench, *, runtime: str) -> Tally:
+    """A service beside the app writes them and ends."""
+    service: dict[str, object] = {"command": ["python", "-c", f"import sys\nMANY = 3\n{LOUD}"]}
+    service |= {"port": 8099} if runtime == "process" else {"build": "."}
+    files = {"server.py": server(), "Dockerfile": tiny_app.DOCKERFILE, "llamakey.toml": table(services={"b": service})}
+    place.write(files)
+    place.environment["GITHUB_ACTIONS"] = "true"
+    page = place.folder.parent / "page.html"
+    ran = place.run(runtime, "-vv", "--llamakey-html", str(page))
+    hold(ran.verdicts == ["error"] and "service b ended" in ran.errors, f"{ran.verdicts}\n{ran.output[-1500:]}")
+    _fit_for_a_terminal(ran.output)
+    hold("<script>alert" not in page.read_text(), "it reached a page")
+    place.nothing_left()
+    return Tally(1, 1, f"{len(ran.errors)} characters are quoted")
+
+
+def _loud_build(place: Bench) -> Tally:
+    """A step of the build writes them and fails."""
+    failing = f"{tiny_app.DOCKERFILE}COPY loud.py ./\nRUN python loud.py && false\n"
+    place.write({"server.py": server(), "loud.py": f"import sys\nMANY = 3\n{LOUD}", "Dockerfile": failing})
+    place.write({"llamakey.toml": table()})
+    place.environment["GITHUB_ACTIONS"] = "true"
+    ran = place.run("docker", "-vv")
+    hold(ran.verdicts == ["error"] and "failed at step" in ran.errors, f"{ran.verdicts}\n{ran.output[-1500:]}")
+    _fit_for_a_terminal(ran.output)
+    place.nothing_left()
+    return Tally(1, 1, f"{len(ran.errors)} characters are quoted")
+
+
+def _quiet(place: Bench, runtime: str, peak: Path) -> int:
+    """KiB that pytest takes for an app that is quiet."""
+    ran = place.run(runtime)
+    hold(ran.verdicts == ["pass"], f"{ran.verdicts}\n{ran.output[-1500:]}")
+    return int(peak.read_text())
 
 
 def _collected(place: Bench) -> Tally:
@@ -274,6 +336,17 @@ CASES = (
     Case("an app that logs and answers escapes, markup and lines of megabytes", partial(_loud, dies=False), short=True),
     Case("pytest collects bombs", _collected, short=True),
     Case("an app that dies with them", partial(_loud, dies=True)),
+    Case(
+        "containers: an app that logs and answers them",
+        partial(_loud, dies=False, runtime="docker", lines=LINES),
+        engine=True,
+    ),
+    Case(
+        "containers: an app that dies with them", partial(_loud, dies=True, runtime="docker", lines=LINES), engine=True
+    ),
+    Case("processes: a service that dies with them", partial(_loud_service, runtime="process")),
+    Case("containers: a service that dies with them", partial(_loud_service, runtime="docker"), engine=True),
+    Case("containers: a build that fails with them", _loud_build, engine=True),
     *fuzz_wire.CASES,
     *fuzz_http.CASES,
 )
