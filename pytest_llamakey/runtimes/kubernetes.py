@@ -13,7 +13,7 @@ import threading
 import time
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.runtimes.base import DeliveredFile, Plan, Reach, RuntimeFault
 from pytest_llamakey.runtimes.kubernetes_api import Cluster
@@ -21,13 +21,15 @@ from pytest_llamakey.runtimes.kubernetes_images import BuiltImages
 from pytest_llamakey.runtimes.kubernetes_lent import VARIABLE, LentNamespace
 from pytest_llamakey.runtimes.kubernetes_namespace import Namespaces
 from pytest_llamakey.runtimes.kubernetes_patch import RUN_LABEL, Inlay, left_out, replica_file
-from pytest_llamakey.runtimes.kubernetes_relay import Relay
+from pytest_llamakey.runtimes.kubernetes_relay import InnerRelay, OuterRelay, may_be_inside
 from pytest_llamakey.runtimes.kubernetes_running import KubernetesRunning, World
 from pytest_llamakey.runtimes.kubernetes_scout import Scout, pod_like
 from pytest_llamakey.runtimes.kubernetes_sweep import environment, program
 from pytest_llamakey.spec import manifests as spec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pytest_llamakey.reaper import Reaper
     from pytest_llamakey.runtimes.kubernetes_scout import Found
     from pytest_llamakey.spec.manifests import Manifests, Workload
@@ -84,14 +86,8 @@ class KubernetesRuntime:
             image = built.name if built else plan.deployment.image or ""
             running.built, running.image = built, built.id if built else image
             found = self._look(plan, cluster, namespace, manifests, image)
-            if found.reached:
-                address = found.reached[0]
-                plan.listen(address)
-            else:
-                running.relay = Relay(cluster, namespace)
-                running.relay.start(plan, manifests.workload, image, found.python)
-                address = running.relay.address
-            running.apply(World(manifests, found, _inlay(plan, manifests, found, image, address), image))
+            way = _way(plan, cluster, running, manifests.workload, found, image)
+            running.apply(World(manifests, found, _inlay(plan, manifests, found, image, way), image))
         except BaseException:
             running.stop()
             raise
@@ -145,7 +141,8 @@ def runtime(reaper: Reaper) -> KubernetesRuntime:
 
 def _changed(plan: Plan, running: KubernetesRunning) -> KubernetesRunning:
     begun, world = time.monotonic(), running.world
-    inlay = _inlay(plan, world.manifests, world.found, world.image, world.inlay.address)
+    way = world.inlay.address, world.inlay.relay
+    inlay = _inlay(plan, world.manifests, world.found, world.image, way)
     if plan.deployment.rotation == "in-place":
         running.change_in_place(plan, replace(world, inlay=inlay))
     else:
@@ -155,13 +152,31 @@ def _changed(plan: Plan, running: KubernetesRunning) -> KubernetesRunning:
     return running
 
 
-def _inlay(plan: Plan, manifests: Manifests, found: Found, image: str, address: str) -> Inlay:
+def _way(
+    plan: Plan, cluster: Cluster, running: KubernetesRunning, workload: Workload, found: Found, image: str
+) -> tuple[str, Mapping[str, Any] | None]:
+    """The address at which pods find the mock, and the container that leads there from within those of the workload."""
+    if found.reached:
+        plan.listen(found.reached[0])
+        return found.reached[0], None
+    if may_be_inside(workload):
+        running.relay = inner = InnerRelay(cluster, running.namespace, plan)
+        return inner.address, inner.container(workload, image, found.python, ready_made=plan.deployment.build is None)
+    running.relay = outer = OuterRelay(cluster, running.namespace)
+    outer.start(plan, workload, image, found.python)
+    return outer.address, None
+
+
+def _inlay(
+    plan: Plan, manifests: Manifests, found: Found, image: str, way: tuple[str, Mapping[str, Any] | None]
+) -> Inlay:
     deployment = plan.deployment
     workdir = app_folder(deployment, manifests.workload, found)
     names = [way.target for way in deployment.key if way.scheme == "env"]
     return Inlay(
         labels={RUN_LABEL: plan.run_id},
-        address=address,
+        address=way[0],
+        relay=way[1],
         hosts=(plan.dial, *plan.hosts),
         environment=plan.environment,
         withdrawn=tuple(name for name in names if name not in plan.environment),

@@ -28,6 +28,8 @@ ROLE_LABEL = "org.pytest-llamakey.role"
 """On the pods that one run makes: ``app``, ``scout`` or ``relay``."""
 OURS = "llamakey"
 """The name of our own Secret and of the volume that it is mounted by."""
+RELAY = "llamakey-relay"
+"""The name of a relay: of its container in the app's pods, or of a pod of its own."""
 # In the order in which they are made: a pod needs what stands before it.
 APPLIED: Mapping[str, str] = {
     "ServiceAccount": "serviceaccounts",
@@ -75,6 +77,8 @@ class Inlay:
     """``image`` was not built here: the nodes may pull it."""
     command: tuple[str, ...] | None = None
     replicas: int | None = None
+    relay: Mapping[str, Any] | None = None
+    """A container that the workload's pods have before their own."""
     restarted: str = ""
     """Changes where the pods are to be made anew, as ``kubectl rollout restart`` does it."""
 
@@ -132,6 +136,8 @@ def _body(resource: Resource, manifests: Manifests, inlay: Inlay) -> dict[str, A
         if inlay.replicas is not None and resource.kind in ("Deployment", "StatefulSet"):
             body["spec"]["replicas"] = inlay.replicas
         _laid_in(spec, spec["containers"][manifests.workload.index], inlay)
+        if inlay.relay is not None:
+            spec["containers"].insert(0, dict(inlay.relay))
     return body
 
 

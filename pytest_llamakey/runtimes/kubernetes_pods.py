@@ -55,7 +55,8 @@ class Trouble:
 class PodState:
     """One pod. ``running``: the app's container runs. ``restarts`` counts how often it was started anew.
 
-    ``ended`` is how the container ended last, ``over`` whether the pod as a whole has ended with it.
+    ``ended`` is how the container ended last, ``finished`` whether it is not started anew after that, ``over`` whether
+    the pod as a whole has ended with it.
     """
 
     name: str
@@ -63,6 +64,7 @@ class PodState:
     running: bool = False
     restarts: int = 0
     ended: Exit | None = None
+    finished: bool = False
     over: bool = False
     trouble: Trouble | None = None
 
@@ -135,6 +137,7 @@ class Pods:
             running="running" in now,
             restarts=int(own.get("restartCount", 0)),
             ended=exit_of(ended) if ended else Exit(1) if over else None,
+            finished=is_final(pod, now.get("terminated")),
             over=over,
             trouble=self._lasting(pod, name, uid),
         )
@@ -181,6 +184,14 @@ def signs(pod: Mapping[str, Any]) -> Iterator[Trouble]:
         waiting = (one.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in PATIENCE:
             yield Trouble(str(waiting["reason"]), str(waiting.get("message", "")))
+
+
+def is_final(pod: Mapping[str, Any], terminated: Mapping[str, Any] | None) -> bool:
+    """Whether a container that has ended like this stays so, by its pod's ``restartPolicy``."""
+    if terminated is None:
+        return False
+    policy = (pod.get("spec") or {}).get("restartPolicy")
+    return policy == "Never" or (policy == "OnFailure" and exit_of(terminated) == Exit(0))
 
 
 def _creating(pod: Mapping[str, Any]) -> bool:

@@ -71,6 +71,11 @@ class KubernetesRunning:
         self._stopped = False
 
     @property
+    def namespace(self) -> str:
+        """The name of the namespace that all is in."""
+        return self._namespace
+
+    @property
     def replicas(self) -> tuple[KubernetesReplica, ...]:
         """The pods, by name; of a job those that have come, in the order in which they were seen."""
         if self._pods is not None and not self.rolls_out:
@@ -121,7 +126,8 @@ class KubernetesRunning:
         self._stopped = True
         self._let_go()
         remove = self._namespaces.leave(self._namespace)
-        enter = "; ".join(f"kubectl -n {self._namespace} exec -it {each.id} -- sh" for each in self._replicas)
+        into = f"-c {self.world.manifests.workload.container['name']} -- sh"
+        enter = "; ".join(f"kubectl -n {self._namespace} exec -it {each.id} {into}" for each in self._replicas)
         return f"{self._plan.deployment.id} is kept: enter with {enter}; remove with {remove}"
 
     def apply(self, world: World) -> None:
@@ -137,6 +143,8 @@ class KubernetesRunning:
             self._cluster.call("POST", path_of(body, self._namespace), body)
         container = str(workload.container["name"])
         self._pods = Pods(self._cluster, self._namespace, f"{RUN_LABEL}={self._plan.run_id}", container)
+        if self.relay is not None:
+            self.relay.follow(self._pods)
         self._replicas = tuple(self._replica(name) for name in self._names(self._pods))
 
     def roll_out(self, plan: Plan, world: World) -> None:

@@ -5,9 +5,12 @@ Its arguments are a word that only the run knows, the port for the run itself, t
 mock, and its ports. The run connects to its port (a cluster's port-forward), or where that is 0 speaks over standard
 input and output (an engine's attach). It says the word, and from then on every connection that the app opens is carried
 over that one line: frames of a number, a kind, a length and so many bytes.
+
+It ends when the run says so, or with SIGTERM: not before the connections that it carries have ended.
 """
 
 import asyncio
+import signal
 import struct
 import sys
 from functools import partial
@@ -15,9 +18,10 @@ from functools import partial
 TYPE_CHECKING = False
 
 HEAD = struct.Struct(">IBI")
-OPEN, DATA, CLOSE = 0, 1, 2
+OPEN, DATA, CLOSE, LEAVE = 0, 1, 2, 3
 PIECE = 1 << 16
-PATIENCE = 30.0
+PATIENCE = 120.0
+LAST_WORDS = 2.0
 
 
 class Relay:
@@ -30,6 +34,8 @@ class Relay:
         self.there = asyncio.Event()
         self.open = {}  # type: dict[int, asyncio.StreamWriter]
         self.last = 0
+        self.leaving = False
+        self.done = asyncio.Event()
 
     async def run_side(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take the line of the run; a new one takes the place of the one before."""
@@ -41,6 +47,9 @@ class Relay:
             while True:
                 number, kind, length = HEAD.unpack(await reader.readexactly(HEAD.size))
                 data = await reader.readexactly(length)
+                if kind == LEAVE:
+                    self.leave()
+                    continue
                 pod = self.open.get(number)
                 if pod is None:
                     continue
@@ -72,6 +81,14 @@ class Relay:
             self.open.pop(number, None)
             self.send(number, CLOSE, b"")
             writer.close()
+            if self.leaving:
+                self.leave()
+
+    def leave(self) -> None:
+        """End as soon as nothing is carried any more."""
+        self.leaving = True
+        if not self.open:
+            self.done.set()
 
     def send(self, number: int, kind: int, data: bytes) -> None:
         """Put one frame on the line, if there is one."""
@@ -95,8 +112,14 @@ async def main() -> None:
         line = server.serve_forever()
     else:
         line = relay.run_side(*await standard_streams())
+    # The first process of a container is not ended by signals that it does not take itself.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, relay.leave)
     print("relaying", file=sys.stderr, flush=True)  # noqa: T201 - it is awaited
-    await line
+    works = [asyncio.ensure_future(each) for each in (line, relay.done.wait())]
+    await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+    if own and relay.line is not None:  # with all that is still to be said
+        relay.line.close()
+        await asyncio.wait([asyncio.ensure_future(relay.line.wait_closed())], timeout=LAST_WORDS)
 
 
 async def standard_streams() -> "tuple[asyncio.StreamReader, asyncio.StreamWriter]":

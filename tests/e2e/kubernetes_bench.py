@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from secluded import hand_on
 
 from tools.tiny_manifest import SECRET_ENV, indented, manifest
 
-__all__ = ["ROOT", "SECRET_ENV", "ClusterBench", "indented", "manifest", "namespaces"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["ROOT", "SECRET_ENV", "ClusterBench", "indented", "manifest", "namespaces", "out_of_reach"]
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS = 240
@@ -68,3 +75,15 @@ def namespaces(cluster: Any) -> set[str]:
     """The namespaces that runs of the plugin have made."""
     found = cluster.call("GET", "api/v1/namespaces", labelSelector="org.pytest-llamakey.run")["items"]
     return {one["metadata"]["name"] for one in found}
+
+
+@contextlib.contextmanager
+def out_of_reach(server: str, folder: Path) -> Iterator[tuple[str, ...]]:
+    """The start of a command that runs in a network of its own, which has nothing but a way to the API server."""
+    port = int(server.rpartition(":")[2])
+    with socket.socket(socket.AF_UNIX) as gate:
+        gate.bind(str(folder / "api"))
+        gate.listen()
+        hand_on(gate, lambda: socket.create_connection(("127.0.0.1", port)))
+        unshared = ("unshare", "--net", sys.executable, str(Path(__file__).with_name("secluded.py")))
+        yield (*unshared, str(folder / "api"), str(port))

@@ -8,15 +8,11 @@ import re
 import secrets
 import shutil
 import signal
-import socket
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
 from docker_bench import run_of, until
-from kubernetes_bench import ROOT, SECRET_ENV, ClusterBench, manifest, namespaces
-from secluded import hand_on
+from kubernetes_bench import ROOT, SECRET_ENV, ClusterBench, manifest, namespaces, out_of_reach
 
 from pytest_llamakey.runtimes.base import RuntimeFault
 
@@ -125,18 +121,6 @@ def test_a_namespace_that_is_lent_from_where_no_pod_can_connect_to(
         == cluster.call("GET", claims.replace("persistentvolumeclaims", "pods"))["items"]
         == []
     )
-
-
-@contextlib.contextmanager
-def out_of_reach(server, folder):
-    """The start of a command that runs in a network of its own, which has nothing but a way to the API server."""
-    port = int(server.rpartition(":")[2])
-    with socket.socket(socket.AF_UNIX) as gate:
-        gate.bind(str(folder / "api"))
-        gate.listen()
-        hand_on(gate, lambda: socket.create_connection(("127.0.0.1", port)))
-        unshared = ("unshare", "--net", sys.executable, str(Path(__file__).with_name("secluded.py")))
-        yield (*unshared, str(folder / "api"), str(port))
 
 
 def check_samples(run, cluster):

@@ -1,4 +1,4 @@
-"""What the probe says on the wire, which a cluster's network carries in the clear: no key, nor the signing secret."""
+"""What the probe says on the wire, which networks may carry in the clear: no key, nor the signing secret."""
 
 from __future__ import annotations
 

@@ -54,6 +54,16 @@ def test_the_manifest_itself_is_not_changed():
     assert repr(app.body) == before
 
 
+def test_a_relay_stands_before_the_containers_of_the_workloads_pods_alone():
+    other = {**workload("StatefulSet").body, "metadata": {"name": "db"}}
+    found = made(other, inlay=replace(INLAY, relay={"name": "relay", "image": "built:1"}))
+    names = {key: [one["name"] for one in pod_template(body)[1]["containers"]]
+             for key, body in found.items() if pod_template(body)}  # fmt: skip
+    assert names == {"Deployment/web": ["relay", "app", "sidecar"], "StatefulSet/db": ["app", "sidecar"]}
+    app = found["Deployment/web"]["spec"]["template"]["spec"]["containers"][1]
+    assert {"name": "OPENAI_BASE_URL", "value": "http://llamakey-mock:1/v1"} in app["env"]
+
+
 def test_the_workload_gets_probe_endpoint_key_and_image():
     app = workload(env=[{"name": "A", "value": "1"}, {"name": "OPENAI_BASE_URL", "value": "theirs"},
                         {"name": "B", "value": "$(OPENAI_BASE_URL)"}])  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_llamakey.runtimes.base import Exit
-from pytest_llamakey.runtimes.kubernetes_pods import Trouble, exit_of, signs
+from pytest_llamakey.runtimes.kubernetes_pods import Trouble, exit_of, is_final, signs
 
 
 def waiting(reason: str, message: str = "why") -> dict:
@@ -33,3 +33,13 @@ def test_one_that_starts_is_in_no_trouble():
 def test_how_a_container_ended():
     assert exit_of({"exitCode": 1}) == Exit(1)
     assert exit_of({"exitCode": 137, "reason": "OOMKilled"}) == Exit(-9, out_of_memory=True)
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "final"),
+    [("Never", 1, True), ("OnFailure", 0, True), ("OnFailure", 1, False), ("Always", 0, False)],
+)
+def test_a_container_that_is_not_started_anew(policy, code, final):
+    pod = {"spec": {"restartPolicy": policy}}
+    assert is_final(pod, {"exitCode": code}) == final
+    assert not is_final(pod, None)

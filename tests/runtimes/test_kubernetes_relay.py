@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import struct
 import subprocess
@@ -24,16 +25,22 @@ def free_ports(count: int) -> list[int]:
 
 
 @pytest.fixture
-def ports():
+def started():
+    """The program, and its ports."""
     own, plain, secure = free_ports(3)
     words = [sys.executable, "-S", "-E", relay.__file__, WORD, str(own), "127.0.0.1", str(plain), str(secure)]
     program = subprocess.Popen(words, stderr=subprocess.PIPE)
     assert program.stderr is not None
     assert program.stderr.readline() == b"relaying\n"
-    yield own, plain, secure
+    yield program, (own, plain, secure)
     program.kill()
     program.wait()
     program.stderr.close()
+
+
+@pytest.fixture
+def ports(started):
+    return started[1]
 
 
 def line_to(own: int, word: str = WORD) -> socket.socket:
@@ -70,3 +77,30 @@ def test_what_pods_send_and_get_is_carried_and_told_apart(ports):
 def test_who_does_not_know_the_word_gets_nothing(ports):
     stranger = line_to(ports[0], "f" * len(WORD))
     assert stranger.recv(1) == b""
+
+
+@pytest.mark.parametrize("asked_by", ["the run", "the container's platform"])
+def test_it_ends_when_asked_to_but_not_before_what_it_carries(started, asked_by):
+    program, (own, plain, secure) = started
+    line, pod = line_to(own), socket.create_connection(("127.0.0.1", plain), 5)
+    number, _, _ = frame(line)
+    if asked_by == "the run":
+        line.sendall(relay.HEAD.pack(0, relay.LEAVE, 0))
+    else:
+        program.send_signal(signal.SIGTERM)
+    other = socket.create_connection(("127.0.0.1", secure), 5)  # a last word of an app that ends
+    second, _, _ = frame(line)
+    other.close()
+    assert frame(line) == (second, relay.CLOSE, b"")
+    pod.sendall(b"the rest")
+    pod.close()
+    assert frame(line) == (number, relay.DATA, b"the rest")
+    assert frame(line) == (number, relay.CLOSE, b"")
+    assert program.wait(10) == 0
+
+
+def test_with_nothing_to_carry_it_ends_at_once(started):
+    program, (own, *_) = started
+    with line_to(own):
+        program.send_signal(signal.SIGTERM)
+        assert program.wait(10) == 0

@@ -14,8 +14,9 @@ from lines import exactly
 
 from pytest_llamakey.runtimes.base import Plan
 from pytest_llamakey.runtimes.docker_relay import DockerRelay
-from pytest_llamakey.runtimes.kubernetes_relay import Relay
-from pytest_llamakey.runtimes.relay import CLOSE, DATA, HEAD, OPEN, PIECE
+from pytest_llamakey.runtimes.kubernetes_pods import PodState
+from pytest_llamakey.runtimes.kubernetes_relay import InnerRelay, OuterRelay, may_be_inside
+from pytest_llamakey.runtimes.relay import CLOSE, DATA, HEAD, LEAVE, OPEN, PIECE
 from pytest_llamakey.spec.manifests import Resource, Workload
 from pytest_llamakey.spec.model import Deployment
 
@@ -154,11 +155,15 @@ class Api:
         yield SimpleNamespace(receive_bytes=receive, send_bytes=send)
 
 
+def workload(**pod: object) -> Workload:
+    spec = {"template": {"spec": {"containers": [{"name": "app", "env": [{"name": "A"}]}], **pod}}}
+    return Workload(Resource({"kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}, "x"), 0)
+
+
 async def relayed(api: Api, plan: Plan, expected: bytes) -> None:
     """Hold the line until the pod has been told ``expected`` after the word."""
-    body = {"kind": "Deployment", "metadata": {"name": "web"}, "spec": {"template": {"spec": {"containers": [{}]}}}}
-    relay = Relay(api, "x")  # type: ignore[arg-type]
-    relay.start(plan, Workload(Resource(body, "x"), 0), "image", "python")  # type: ignore[arg-type]
+    relay = OuterRelay(api, "x")  # type: ignore[arg-type]
+    relay.start(plan, workload(), "image", "python")
     for _ in range(500):
         if expected in api.heard:
             break
@@ -180,3 +185,73 @@ def test_a_pod_reaches_the_mocks_ports_alone(tmp_path: Path, mock: socket.socket
 def test_a_pod_that_announces_more_than_a_piece_is_given_a_new_line(tmp_path: Path, mock: socket.socket) -> None:
     api = Api(HEAD.pack(1, DATA, PIECE + 1), frame(7, OPEN))
     asyncio.run(relayed(api, plan(tmp_path, mock), frame(7, CLOSE)))
+
+
+class Cluster:
+    """Pods with relays in them: ``told`` is what was said on each line, by pod."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, bytearray]] = []
+        self.broken = asyncio.Event()
+
+    def call_soon(self, do: Any) -> None:
+        asyncio.get_running_loop().call_soon(do)
+
+    @contextlib.asynccontextmanager
+    async def websocket(self, _namespace: str, pod: str, *_: object) -> Any:
+        self.told.append((pod, heard := bytearray()))
+
+        async def receive() -> bytes:
+            await self.broken.wait()
+            raise ConnectionError
+
+        async def send(data: bytes) -> None:
+            heard.extend(data[1:])
+
+        yield SimpleNamespace(receive_bytes=receive, send_bytes=send)
+
+
+async def until(holds: Any) -> None:
+    for _ in range(1000):
+        if holds():
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError("it did not come about within 10 s")
+
+
+async def followed(plan: Plan) -> None:
+    cluster, states = Cluster(), [PodState("web-1", "a")]
+    relay = InnerRelay(cluster, "x", plan)  # type: ignore[arg-type]
+    word = relay.container(workload(), "image", "python", ready_made=True)["command"][5].encode()
+    relay.follow(SimpleNamespace(all=lambda: tuple(states)))  # type: ignore[arg-type]
+    await until(lambda: cluster.told == [("web-1", word)])
+    states[:] = [PodState("web-1", "a", finished=True), PodState("web-2", "b")]
+    await until(lambda: len(cluster.told) == 2 and len(cluster.told[0][1]) > WORD)
+    assert cluster.told[0][1].startswith(word + frame(0, LEAVE))
+    assert cluster.told[1] == ("web-2", word)
+    del states[0]  # it is being removed: its line is kept for its last words
+    await asyncio.sleep(0.3)
+    cluster.broken.set()
+    await until(lambda: len(cluster.told) > 3)
+    assert {pod for pod, _ in cluster.told[2:]} == {"web-2"}
+    relay.close()
+    await asyncio.sleep(0.01)
+
+
+def test_each_pod_has_a_line_until_it_is_gone_and_is_told_when_its_app_is_done(
+    tmp_path: Path, mock: socket.socket
+) -> None:
+    asyncio.run(followed(plan(tmp_path, mock)))
+
+
+def test_the_relay_in_a_pod_listens_to_that_pod_alone(tmp_path: Path, mock: socket.socket) -> None:
+    made = InnerRelay(Cluster(), "x", plan(tmp_path, mock))  # type: ignore[arg-type]
+    container = made.container(workload(), "image", "python", ready_made=True)
+    assert container["command"][7:] == ["127.0.0.1", str(mock.getsockname()[1])]
+    assert "env" not in container
+
+
+def test_a_relay_is_in_the_pods_but_where_it_would_be_in_the_nodes_network_or_among_their_processes() -> None:
+    assert may_be_inside(workload())
+    assert not may_be_inside(workload(hostNetwork=True))
+    assert not may_be_inside(workload(shareProcessNamespace=True))
