@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 30.0
 """How long any one answer of the API server may take."""
+MOST_CONNECTIONS = 2000
+"""To the API server at a time."""
 PING_SECONDS = 10.0
 """How long it may take to say that it is there, before it counts as one that hangs."""
 _NEEDS = (
@@ -168,6 +170,7 @@ class Cluster:
                 break
             await self._api.auth.reauthenticate()
             await self._api._create_session()  # noqa: SLF001 - kr8s has no public way to use a renewed token
+            _widen(self._api)
         return status, content
 
     @contextlib.asynccontextmanager
@@ -192,7 +195,16 @@ async def _connected(make: Any, context: str) -> Any:
     with warnings.catch_warnings():
         # That kr8s does not support a server's version officially is nothing that a tester could change.
         warnings.simplefilter("ignore")
-        return await make(context=context or None)
+        api = await make(context=context or None)
+    _widen(api)
+    return api
+
+
+def _widen(api: Any) -> None:
+    """Let all that is in one cluster be asked at once: each pod has lines of its own, and httpx opens 100 (Limits)."""
+    session = api._session  # noqa: SLF001 - neither kr8s nor httpx has a public way to say it of a session
+    for transport in filter(None, (session._transport, *session._mounts.values())):  # noqa: SLF001 - None by NO_PROXY
+        transport._pool._max_connections = MOST_CONNECTIONS  # noqa: SLF001
 
 
 def _message(answer: bytes) -> str:
