@@ -19,12 +19,14 @@ from pytest_llamakey import __version__
 from pytest_llamakey.advice import CONFIG_NAME
 from pytest_llamakey.collect import describes_deployments
 from pytest_llamakey.doctor.needed import Needed, bases, needed, of_compose
+from pytest_llamakey.doctor.programs import programs
 from pytest_llamakey.doctor.there import OnNodes, Row, on_nodes, row_of
 from pytest_llamakey.reaper import Reaper
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.runtimes.compose_tool import find_compose
 from pytest_llamakey.runtimes.docker_buildkit import find_buildkit
 from pytest_llamakey.runtimes.docker_engine import connect
+from pytest_llamakey.runtimes.without_image import without_image
 from pytest_llamakey.spec.complete import compose_files
 from pytest_llamakey.spec.model import Defaults, Deployment, SpecError
 from pytest_llamakey.spec.toml import PYPROJECT, read_defaults, read_deployments
@@ -65,19 +67,23 @@ def run(words: argparse.Namespace) -> int:
     images = _images(
         [one for file in files for each in file.wants for one in each.needed] if files else _bare(folder, args)
     )
-    plugin = Row("plugin", True, f"pytest-llamakey {__version__}, Python {platform.python_version()}")
-    _print([plugin, *machine, *images.values()])
     missing = {row.name for row in machine if not row.well}
+    started = {id(each): programs(each.deployment) for file in files for each in file.wants if _plain(each, missing)}
+    plugin = Row("plugin", True, f"pytest-llamakey {__version__}, Python {platform.python_version()}")
+    _print([plugin, *machine, *images.values(), *dict.fromkeys(row for rows in started.values() for row in rows)])
     unpulled = {what for what, row in images.items() if row.well is False}
     for file in files:
         print(f"\n{file.path}:")
-        for line in [file.mistake] if file.mistake else [_forecast(each, missing, unpulled) for each in file.wants]:
+        lines = [_forecast(each, missing, unpulled, started.get(id(each), ())) for each in file.wants]
+        for line in [file.mistake] if file.mistake else lines:
             print(f"  {line}")
     if not files:
         print(f"\nThere is no {CONFIG_NAME} in {folder}: python -m pytest_llamakey init {folder}")
     mistaken = any(file.mistake for file in files)
     wants = [each for file in files for each in file.wants]
-    return 1 if mistaken or any(missing & {*_needs(each.deployment)} or each.lacks(unpulled) for each in wants) else 0
+    unfound = any(not row.well for rows in started.values() for row in rows)
+    lacking = any(missing & {*_needs(each.deployment)} or each.lacks(unpulled) for each in wants)
+    return 1 if mistaken or unfound or lacking else 0
 
 
 @dataclass(frozen=True)
@@ -188,17 +194,32 @@ def _nodes() -> OnNodes | None:
         return None
 
 
-def _forecast(want: _Want, missing: Collection[str], unpulled: Collection[tuple[str, str]]) -> str:
-    """What ``pytest --llamakey`` would make of a deployment where programs are ``missing`` and images ``unpulled``."""
+def _plain(want: _Want, missing: Collection[str]) -> bool:
+    """Whether a deployment runs as plain processes where programs are ``missing``."""
     deployment = want.deployment
+    instead = "engine" in missing and deployment.runtime == "docker" and deployment.command and not deployment.only_in
+    return deployment.runtime == "process" or bool(instead)
+
+
+def _forecast(
+    want: _Want, missing: Collection[str], unpulled: Collection[tuple[str, str]], started: Sequence[Row]
+) -> str:
+    """What ``pytest --llamakey`` would make of a deployment where programs are ``missing`` and images ``unpulled``.
+
+    ``started``: the programs that it starts as plain processes.
+    """
+    deployment = want.deployment
+    if unfound := [row.name for row in started if not row.well]:
+        return f"{deployment.name}: an error, for want of {' and '.join(unfound)} (process)"
     lacking = [name for name in _needs(deployment) if name in missing]
-    if lacking == ["engine"] and deployment.runtime == "docker" and deployment.command:
+    if lacking and _plain(want, missing):
         return f"{deployment.name}: runs as plain processes, with a warning, as no engine answers"
     if lacking:
         return f"{deployment.name}: an error, for want of {' and '.join(lacking)} ({deployment.runtime})"
     if lacks := want.lacks(unpulled):
         fails = "its build fails" if any(one.built_on for one in lacks) else "it does not start"
-        return f"{deployment.name}: {fails}, for want of {' and '.join(one.name for one in lacks)}"
+        wanting = " and ".join(one.name for one in lacks)
+        return f"{deployment.name}: {fails}, for want of {wanting}.{without_image(deployment)}".rstrip(".")
     silent = not deployment.requests and deployment.task is None
     skipped = "; wire is skipped, as it has no request and no task" if silent else ""
     return f"{deployment.name}: runs ({deployment.runtime}){skipped}"

@@ -20,6 +20,7 @@ from pytest_llamakey.runtimes.base import Plan, RuntimeFault
 from pytest_llamakey.runtimes.docker_buildkit import BuildKit, BuildTool, find_buildkit
 from pytest_llamakey.runtimes.docker_context import Context, pack
 from pytest_llamakey.runtimes.docker_engine import engine_words, explain, silence
+from pytest_llamakey.runtimes.without_image import without_image
 from pytest_llamakey.spec.dockerfile_facts import read
 from pytest_llamakey.starting.log_lines import shortened
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import docker
 
     from pytest_llamakey.reaper import Reaper
+    from pytest_llamakey.spec.model import Deployment
 
 OWN_REPOSITORY = "pytest-llamakey"
 """Images that have to have a name are given one here, with the beginning of their id as the tag."""
@@ -150,7 +152,7 @@ class Images:
         if not image:
             if why := silence(self._client):
                 raise RuntimeFault(f"Building {context.path} failed. {why}")
-            raise RuntimeFault(_failure(context, step, tail, isinstance(self._tool, BuildKit)))
+            raise RuntimeFault(_failure(context, step, tail, isinstance(self._tool, BuildKit), plan.deployment))
         self._remove_older(label, image, plan.run_id)
         return image
 
@@ -216,12 +218,12 @@ def _recorded(record: Path) -> str | None:
         return None
 
 
-def _failure(context: Context, step: str, tail: deque[str], buildkit: bool) -> str:
+def _failure(context: Context, step: str, tail: deque[str], buildkit: bool, deployment: Deployment) -> str:
     at = f" at step [{step}" if "]" in step else f" at step {step}" if step else ""
     lines = "\n".join(tail)
     advice = ""
     if _UNPULLED.search(lines) or _AT_FROM.match(step):
-        advice = _base_advice(context, lines)
+        advice = f"{_base_advice(context, lines)}{without_image(deployment)}"
     elif not buildkit and "BuildKit" in lines:
         advice = " The Dockerfile needs BuildKit: put a `docker` command-line client that has it (buildx) on PATH."
     shown = "\n".join(map(shortened, tail))

@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING
 
 from pytest_llamakey.runtimes.base import Reach, RuntimeFault
 from pytest_llamakey.runtimes.overlay import make_overlay
-from pytest_llamakey.runtimes.process_command import Launcher
+from pytest_llamakey.runtimes.process_command import Launcher, environment_of
 from pytest_llamakey.runtimes.process_copy import lay, make_world
 from pytest_llamakey.runtimes.process_port import PortLock, check_free
 from pytest_llamakey.runtimes.process_replica import LOOPBACK, ProcessReplica
 from pytest_llamakey.runtimes.process_services import ProcessServices
 from pytest_llamakey.runtimes.process_tree import ProcessTree
-from pytest_llamakey.secrecy.inherited import inherited
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,8 +136,7 @@ class RunningProcesses:
         self._world = world
         replica_id = f"process-{secrets.token_hex(4)}"
         overlay = make_overlay(self.folder / "overlay", _probe(plan, replica_id, str(world.app)))
-        environment = inherited() | {name: world.translate(value) for name, value in plan.environment.items()}
-        environment["PATH"] = f"{overlay.bin}{os.pathsep}{environment.get('PATH', os.defpath)}"
+        environment = environment_of(world, overlay, plan.environment)
         launcher = Launcher(world, overlay, environment, deployment, self.folder / "log")
         self._replica = ProcessReplica(
             replica_id, launcher, deployment.port, ProcessTree(str(self.folder), self._adopt)

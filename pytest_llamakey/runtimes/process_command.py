@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.runtimes.base import RuntimeFault
+from pytest_llamakey.runtimes.process_copy import is_copied
+from pytest_llamakey.secrecy.inherited import inherited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 255
 """Bytes of a file's name (pathconf(3), NAME_MAX)."""
+
+
+def environment_of(world: World, overlay: Overlay, given: Mapping[str, str]) -> dict[str, str]:
+    """The app's variables: few of the tester's own and those ``given``, with the overlay first in ``PATH``."""
+    environment = inherited() | {name: world.translate(value) for name, value in given.items()}
+    return environment | {"PATH": f"{overlay.bin}{os.pathsep}{environment.get('PATH', os.defpath)}"}
 
 
 @dataclass(frozen=True)
@@ -88,12 +96,21 @@ class Launcher:
                 f'it by its interpreter, e.g. command = ["sh", "{name}"].'
             )
         if "/" in name:
-            raise RuntimeFault(f"{self._where()}: {name!r} is not found in the copy of {self.deployment.folder}.")
+            raise RuntimeFault(
+                f"{self._where()}: {name!r} is not found in the copy of {self.deployment.folder}.{self._left_out(name)}"
+            )
         raise RuntimeFault(
             f"{self._where()}: {name!r} is found neither beside the interpreter that runs pytest ({sys.executable}), "
             f"nor in {self.deployment.folder}, nor on PATH. {self._meant(name)}If it is a Python package's command, "
             f"install that package where pytest runs: {sys.executable} -m pip install {name}"
         )
+
+    def _left_out(self, name: str) -> str:
+        """That the copy takes no virtual environment along, where the program is in one."""
+        if is_copied(self.deployment.folder, self.world.app, name):
+            return ""
+        program = name.rpartition("/")[2]
+        return f" It takes no virtual environment along: write {program!r} alone, which is looked for beside pytest."
 
     def _meant(self, name: str) -> str:
         """The program that ``name`` may be a slip for, as a question."""

@@ -71,6 +71,18 @@ class World:
         return re.sub(pattern, lambda match: str(self.place(match[1])), text)
 
 
+def absolute_workdir(workdir: str | None) -> str:
+    """The folder that the app's copy stands for."""
+    return posixpath.normpath(posixpath.join("/", workdir or DEFAULT_WORKDIR))
+
+
+def is_copied(folder: Path, copy: Path, path: str) -> bool:
+    """Whether the ``copy`` of ``folder`` takes along what lies at ``path`` in it; relative ones start there."""
+    inside = Path(os.path.relpath(copy / path, copy))
+    above = [folder / each for each in inside.parents if each != Path()]
+    return SKIPPED.isdisjoint(inside.parts) and not any((each / "pyvenv.cfg").exists() for each in above)
+
+
 def make_world(
     root: Path, folder: Path, workdir: str | None, files: Iterable[DeliveredFile], progress: Progress
 ) -> World:
@@ -79,7 +91,7 @@ def make_world(
     Raises:
         RuntimeFault: the folder is too large or cannot be read, or the disk is full.
     """
-    world = World(root, posixpath.normpath(posixpath.join("/", workdir or DEFAULT_WORKDIR)))
+    world = World(root, absolute_workdir(workdir))
     try:
         world.app.mkdir(parents=True, exist_ok=True)
         _Copier(folder, world.app, progress).copy()

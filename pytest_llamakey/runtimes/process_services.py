@@ -42,6 +42,29 @@ class _Started:
         return self.folder / "log"
 
 
+def program_of(service: Service, where: str) -> str:
+    """The program that starts ``service`` as a plain process; ``where`` it is described.
+
+    Raises:
+        RuntimeFault: it is not found, or none is named.
+    """
+    if not service.command:
+        raise RuntimeFault(
+            f"{where}: the service {service.name} is a container, which the process runtime has not; add the "
+            'command that starts it as a plain process, e.g. command = ["redis-server", "--port", "{port}"] and '
+            'port = 6379, or use runtime = "docker".'
+        )
+    name = service.command[0]
+    found = shutil.which(name)
+    if found is None:
+        how = _INSTALL.get(name, "install it")
+        raise RuntimeFault(
+            f"{where}: {name!r}, which starts the service {service.name}, is not found on PATH; {how}, or "
+            'use runtime = "docker".'
+        )
+    return found
+
+
 class ProcessServices:
     """The started services of one deployment. :meth:`stop` ends them."""
 
@@ -108,7 +131,7 @@ class ProcessServices:
                 one.lock.release()
 
     def _start(self, service: Service) -> None:
-        program = self._program(service)
+        program = program_of(service, self._where)
         lock = self._turn(service.port, service.name) if service.port is not None else None
         # Not in the app's folder: what lives there counts as the app's own process.
         folder = Path(tempfile.gettempdir()).resolve() / f"llamakey-{secrets.token_hex(8)}"
@@ -152,23 +175,6 @@ class ProcessServices:
             lock.release()
             raise
         return lock
-
-    def _program(self, service: Service) -> str:
-        if not service.command:
-            raise RuntimeFault(
-                f"{self._where}: the service {service.name} is a container, which the process runtime has not; add the "
-                'command that starts it as a plain process, e.g. command = ["redis-server", "--port", "{port}"] and '
-                'port = 6379, or use runtime = "docker".'
-            )
-        name = service.command[0]
-        found = shutil.which(name)
-        if found is None:
-            how = _INSTALL.get(name, "install it")
-            raise RuntimeFault(
-                f"{self._where}: {name!r}, which starts the service {service.name}, is not found on PATH; {how}, or "
-                'use runtime = "docker".'
-            )
-        return found
 
     def _await(self, one: _Started) -> None:
         until = time.monotonic() + LISTENING

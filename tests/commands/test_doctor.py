@@ -52,6 +52,67 @@ def test_what_would_be_skipped_and_what_is_well(bare: Path, capsys: pytest.Captu
     assert "x: runs (process); wire is skipped, as it has no request and no task" in capsys.readouterr().out
 
 
+PLAIN = '[[deployment]]\nname = "x"\nruntime = "process"\ncommand = ["{}"]\nrequest = {{ path = "/ask" }}\n'
+
+
+def test_a_program_that_a_plain_process_would_not_find(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (bare / "Dockerfile").unlink()
+    (bare / "llamakey.toml").write_text(PLAIN.format("gunicron"))
+    assert main(["doctor", str(bare)]) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "no gunicron llamakey.toml:4: 'gunicron' is found neither beside the interpreter that runs pytest (" in told
+    assert f"nor in {bare}, nor on PATH. Did you mean 'gunicorn', which is there?" in told
+    assert "x: an error, for want of gunicron (process)" in told
+
+
+def test_without_an_engine_a_program_is_looked_for_too(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (bare / "llamakey.toml").write_text('[[deployment]]\nname = "api"\ncommand = ["no-such-server"]\n')
+    assert main(["doctor", str(bare)]) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "no no-such-server llamakey.toml:3: 'no-such-server' is found neither beside" in told
+    assert "api: an error, for want of no-such-server (process)" in told
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("gunicorn", "ok gunicorn is beside the interpreter that runs pytest"),
+        ("./serve.sh", "ok ./serve.sh is FOLDER/serve.sh"),
+        ("serve.sh", "ok serve.sh is FOLDER/serve.sh"),
+        ("/app/serve.sh", "ok /app/serve.sh is FOLDER/serve.sh"),
+        ("venv/bin/serve", "in the copy of FOLDER. It takes no virtual environment along: write 'serve' alone"),
+        ("own/bin/serve", "in the copy of FOLDER. It takes no virtual environment along: write 'serve' alone"),
+        ("tool", "ok tool is FOLDER/path/tool"),
+        ("notes.txt", "is in the app's folder and not executable; run chmod +x on it"),
+    ],
+)  # fmt: skip
+def test_a_program_is_looked_for_where_the_run_would(
+    bare: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, told: str
+) -> None:
+    monkeypatch.setenv("PATH", str(bare / "path"))
+    for name in ("serve.sh", "venv/bin/serve", "own/bin/serve", "path/tool"):
+        (bare / name).parent.mkdir(parents=True, exist_ok=True)
+        (bare / name).write_text("#!/bin/sh\n")
+        (bare / name).chmod(0o755)
+    (bare / "own" / "pyvenv.cfg").touch()
+    (bare / "notes.txt").touch()
+    (bare / "llamakey.toml").write_text(PLAIN.format(command))
+    assert main(["doctor", str(bare)]) == (0 if told.startswith("ok") else 1)
+    assert told.replace("FOLDER", str(bare)) in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_programs_of_services(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    services = 'services = { cache = { command = ["redis-server"] }, db = { image = "postgres:17" } }\n'
+    (bare / "llamakey.toml").write_text(f"{PLAIN.format('gunicorn')}{services}")
+    assert main(["doctor", str(bare)]) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert (
+        "no redis-server llamakey.toml:6: 'redis-server', which starts the service cache, is not found on PATH" in told
+    )
+    assert "no service db llamakey.toml:6: the service db is a container, which the process runtime has not" in told
+    assert "x: an error, for want of redis-server and service db (process)" in told
+
+
 def test_a_mistake_and_no_file(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", str(bare)]) == 0
     assert f"python -m pytest_llamakey init {bare}" in capsys.readouterr().out
@@ -72,7 +133,10 @@ def test_base_images_are_looked_for(
     assert "ok engine container engine" in told
     assert "no localhost:9/no/base:1 is not here and cannot be pulled (" in told
     assert "name another: --llamakey-build-arg BASE=<image>" in told
-    assert "api: its build fails, for want of localhost:9/no/base:1" in told
+    assert (
+        "api: its build fails, for want of localhost:9/no/base:1. Without an image, as plain processes: add "
+        'command = ["…"] to llamakey.toml:2, then --llamakey-runtime process'
+    ) in told
     assert main(["doctor", str(tmp_path), "--llamakey-build-arg", f"BASE={python_image}"]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert f"ok {python_image} is here" in told

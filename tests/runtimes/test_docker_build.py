@@ -18,8 +18,9 @@ from docker_apps import DOCKERFILE, PYTHON_IMAGE, until
 from pytest_llamakey.runtimes.base import Plan, RuntimeFault
 from pytest_llamakey.runtimes.docker_build import shared_folder
 from pytest_llamakey.runtimes.docker_context import declared_args, pack
+from pytest_llamakey.runtimes.without_image import without_image
 from pytest_llamakey.secrecy.keys import DECOY, Secrets
-from pytest_llamakey.spec.model import Deployment, Origin
+from pytest_llamakey.spec.model import Deployment, Origin, Service
 
 REAL = "sk-proj-thisIsTheTestersOwnKey123"
 
@@ -192,6 +193,26 @@ def test_a_base_image_that_cannot_be_pulled_says_how_to_name_another(
     line = 2 if dockerfile.startswith("ARG") else 1
     assert f"The base image localhost:9/no/base:1 (Dockerfile:{line}) is not here and could not be pulled." in first
     assert hint in first
+    assert 'Without an image, as plain processes: add command = ["…"] to ' in first
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"build": ".", "command": ("gunicorn",)}, "Without an image, as plain processes: --llamakey-runtime process."),
+        ({"build": "."}, 'add command = ["…"] to llamakey.toml, then --llamakey-runtime process.'),
+        ({"build": ".", "command": ("gunicorn",), "only_in": "docker"}, ""),
+        ({"build": ".", "command": ("gunicorn",), "replicas": 2}, ""),
+        ({"build": ".", "command": ("gunicorn",), "egress": "deny"}, ""),
+        ({"build": ".", "command": ("gunicorn",), "services": (Service("db", "postgres:17"),)}, ""),
+        ({"image": "shop:1", "command": ("gunicorn",)}, ""),
+        ({"runtime": "kubernetes", "build": "."}, ""),
+    ],
+)
+def test_what_runs_without_an_image(tmp_path, fields, told):
+    said = without_image(deployment(tmp_path, **fields))
+    assert said.endswith(told)
+    assert bool(said) == bool(told)
 
 
 INTERRUPTED = """
