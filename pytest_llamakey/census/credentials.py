@@ -6,12 +6,11 @@ properties as ``[unprintable]``; the lines that systemd read are those of ``syst
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.census.model import Source, Unread
-from pytest_llamakey.secrecy.keylike import names_key
 from pytest_llamakey.spec.unit import assignments, filled
+from pytest_llamakey.spec.unit_choice import credential_of_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +43,7 @@ def credentials(text: str, unit: str) -> tuple[list[Source], list[Unread]]:
             unread.append(Unread(f"{line.name}={line.value}", "what its % stands for is not known here"))
             continue
         # A certificate that was renewed says nothing of processes that have their key elsewhere.
-        keyless = not (names_key(name) or names_key(PurePosixPath(path).stem))
+        keyless = not credential_of_key(name, path)
         if path.startswith("/"):
             found.append(Source(path, required=name not in written, keyless=keyless))
         else:

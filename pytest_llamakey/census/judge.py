@@ -6,7 +6,7 @@ a settings class) is not, so this names suspects; ``pytest --llamakey`` proves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,12 +21,16 @@ CLOCK_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Suspicion:
-    """A cause that what was seen suggests, and for whom; ``cause`` is empty where only a difference is to be told."""
+    """A cause that what was seen suggests, and for whom; ``cause`` is empty where only a difference is to be told.
+
+    ``other`` is a cause that looks the same from outside.
+    """
 
     cause: str
     place: str
     pids: tuple[int, ...]
     told: str
+    other: str = ""
 
 
 def suspicions(places: Sequence[Place], variables: Sequence[str] = ()) -> list[Suspicion]:
@@ -91,8 +95,9 @@ def _odd(place: Place, name: str) -> Iterator[Suspicion]:
     holding = [(each, each.held[name]) for each in _judged(place) if each.held and name in each.held]
     empty = [each for each, held in holding if not held.shown]
     if empty:
-        cause = "variable-unset" if place.composed else "key-missing"
-        yield _suspicion(cause, place, empty, f"started with {name} set to nothing")
+        cause, other = ("variable-unset", "key-missing") if place.composed else ("key-missing", "variable-unset")
+        told = f"started with {name} set to nothing: written so, or made of a variable that nobody set"
+        yield replace(_suspicion(cause, place, empty, told), other=other)
     for odd in sorted({held.odd for _each, held in holding if held.odd}):
         of_it = [each for each, held in holding if held.odd == odd]
         yield _suspicion("key-mangled", place, of_it, f"started with {name} written with {' and '.join(odd)}")

@@ -36,7 +36,8 @@ def show(console: Console, places: Sequence[Place], found: Sequence[Suspicion], 
     console.print()
     for one in found:
         pids = ", ".join(map(str, one.pids))
-        head = Text(f"{one.cause or 'they differ'}?", style="bold red" if one.cause else "bold yellow")
+        suggested = " or ".join(filter(None, (one.cause, one.other))) or "they differ"
+        head = Text(f"{suggested}?", style="bold red" if one.cause else "bold yellow")
         where = f"{safe(one.place)}: {'pid' if len(one.pids) == 1 else 'pids'} {pids}"
         console.print(head, Text(f"{where} {safe(one.told)}."), soft_wrap=True)
     for line in _last_words(places, found):
@@ -44,10 +45,11 @@ def show(console: Console, places: Sequence[Place], found: Sequence[Suspicion], 
 
 
 def _last_words(places: Sequence[Place], found: Sequence[Suspicion]) -> Iterator[str]:
-    causes = list(dict.fromkeys(one.cause for one in found if one.cause))
+    causes = dict.fromkeys(cause for one in found for cause in (one.cause, one.other) if cause)
     if causes:
+        yield "\nWhat a cause is, and how it is mended:"
+        yield from (f"  python -m pytest_llamakey explain {cause}" for cause in causes)
         yield (
-            f"\nWhat a cause is, and how it is mended: python -m pytest_llamakey explain {causes[0]}\n"
             "This is seen from outside, from what each process was started with; `pytest --llamakey` proves it, call "
             "by call."
         )

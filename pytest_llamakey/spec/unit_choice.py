@@ -5,6 +5,7 @@ Source: systemd.exec(5), "Environment" and "Credentials".
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.secrecy.keylike import is_key, names_key
@@ -33,14 +34,21 @@ def delivered_by(unit: Unit) -> tuple[KeyDelivery, Origin] | None:
             return KeyDelivery("env", name), line.origin
     for line in unit.standing("LoadCredential"):
         name, _, path = line.value.partition(":")
-        # `openai:/etc/keys/openai` is no name of a key, and holds one all the same.
-        if path.startswith("/") and (names_key(f"{name}_token") or names_key(path.rpartition("/")[2])):
+        if path.startswith("/") and credential_of_key(name, path):
             return KeyDelivery("file", _plain(unit, line, path)), line.origin
     files = unit.standing("EnvironmentFile")
     needed = [line for line in files if not line.value.startswith("-")]
     for line in (needed or files)[-1:]:  # a later file overrides the ones before it
         return KeyDelivery("dotenv", _plain(unit, line, line.value.lstrip("-"))), line.origin
     return None
+
+
+def credential_of_key(name: str, path: str) -> bool:
+    """Whether a credential is called like a key, by its ``name`` or by the file at ``path``.
+
+    ``openai:/etc/keys/openai`` is no name of a key, and holds one all the same.
+    """
+    return names_key(f"{name}_token") or names_key(PurePosixPath(path).stem)
 
 
 def _plain(unit: Unit, line: Assignment, path: str) -> str:

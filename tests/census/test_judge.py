@@ -42,7 +42,9 @@ def test_a_launcher_cleared_it(declared) -> None:
 def test_an_empty_value() -> None:
     place = Place("a", (process(7, ""),))
     assert told(place) == [("key-missing", "a", (7,))]
-    assert told(Place("a", place.processes, composed=True)) == [("variable-unset", "a", (7,))]
+    composed = Place("a", place.processes, composed=True)
+    assert told(composed) == [("variable-unset", "a", (7,))]
+    assert [one.other for one in (*suspicions([place]), *suspicions([composed]))] == ["variable-unset", "key-missing"]
 
 
 def test_an_odd_value_is_told_once() -> None:

@@ -47,3 +47,19 @@ def test_also_beside_a_suspicion_and_where_nothing_runs() -> None:
     told = "Not looked at, and so not judged: secret/openai (takes the right to `get` secrets)."
     assert last_words(Place("a", (process({}),), unread=(SECRET,))).endswith(told)
     assert last_words(Place("a", (), unread=(SECRET,))).endswith(f"No Python process was found.\n{told}")
+
+
+def test_each_cause_that_may_be_it_has_its_page_named() -> None:
+    empty, odd = process({"OPENAI_API_KEY": Held("")}), process({"OPENAI_API_KEY": Held("sk-…11111111", ("quotes",))})
+    shown = io.StringIO()
+    places = [Place("a", (empty,), kin="web"), Place("b", (odd,), kin="web")]
+    show(Console(file=shown, width=200), places, suspicions(places), ["OPENAI_API_KEY"])
+    assert "key-missing or variable-unset? a: pid 7 started with OPENAI_API_KEY set to nothing" in shown.getvalue()
+    assert last_words(*places) == (
+        "What a cause is, and how it is mended:\n"
+        "  python -m pytest_llamakey explain key-missing\n"
+        "  python -m pytest_llamakey explain variable-unset\n"
+        "  python -m pytest_llamakey explain key-mangled\n"
+        "This is seen from outside, from what each process was started with; `pytest --llamakey` proves it, call by "
+        "call."
+    )

@@ -9,9 +9,12 @@ import pytest
 from pytest_llamakey.census.credentials import credentials
 from pytest_llamakey.census.model import Source, Unread
 from pytest_llamakey.census.units import sources_of
+from pytest_llamakey.spec import unit
+from pytest_llamakey.spec.unit_choice import delivered_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 SHOWN = (
     "EnvironmentFiles=/etc/app/nowhere.env (ignore_errors=yes)\nEnvironmentFiles=/etc/app/app.env (ignore_errors=no)\n"
@@ -70,6 +73,16 @@ def test_one_with_another_value_at_hand_may_be_missing() -> None:
 def test_one_whose_name_says_nothing_of_a_key_counts_where_the_environment_has_none() -> None:
     found, _ = told("LoadCredential=tls:/etc/ssl/web.pem\nLoadCredentialEncrypted=openai:/etc/openai_key.cred")
     assert found == [Source("/etc/ssl/web.pem", keyless=True), Source("/etc/openai_key.cred")]
+
+
+@pytest.mark.parametrize(
+    "line", ["openai:/etc/keys/openai", "k:/etc/openai_key.txt", "llm-key:/etc/k", "api:/etc/api.pem"]
+)
+def test_a_census_and_a_run_agree_on_what_is_a_key(tmp_path: Path, line: str) -> None:
+    (tmp_path / "app.service").write_text(f"[Service]\nLoadCredential={line}\n")
+    (source,), _ = told(f"LoadCredential={line}")
+    assert source.keyless == (delivered_by(unit.read(tmp_path / "app.service", "app.service")) is None)
+    assert source.keyless == (line == "api:/etc/api.pem")
 
 
 def test_the_last_of_a_name_and_what_was_reset() -> None:
