@@ -16,7 +16,7 @@ from pytest_llamakey.guess.key_line import say_key
 from pytest_llamakey.guess.platform import read_compose, read_workload
 from pytest_llamakey.guess.pyproject import entries_that_serve, lines_that_serve, only_entry, read_scripts
 from pytest_llamakey.guess.queue_worker import broker_variable, say_broker, say_task
-from pytest_llamakey.guess.set_before import may_be_copied
+from pytest_llamakey.guess.set_before import OF_MACHINE, PORT_NAMES, may_be_copied
 from pytest_llamakey.spec import dockerfile_facts
 from pytest_llamakey.spec import unit as units
 from pytest_llamakey.spec.complete import compose_files
@@ -24,13 +24,13 @@ from pytest_llamakey.spec.model import SpecError
 from pytest_llamakey.symptoms.lookups import names_model_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from pytest_llamakey.guess.frontends import Front
     from pytest_llamakey.guess.pyproject import Script
     from pytest_llamakey.guess.start import Start
-    from pytest_llamakey.spec.dockerfile_facts import DockerfileFacts
+    from pytest_llamakey.spec.dockerfile_facts import DockerfileFacts, Variable
     from pytest_llamakey.spec.unit import Unit
 
 
@@ -258,11 +258,17 @@ def _env(made: Draft, code: Code, facts: DockerfileFacts | None, begun: Start | 
     if begun is not None and begun.concurrency_where and made.get("command") and "WEB_CONCURRENCY" not in env:
         env["WEB_CONCURRENCY"] = str(begun.workers)
         why.append(f"as {begun.concurrency_where} says, for processes too")
+    if facts is not None and made.get("command"):
+        # The image has them in any case; a plain process has them from here alone.
+        for name, variable in _of_image(code, facts).items():
+            if name not in env:
+                env[name] = variable.value
+                why.append(f"{facts.file}:{variable.line} ENV, for processes too")
     if code.azure:
         env |= {"AZURE_OPENAI_ENDPOINT": "{endpoint}", "OPENAI_API_VERSION": "2024-10-21"}
         why.append(code.azure)
     if env:
-        made.say("env", env, ", ".join(why))
+        made.say("env", env, ", ".join(dict.fromkeys(why)))
     known = {
         *env,
         *((broker_variable(code),) if any(each.name == "services" for each in made.fields) else ()),
@@ -278,3 +284,18 @@ def _env(made: Draft, code: Code, facts: DockerfileFacts | None, begun: Start | 
     for name, (at, required) in code.variables.items():
         if required and name not in known and not names_model_key(name):
             made.open.append(f'env: {at} needs {name}; add env = {{ {name} = "…" }}')
+
+
+def _of_image(code: Code, facts: DockerfileFacts) -> Mapping[str, Variable]:
+    """Variables that the image sets and the app cannot do without, but for paths that only the image has."""
+    inside = f"{facts.workdir or '/'}/"
+    needed = {name for name, (_at, required) in code.variables.items() if required} - set(PORT_NAMES)
+    there = {
+        name: variable
+        for name, variable in facts.env.items()
+        if not OF_MACHINE.search(variable.value) or f"{variable.value}/".startswith(inside)
+    }
+    kept = {name: variable for name, variable in there.items() if name in needed}
+    if (path := facts.env.get("PYTHONPATH")) is not None:  # of several paths, one that is not there does no harm
+        kept["PYTHONPATH"] = path
+    return {name: variable for name, variable in kept.items() if may_be_copied(name, variable.value)}

@@ -9,6 +9,8 @@ from pytest_llamakey.symptoms.lookups import names_model_key
 
 _ASSIGNED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _NOT_COPIED = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|DSN")
+OF_MACHINE = re.compile(r"(?:^|:)(?:~?/(?!/)|////)")
+"""``/var/lib/shop``, ``/opt/shop/bin:/usr/bin``, ``sqlite:////var/lib/shop.db``, and no URL."""
 PORT_NAMES = ("PORT", "GRADIO_SERVER_PORT", "STREAMLIT_SERVER_PORT")
 
 Pairs = tuple[tuple[str, str], ...]

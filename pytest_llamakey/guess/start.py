@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from pytest_llamakey.guess.set_before import PORT_NAMES, Pairs, set_before
+from pytest_llamakey.guess.set_before import OF_MACHINE, PORT_NAMES, Pairs, set_before
 from pytest_llamakey.guess.shell_commands import Command, commands_in, run_beside
 from pytest_llamakey.guess.workers import WEB_CONCURRENCY, count_workers, filled_in
 from pytest_llamakey.spec.unit import filled
@@ -29,8 +29,6 @@ _SETS = re.compile(r"^\s*(?:export\s+)?(\w+)=[\"']?([^\s\"';]*)", re.MULTILINE)
 _PORT_WORDS = {"--port", "--server.port", "-p", "--bind", "-b", "--listen", "runserver", "--http"}
 _PORT_AT_END = re.compile(r"^((?:--(?:(?:server\.)?port|bind|listen)=|-[bp])?(?:[\w.*\[\]]*:)?)(\d{2,5})$")
 _FIRST_TWO = re.compile(r"""("[^"]*"|'[^']*'|\S+)\s+("[^"]*"|'[^']*'|\S+)""")
-_OF_MACHINE = re.compile(r"(?:^|:)(?:~?/(?!/)|////)")
-"""``/var/lib/shop``, ``/opt/shop/bin:/usr/bin``, ``sqlite:////var/lib/shop.db``, and no URL."""
 _EXEC_PREFIXES = "-@:+!|"
 """Before a program, they say how systemd is to start it (systemd.service(5), "Command lines")."""
 
@@ -147,7 +145,7 @@ def of_unit(unit: Unit, folder: Path) -> Start | None:
     start = _start(words, f"{line.origin} ExecStart", given, folder, unit.name)
     plain = {name: filled(value, unit.name) for name, value in given.items()}
     # A run here is to leave the data alone that lies where the unit is deployed.
-    kept = {name: value for name, value in plain.items() if value is not None and not _OF_MACHINE.search(value)}
+    kept = {name: value for name, value in plain.items() if value is not None and not OF_MACHINE.search(value)}
     env, number = _ported(kept.items())
     return replace(
         start,

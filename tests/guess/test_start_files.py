@@ -88,6 +88,27 @@ ExecStart=/usr/bin/env APP_MODE=dev /srv/bin/gunicorn app:app -b :80
     assert f"env: shop.service sets {left}, which is not copied; add what a run needs" in made.open
 
 
+def test_what_an_image_sets_is_carried_where_plain_processes_need_it(project: Project) -> None:
+    code = (
+        "import os\nMODE, DATA, KEPT = os.environ['MODE'], os.environ['DATA'], os.environ['KEPT']\n"
+        "os.environ['PORT'], os.getenv('LEVEL')\n"
+    )
+    dockerfile = """FROM x
+WORKDIR /srv/shop
+ENV PYTHONPATH=/srv/shop/src:/opt/lib MODE=prod OTHER=1 LEVEL=2 PORT=80
+ENV DATA=/srv/shop/data KEPT=/var/lib/shop DB_PASSWORD=x
+EXPOSE 80
+CMD gunicorn shop.main:app -b :80
+"""
+    made = project(Dockerfile=dockerfile, app_DOT_py=code)
+    assert made.get("env") == {
+        "PYTHONPATH": "/srv/shop/src:/opt/lib", "MODE": "prod", "DATA": "/srv/shop/data",
+    }  # fmt: skip
+    (why,) = [each.why for each in made.fields if each.name == "env"]
+    assert set(why.split(", ")) == {"Dockerfile:3 ENV", "Dockerfile:4 ENV", "for processes too"}
+    assert why.count("Dockerfile:3") == 1
+
+
 def test_a_port_that_a_unit_sets(project: Project) -> None:
     made = project(app_DOT_service="[Service]\nEnvironment=PORT=8123\nExecStart=/usr/bin/python3 main.py\n")
     assert made.get("env") == {"PORT": "{port}"}
