@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from collections import deque
+from dataclasses import dataclass, field
 from threading import Condition
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pytest_llamakey.endpoint.message import Incoming
 
 KEPT_BODY = 1024 * 1024
 """Bytes of a call's body that are kept."""
@@ -76,32 +79,23 @@ class CallLog:
 
     def __init__(self) -> None:
         self._calls: list[ReceivedCall] = []
-        self._repeats: dict[int, tuple[int, float, str, int]] = {}
-        """Calls of which only is known so far which one they are like (its index), when they came and whence."""
+        self._late: deque[tuple[Incoming, int | None, float, tuple[str, int]]] = deque()
+        """Those that came since anybody looked; they are made when somebody does."""
         self._grown = Condition()
+        self._waiting = 0
 
-    def add(self, call: Callable[[int], ReceivedCall]) -> None:
-        """Append what ``call`` makes of its index, and wake whoever waits for it."""
-        with self._grown:
-            self._calls.append(call(len(self._calls)))
-            self._grown.notify_all()
-
-    def add_like(self, call: ReceivedCall, at: float, peer: tuple[str, int]) -> None:
-        """Append a call with the same in it as ``call``, and wake whoever waits for it; it is made when looked at."""
-        with self._grown:
-            self._repeats[len(self._calls)] = (call.index, at, *peer)
-            self._calls.append(call)
-            self._grown.notify_all()
-
-    def latest(self) -> ReceivedCall:
-        """The latest call; raises :class:`IndexError` where there is none."""
-        with self._grown:
-            return self._settled()[-1]
+    def add(self, incoming: Incoming, status: int | None, at: float, peer: tuple[str, int]) -> None:
+        """Append a call with the same in it as ``incoming``, and wake whoever waits for it."""
+        self._late.append((incoming, status, at, peer))
+        if len(incoming.body) > KEPT_BODY:
+            self.snapshot()  # lets go of the body
+        if self._waiting:
+            with self._grown:
+                self._grown.notify_all()
 
     def _settled(self) -> list[ReceivedCall]:
-        for index, (like, at, host, port) in self._repeats.items():
-            self._calls[index] = replace(self._calls[like], index=index, at=at, peer=(host, port))
-        self._repeats.clear()
+        while self._late:
+            self._calls.append(_received(len(self._calls), *self._late.popleft()))
         return self._calls
 
     def snapshot(self) -> tuple[ReceivedCall, ...]:
@@ -118,4 +112,28 @@ class CallLog:
             return next(filter(predicate, new), None)
 
         with self._grown:
-            return self._grown.wait_for(look, timeout)
+            self._waiting += 1  # before the first look: what is added after it wakes
+            try:
+                return self._grown.wait_for(look, timeout)
+            finally:
+                self._waiting -= 1
+
+
+def _received(index: int, incoming: Incoming, status: int | None, at: float, peer: tuple[str, int]) -> ReceivedCall:
+    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in incoming.headers)
+    first = dict(reversed(headers))
+    return ReceivedCall(
+        index=index,
+        at=at,
+        method=incoming.method,
+        scheme=incoming.scheme,
+        host=incoming.host,
+        path=incoming.path,
+        query=incoming.query,
+        headers=headers,
+        body=incoming.body[:KEPT_BODY],
+        status=status,
+        tag=first.get("x-llamakey", ""),
+        original_host=first.get("x-llamakey-host", incoming.host),
+        peer=peer,
+    )

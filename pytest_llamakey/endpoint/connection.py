@@ -12,7 +12,7 @@ import contextlib
 import math
 from collections import deque
 from enum import Enum, auto
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import httptools
 
@@ -25,6 +25,7 @@ from pytest_llamakey.endpoint.writer import Writer
 
 if TYPE_CHECKING:
     from pytest_llamakey.endpoint.limits import Limits
+    from pytest_llamakey.endpoint.message import Outgoing
     from pytest_llamakey.endpoint.service import Service
 
 _PIPELINED = 16
@@ -38,6 +39,10 @@ class _Phase(Enum):
     BODY = auto()
     DEAF = auto()
     """Nothing that still comes is listened to: the last request is in, or was refused."""
+
+
+_Item: TypeAlias = "tuple[Incoming, Outgoing | None] | Upgrade | Refusal"
+"""What waits for its turn; a request's answer is there where it takes more than one write."""
 
 
 class Connection(asyncio.Protocol):
@@ -61,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._between = True
         self._piece = b""
         self._owes_continue = False
-        self._queue: deque[Incoming | Upgrade | Refusal] = deque()
+        self._queue: deque[_Item] = deque()
         self._task: asyncio.Task[None] | None = None
         self._deadline = self._loop.time() + self._limits.idle_seconds
 
@@ -202,7 +207,7 @@ class Connection(asyncio.Protocol):
             raw=self._piece if self._between and head.method in _REMEMBERED and not head.expects_continue else b"",
         )
         self._body = []
-        self._enqueue(incoming)
+        self._take(incoming)
 
     # reading
 
@@ -241,12 +246,22 @@ class Connection(asyncio.Protocol):
         self._owes_continue = False
         self._enqueue(why)
 
-    def _enqueue(self, item: Incoming | Upgrade | Refusal) -> None:
+    def _enqueue(self, item: _Item) -> None:
         self._queue.append(item)
         if self._task is None:
             self._task = self._loop.create_task(self._work())
         elif len(self._queue) == _PIPELINED:
             self._transport.pause_reading()
+
+    def _take(self, incoming: Incoming) -> None:
+        """Answer a request that need wait neither for others nor for the router; let all others queue."""
+        outgoing = None
+        if self._task is None and self._writer.open and incoming.keep_alive and incoming.version == "1.1":
+            outgoing = self._service.at_once(incoming)
+            if outgoing and self._writer.send_at_once(incoming, outgoing):
+                self._deadline = self._loop.time() + self._limits.idle_seconds
+                return
+        self._enqueue((incoming, outgoing))
 
     def _continue(self) -> None:
         self._owes_continue = False
@@ -267,7 +282,7 @@ class Connection(asyncio.Protocol):
                 if isinstance(item, Refusal):
                     self._send_refusal(item)
                     return
-                if not await self._answer(item):
+                if not await self._answer(*item):
                     self._phase = _Phase.DEAF
                     # A client that does not take its last answer is dropped then.
                     self._deadline = self._loop.time() + self._limits.idle_seconds
@@ -280,8 +295,8 @@ class Connection(asyncio.Protocol):
         elif self._owes_continue:
             self._continue()
 
-    async def _answer(self, incoming: Incoming) -> bool:
-        outgoing = await self._service.answer(incoming)
+    async def _answer(self, incoming: Incoming, outgoing: Outgoing | None) -> bool:
+        outgoing = outgoing or await self._service.answer(incoming)
         if outgoing is None:
             self._transport.abort()
             return False

@@ -1,76 +1,102 @@
-"""One request through the router: bytes → ``httpx.Request`` → respx → ``httpx.Response`` → bytes, and into the log."""
+"""One request's answer, at once or through the router, and the call into the log.
+
+Through the router: bytes → ``httpx.Request`` → respx → ``httpx.Response`` → bytes. At once: see :mod:`direct`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from http import HTTPStatus
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import httpx
 from respx.models import PassThrough
 
 from pytest_llamakey.endpoint.api.errors import openai_error
-from pytest_llamakey.endpoint.calls import KEPT_BODY, CallLog, ReceivedCall
-from pytest_llamakey.endpoint.message import Incoming, Outgoing
+from pytest_llamakey.endpoint.api.reply import Parts
+from pytest_llamakey.endpoint.direct import Direct
+from pytest_llamakey.endpoint.message import Outgoing
 from pytest_llamakey.endpoint.repeats import Repeats
 
 if TYPE_CHECKING:
     import respx
 
+    from pytest_llamakey.endpoint.api.reply import Reply
+    from pytest_llamakey.endpoint.calls import CallLog
+    from pytest_llamakey.endpoint.message import Incoming
+
 _END = b""
 
 
 class Exchange:
-    """Asks ``router`` for the answer to each request and records the call before the answer is sent."""
+    """Has each request answered, and records the call before the answer is sent."""
 
     def __init__(self, router: respx.MockRouter, log: CallLog) -> None:
         self._router = router
         self._log = log
-        self.repeats = Repeats(router, log)
+        self._direct = Direct(router)
+        self.repeats = Repeats(self._direct, log)
+
+    def at_once(self, incoming: Incoming) -> Outgoing | None:
+        """The answer of one of the router's own routes; ``None`` where the router has to be asked (:mod:`direct`)."""
+        second = int(time.time())
+        try:
+            answered = self._direct.ask(incoming)
+            if answered is None:
+                return None
+            outgoing = _packed(answered.reply)
+        except Exception as error:  # noqa: BLE001 - as in _ask: the two are to tell the same
+            answered, outgoing = None, _failure(incoming, error)
+        self._log.add(incoming, outgoing.status, incoming.at, incoming.peer)
+        if answered:
+            self.repeats.learn(answered, outgoing, second)
+        return outgoing
 
     async def answer(self, incoming: Incoming) -> Outgoing | None:
         """The router's answer; ``None`` where a route simulates a broken connection (``httpx.TransportError``).
 
         Whatever else goes wrong in a route becomes an answer with status 500.
         """
+        if outgoing := self.at_once(incoming):
+            return outgoing
         status: int | None = None
-        second = int(time.time())
         try:
-            outgoing, asked = await self._ask(incoming)
+            outgoing = await self._ask(incoming)
             status = outgoing.status if outgoing else None
         finally:
             # Also when the caller has gone away meanwhile and this task was cancelled: the call did arrive.
-            self._log.add(lambda index: _recorded(incoming, index, status))
-        if outgoing and asked:
-            self.repeats.learn(incoming, asked, outgoing, second)
+            self._log.add(incoming, status, incoming.at, incoming.peer)
         return outgoing
 
-    async def _ask(self, incoming: Incoming) -> tuple[Outgoing | None, httpx.Request | None]:
-        """The answer, and the request that the router gave it to; ``None`` where the answer is the endpoint's own."""
+    async def _ask(self, incoming: Incoming) -> Outgoing | None:
         try:
             request = httpx.Request(
                 incoming.method, incoming.url, headers=list(incoming.headers), content=incoming.body
             )
         except (httpx.InvalidURL, ValueError) as error:
-            return refusal(400, f"The request's target or Host header does not make a valid URL: {error}"), None
+            return refusal(400, f"The request's target or Host header does not make a valid URL: {error}")
         try:
-            return await _outgoing(await self._router.async_handler(request)), request
+            return await _outgoing(await self._router.async_handler(request))
         except httpx.TransportError:
-            return None, None
+            return None
         except PassThrough:
             why = (
                 f"The route for {incoming.method} {incoming.path} is set to pass through, and the mocked endpoint has "
                 "no provider behind it: give the route an answer with .mock(...) instead"
             )
+            return refusal(500, why)
         except Exception as error:  # noqa: BLE001 - a user's side effect may raise anything, and its caller wants to know
-            if isinstance(error.__cause__, StopIteration):
-                why = f"The side effects of the route for {incoming.method} {incoming.path} are used up"
-            else:
-                why = f"{type(error).__name__} in the mocked endpoint's route: {error}"
-        return refusal(500, why), None
+            return _failure(incoming, error)
+
+
+def _failure(incoming: Incoming, error: Exception) -> Outgoing:
+    if isinstance(error.__cause__, StopIteration):
+        return refusal(500, f"The side effects of the route for {incoming.method} {incoming.path} are used up")
+    return refusal(500, f"{type(error).__name__} in the mocked endpoint's route: {error}")
 
 
 def refusal(status: int, message: str) -> Outgoing:
@@ -82,9 +108,25 @@ def refusal(status: int, message: str) -> Outgoing:
 
 async def _outgoing(response: httpx.Response) -> Outgoing:
     stream = response.stream
-    # Not response.content, which undoes a content-encoding that the header still names.
-    body = b"".join(stream) if isinstance(stream, httpx.ByteStream) else await _begun(_chunks(response))
+    body: bytes | Iterator[bytes] | AsyncIterator[bytes]
+    if isinstance(stream, httpx.ByteStream):
+        # Not response.content, which undoes a content-encoding that the header still names.
+        body = b"".join(stream)
+    else:
+        body = _made(stream) if isinstance(stream, Parts) else await _begun(_chunks(response))
     return Outgoing(response.status_code, response.reason_phrase, tuple(response.headers.raw), body)
+
+
+def _packed(reply: Reply) -> Outgoing:
+    """As :func:`_outgoing` packs the same reply as a response."""
+    body = reply.body if isinstance(reply.body, bytes) else _made(reply.body)
+    return Outgoing(reply.status, httpx.codes.get_reason_phrase(reply.status), reply.headers, body)
+
+
+def _made(parts: Parts) -> Iterator[bytes]:
+    """``parts`` with the first one already made, as :func:`_begun`."""
+    made = iter(parts)
+    return chain((next(made, _END),), made)
 
 
 async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
@@ -115,23 +157,3 @@ async def _begun(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             yield chunk
 
     return all_chunks()
-
-
-def _recorded(incoming: Incoming, index: int, status: int | None) -> ReceivedCall:
-    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in incoming.headers)
-    first = dict(reversed(headers))
-    return ReceivedCall(
-        index=index,
-        at=incoming.at,
-        method=incoming.method,
-        scheme=incoming.scheme,
-        host=incoming.host,
-        path=incoming.path,
-        query=incoming.query,
-        headers=headers,
-        body=incoming.body[:KEPT_BODY],
-        status=status,
-        tag=first.get("x-llamakey", ""),
-        original_host=first.get("x-llamakey-host", incoming.host),
-        peer=incoming.peer,
-    )

@@ -27,7 +27,10 @@ class Head:
 
     def header(self, name: bytes) -> bytes:
         """The first header of this name, or ``b""``."""
-        return next((value for each, value in self.headers if each == name), b"")
+        for each, value in self.headers:
+            if each == name:
+                return value
+        return b""
 
     @property
     def size(self) -> int:

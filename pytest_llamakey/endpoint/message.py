@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 HOP_BY_HOP = frozenset((b"connection", b"content-length", b"keep-alive", b"transfer-encoding"))
 """Headers that the connection decides for itself (RFC 9110, section 7.6.1)."""
 
+_BODILESS = frozenset((HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED))
+
 
 @dataclass(frozen=True)
 class Incoming:
@@ -40,17 +42,17 @@ class Incoming:
 
 @dataclass(frozen=True)
 class Outgoing:
-    """An answer, with a body that is there (``bytes``) or comes as it is made."""
+    """An answer; its body is there (``bytes``), is made without waiting (``Iterator``), or comes in its time."""
 
     status: int
     reason: str
     headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes | AsyncIterator[bytes]
+    body: bytes | Iterator[bytes] | AsyncIterator[bytes]
 
     @property
     def bodiless(self) -> bool:
         """Whether this status never has a body (RFC 9110, section 6.4.1)."""
-        return self.status < HTTPStatus.OK or self.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
+        return self.status < HTTPStatus.OK or self.status in _BODILESS
 
     @property
     def closes(self) -> bool:

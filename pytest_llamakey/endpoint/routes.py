@@ -24,13 +24,16 @@ from pytest_llamakey.endpoint.api import chat, completions, embeddings, models, 
 from pytest_llamakey.endpoint.api.asked import Asked
 from pytest_llamakey.endpoint.api.credentials import require_credential
 from pytest_llamakey.endpoint.api.errors import ApiError, unknown_url
-from pytest_llamakey.endpoint.layers import DefaultRoute, Door, LayeredRouter
+from pytest_llamakey.endpoint.api.question import Question
+from pytest_llamakey.endpoint.layers import ApiRoute, DefaultRoute, Door, LayeredRouter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import httpx
     import respx
+
+    from pytest_llamakey.endpoint.api.reply import Reply
 
 MODELS = (
     "gpt-3.5-turbo",
@@ -50,7 +53,7 @@ class _Line(NamedTuple):
     name: str
     methods: tuple[str, ...]
     path: str
-    answer: Callable[[Asked], httpx.Response]
+    answer: Callable[[Asked], Reply]
 
 
 # No group in these patterns may bear a name: respx would pass it to a user's side effect as an unexpected argument.
@@ -76,24 +79,23 @@ def openai_router(accepts: Callable[[str], bool], *, models: Iterable[str] = MOD
     known = tuple(models)
     door = Door(accepts)
 
-    def guarded(answer: Callable[[Asked], httpx.Response]) -> Callable[[httpx.Request], httpx.Response]:
-        def respond(request: httpx.Request) -> httpx.Response:
+    def guarded(answer: Callable[[Asked], Reply]) -> Callable[[Question], Reply]:
+        def respond(question: Question) -> Reply:
             try:
                 door.noted.clear()
-                require_credential(request, door)
-                return answer(Asked(request, known))
+                require_credential(question, door)
+                return answer(Asked(question, known))
             except ApiError as error:
-                return error.response()
+                return error.reply()
 
         return respond
 
     def unknown(request: httpx.Request) -> httpx.Response:
-        door.noted.clear()
         other_method = any(route.path_matches(request) for route in defaults)
-        return unknown_url(request, other_method=other_method).response()
+        return unknown_url(Question.of(request), other_method=other_method).reply().response()
 
     defaults = [
-        DefaultRoute(guarded(line.answer), method__in=line.methods, path__regex=PREFIX + line.path) for line in ROUTES
+        ApiRoute(guarded(line.answer), method__in=line.methods, path__regex=PREFIX + line.path) for line in ROUTES
     ]
     # using=None: inside ``with router:`` respx scopes the routes and leaves the clients of this very process alone.
     router = LayeredRouter(door, assert_all_called=False, assert_all_mocked=False, using=None)

@@ -190,6 +190,9 @@ class _Service:
         self._servers: list[asyncio.Server] = []
         self._ticking = False
 
+    def at_once(self, incoming: Incoming) -> Outgoing | None:
+        return self._exchange.at_once(incoming)
+
     async def answer(self, incoming: Incoming) -> Outgoing | None:
         return await self._exchange.answer(incoming)
 

@@ -20,6 +20,9 @@ class Service(Protocol):
     limits: Limits
     upgrades: Mapping[str, UpgradeFactory]
 
+    def at_once(self, incoming: Incoming) -> Outgoing | None:
+        """The answer to a request, where it is there without waiting; the call is then recorded."""
+
     async def answer(self, incoming: Incoming) -> Outgoing | None:
         """The answer to a request; ``None``: drop the connection."""
 

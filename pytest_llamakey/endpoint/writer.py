@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.endpoint.api.errors import openai_error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from pytest_llamakey.endpoint.message import Incoming, Outgoing
+
+_HELD = 64 * 1024
+"""Bytes that are gathered for one write."""
 
 
 class Writer:
@@ -36,6 +38,13 @@ class Writer:
         """The transport's buffer has room again, or nothing will ever be sent any more."""
         self._writable.set()
 
+    def send_at_once(self, incoming: Incoming, outgoing: Outgoing) -> bool:
+        """Answer ``incoming``, which keeps its connection, where that is one write; returns whether it was."""
+        if not isinstance(outgoing.body, bytes) or incoming.method == "HEAD":
+            return False
+        self._transport.write(outgoing.head(incoming.version, keep_alive=True) + outgoing.body)
+        return True
+
     async def send(self, incoming: Incoming, outgoing: Outgoing) -> bool:
         """Answer ``incoming``; returns whether the connection can take another request."""
         # HTTP/1.0 knows no chunks: there the end of a body of unknown length is the end of the connection.
@@ -48,15 +57,25 @@ class Writer:
             self._transport.write(head + outgoing.body)
             await self._drained()
         else:
-            self._transport.write(head)
-            await self._stream(outgoing, outgoing.body, chunked=not endless)
+            await self._stream(head, outgoing, outgoing.body, chunked=not endless)
         return keep_alive
 
-    async def _stream(self, outgoing: Outgoing, body: AsyncIterator[bytes], *, chunked: bool) -> None:
+    async def _stream(
+        self, head: bytes, outgoing: Outgoing, body: Iterator[bytes] | AsyncIterator[bytes], *, chunked: bool
+    ) -> None:
+        held = bytearray(head)
         try:
-            async for part in body:
-                self._write_part(part, chunked=chunked)
-                await self._drained()
+            if isinstance(body, AsyncIterator):
+                await self._flush(held)
+                async for part in body:
+                    held += _framed(part, chunked=chunked)
+                    await self._flush(held)
+            else:
+                # Nobody waits for a part that is made at once: they share their writes.
+                for part in body:
+                    held += _framed(part, chunked=chunked)
+                    if len(held) >= _HELD:
+                        await self._flush(held)
         except Exception as error:  # noqa: BLE001 - a user's generator may raise anything
             if not outgoing.is_event_stream:
                 # Too late for another status: an end without the last chunk tells the client.
@@ -65,13 +84,16 @@ class Writer:
             # Clients of OpenAI read an error event in the stream as one (openai-python, _streaming.py).
             message = f"{type(error).__name__} in the mocked endpoint's stream: {error}"
             event = json.dumps(openai_error(500, message, kind="server_error").body)
-            self._write_part(b"data: " + event.encode() + b"\n\n", chunked=chunked)
+            held += _framed(b"data: " + event.encode() + b"\n\n", chunked=chunked)
         if chunked:
-            self._transport.write(b"0\r\n\r\n")
+            held += b"0\r\n\r\n"
+        await self._flush(held)
 
-    def _write_part(self, part: bytes, *, chunked: bool) -> None:
-        if part:
-            self._transport.write(b"%x\r\n%b\r\n" % (len(part), part) if chunked else part)
+    async def _flush(self, held: bytearray) -> None:
+        if held:
+            self._transport.write(bytes(held))
+            held.clear()
+        await self._drained()
 
     async def _drained(self) -> None:
         if self._writable.is_set():
@@ -81,3 +103,7 @@ class Writer:
         except asyncio.TimeoutError:
             self._transport.abort()
             raise asyncio.CancelledError from None
+
+
+def _framed(part: bytes, *, chunked: bool) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(part), part) if part and chunked else part

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,3 +24,21 @@ def endpoint(key: str) -> Iterator[Endpoint]:
 
     with Endpoint(openai_router(lambda given: given == key), tls=Authority()) as running:
         yield running
+
+
+@pytest.fixture
+def still() -> Iterator[None]:
+    from tests.endpoint.worlds import frozen
+
+    with frozen():
+        yield
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    opened = asyncio.new_event_loop()
+    yield opened
+    for task in asyncio.all_tasks(opened):
+        task.cancel()
+    opened.run_until_complete(asyncio.sleep(0))
+    opened.close()

@@ -15,14 +15,13 @@ from pytest_llamakey.endpoint.api.errors import (
     NOT_JSON,
     azure_error,
     invalid_type,
-    is_azure,
     missing_parameter,
     openai_error,
 )
 from pytest_llamakey.endpoint.api.sample import sample
 
 if TYPE_CHECKING:
-    import httpx
+    from pytest_llamakey.endpoint.api.question import Question
 
 _AZURE_DEPLOYMENT = re.compile(r"^/openai/deployments/([^/]+)/")
 
@@ -43,29 +42,24 @@ class Asked:
         models: the model names that the endpoint was told to know.
     """
 
-    def __init__(self, request: httpx.Request, models: tuple[str, ...] = ()) -> None:
-        self._request = request
+    def __init__(self, question: Question, models: tuple[str, ...] = ()) -> None:
+        self._question = question
         self.models = models
-        found = _AZURE_DEPLOYMENT.match(request.url.path)
+        found = _AZURE_DEPLOYMENT.match(question.path)
         self.deployment = found[1] if found else ""
-        if self.deployment and "api-version" not in request.url.params:
+        if self.deployment and not question.versioned:
             raise azure_error(404, "Resource not found")
 
     @property
     def path(self) -> str:
         """The path, with percent-encoding undone."""
-        return self._request.url.path
-
-    @property
-    def azure(self) -> bool:
-        """Whether Azure's interface was called."""
-        return is_azure(self._request)
+        return self._question.path
 
     @cached_property
     def body(self) -> Mapping[str, Any]:
         """The JSON object of the body; a 400 :class:`ApiError` where there is none."""
         try:
-            body = json.loads(self._request.content)
+            body = json.loads(self._question.content)
         except ValueError:
             raise openai_error(400, NOT_JSON) from None
         if not isinstance(body, dict):
@@ -90,7 +84,7 @@ class Asked:
     @cached_property
     def id(self) -> str:
         """The same for the same call: a digest of its body."""
-        return blake2b(self._request.content, digest_size=12).hexdigest()
+        return blake2b(self._question.content, digest_size=12).hexdigest()
 
     @cached_property
     def now(self) -> int:

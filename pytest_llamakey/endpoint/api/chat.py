@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from pytest_llamakey.endpoint.api.asked import Asked, pieces, tokens
+from pytest_llamakey.endpoint.api.reply import Reply, json_reply
 from pytest_llamakey.endpoint.api.sse import data_events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def answer(asked: Asked) -> httpx.Response:
+def answer(asked: Asked) -> Reply:
     """An echo of the last message, or a call of the tool that was asked for."""
     common: dict[str, Any] = {
         "id": f"chatcmpl-{asked.id}",
@@ -25,12 +24,12 @@ def answer(asked: Asked) -> httpx.Response:
     message = _message(asked)
     numbers = range(asked.count("n"))
     if asked.stream:
-        return data_events(_chunks(asked, common, message, numbers))
+        return data_events(lambda: _chunks(asked, common, message, numbers))
     choices = [
         {"index": number, "message": message, "logprobs": None, "finish_reason": _finish(message)} for number in numbers
     ]
     body = {**common, "object": "chat.completion", "choices": choices, "usage": _usage(asked, message)}
-    return httpx.Response(200, json=body)
+    return json_reply(200, body)
 
 
 def _message(asked: Asked) -> dict[str, Any]:

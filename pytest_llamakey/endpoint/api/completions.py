@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from pytest_llamakey.endpoint.api.asked import Asked, pieces, tokens
+from pytest_llamakey.endpoint.api.reply import Reply, json_reply
 from pytest_llamakey.endpoint.api.sse import data_events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def answer(asked: Asked) -> httpx.Response:
+def answer(asked: Asked) -> Reply:
     """An echo of each prompt."""
     common = {"id": f"cmpl-{asked.id}", "object": "text_completion", "created": asked.now, "model": asked.model}
     prompt = asked.required("prompt", (str, list), "a string or an array")
@@ -24,9 +23,9 @@ def answer(asked: Asked) -> httpx.Response:
     usage = {"prompt_tokens": said, "completion_tokens": answered, "total_tokens": said + answered}
     if asked.stream:
         wants_usage = (asked.body.get("stream_options") or {}).get("include_usage")
-        return data_events(_chunks(common, texts, usage if wants_usage else None))
+        return data_events(lambda: _chunks(common, texts, usage if wants_usage else None))
     choices = [_choice(number, text, "stop") for number, text in enumerate(texts)]
-    return httpx.Response(200, json={**common, "choices": choices, "usage": usage})
+    return json_reply(200, {**common, "choices": choices, "usage": usage})
 
 
 def _choice(number: int, text: str, finish: str | None) -> dict[str, Any]:

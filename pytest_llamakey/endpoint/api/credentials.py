@@ -12,7 +12,6 @@ from pytest_llamakey.endpoint.api.errors import (
     AZURE_DENIED,
     MISSING_KEY,
     azure_error,
-    is_azure,
     openai_error,
     wrong_key,
 )
@@ -20,23 +19,23 @@ from pytest_llamakey.endpoint.api.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import httpx
+    from pytest_llamakey.endpoint.api.question import Question
 
 
-def bearer(request: httpx.Request) -> str:
+def bearer(question: Question) -> str:
     """The token after an exact ``Bearer`` and one blank, or ``""``; whatever else stands there is part of the token."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _, token = question.authorization.partition(" ")
     return token if scheme == "Bearer" else ""
 
 
-def require_credential(request: httpx.Request, accepts: Callable[[str], bool]) -> None:
-    """Raise the provider's own 401 unless ``request`` bears a key that ``accepts`` takes."""
-    if is_azure(request):
-        key = request.headers.get("api-key") or bearer(request)
+def require_credential(question: Question, accepts: Callable[[str], bool]) -> None:
+    """Raise the provider's own 401 unless ``question`` bears a key that ``accepts`` takes."""
+    if question.azure:
+        key = question.api_key or bearer(question)
         if not key or not accepts(key):
             raise azure_error(401, AZURE_DENIED)
         return
-    key = bearer(request)
+    key = bearer(question)
     if not key:
         raise openai_error(401, MISSING_KEY)
     if not accepts(key):

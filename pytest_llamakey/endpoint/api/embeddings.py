@@ -8,17 +8,16 @@ import struct
 from hashlib import shake_256
 from typing import Any
 
-import httpx
-
 from pytest_llamakey.endpoint.api.asked import Asked, tokens
 from pytest_llamakey.endpoint.api.errors import invalid_type, openai_error
+from pytest_llamakey.endpoint.api.reply import Reply, json_reply
 
 _DIMENSIONS = {"text-embedding-3-large": 3072}
 _USUAL_DIMENSIONS = 1536
 _MOST_DIMENSIONS = 8192
 
 
-def answer(asked: Asked) -> httpx.Response:
+def answer(asked: Asked) -> Reply:
     """For each input a unit vector that depends on nothing but the input and its length."""
     model = asked.model
     inputs = _inputs(asked)
@@ -32,7 +31,7 @@ def answer(asked: Asked) -> httpx.Response:
     ]
     used = sum(tokens(each) for each in inputs)
     usage = {"prompt_tokens": used, "total_tokens": used}
-    return httpx.Response(200, json={"object": "list", "data": data, "model": model, "usage": usage})
+    return json_reply(200, {"object": "list", "data": data, "model": model, "usage": usage})
 
 
 def embedding(text: str, dimensions: int) -> list[float]:

@@ -5,9 +5,12 @@ Sources: OpenAI's error codes guide (platform.openai.com/docs/guides/error-codes
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
+from pytest_llamakey.endpoint.api.reply import Reply, json_reply
+
+if TYPE_CHECKING:
+    from pytest_llamakey.endpoint.api.question import Question
 
 CANARY_PREFIX = "sk-llamakey-"
 """Our own throwaway keys begin with this; of every other key nothing may be shown."""
@@ -37,9 +40,9 @@ class ApiError(Exception):
         self.status = status
         self.body = body
 
-    def response(self) -> httpx.Response:
-        """The refusal as an HTTP response."""
-        return httpx.Response(self.status, json=self.body)
+    def reply(self) -> Reply:
+        """The refusal as an answer."""
+        return json_reply(self.status, self.body)
 
 
 def openai_error(
@@ -57,11 +60,6 @@ def openai_error(
 def azure_error(status: int, message: str) -> ApiError:
     """An error of the shape of Azure's gateway."""
     return ApiError(status, {"error": {"code": str(status), "message": message}})
-
-
-def is_azure(request: httpx.Request) -> bool:
-    """Whether the path is one of Azure OpenAI's (``/openai/…``)."""
-    return request.url.path.startswith("/openai/")
 
 
 def redacted(key: str) -> str:
@@ -83,11 +81,11 @@ def wrong_key(key: str) -> ApiError:
     return openai_error(401, message, code="invalid_api_key")
 
 
-def unknown_url(request: httpx.Request, *, other_method: bool) -> ApiError:
+def unknown_url(question: Question, *, other_method: bool) -> ApiError:
     """The answer to a path that does not exist, or (``other_method``) exists for other methods only."""
-    if is_azure(request):
+    if question.azure:
         return azure_error(404, "Resource not found")
-    where = f"({request.method} {request.url.path})"
+    where = f"({question.method} {question.path})"
     if other_method:
         return openai_error(405, f"Invalid method for URL {where}", code="method_not_supported")
     return openai_error(404, f"Invalid URL {where}")

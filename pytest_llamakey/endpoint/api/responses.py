@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from pytest_llamakey.endpoint.api.asked import Asked, pieces, tokens
+from pytest_llamakey.endpoint.api.reply import Reply, json_reply
 from pytest_llamakey.endpoint.api.sse import named_events
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ _REPEATED: dict[str, Any] = {
 """Fields of the request that the response repeats, with the API's defaults."""
 
 
-def answer(asked: Asked) -> httpx.Response:
+def answer(asked: Asked) -> Reply:
     """An echo of the input, or a call of the tool that was asked for."""
     model = asked.model
     asked.required("input", (str, list), "a string or an array")
@@ -49,7 +48,7 @@ def answer(asked: Asked) -> httpx.Response:
         **_REPEATED,
         **given,
     }
-    return named_events(_events(whole)) if asked.stream else httpx.Response(200, json=whole)
+    return named_events(lambda: _events(whole)) if asked.stream else json_reply(200, whole)
 
 
 def _item(asked: Asked) -> dict[str, Any]:

@@ -5,38 +5,36 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import httpx
+from pytest_llamakey.endpoint.api.reply import Parts, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"Transfer-Encoding", b"chunked"),
+)
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def data_events(chunks: Iterable[Mapping[str, Any]]) -> httpx.Response:
+def data_events(chunks: Callable[[], Iterable[Mapping[str, Any]]]) -> Reply:
     """The chat and completions stream: bare ``data:`` events, ended by ``[DONE]``."""
 
-    async def body() -> AsyncIterator[bytes]:
-        for chunk in chunks:
-            yield b"data: " + _json(chunk) + b"\n\n"
+    def parts() -> Iterator[bytes]:
+        for chunk in chunks():
+            yield b"data: " + _encoded(chunk).encode() + b"\n\n"
         yield b"data: [DONE]\n\n"
 
-    return _response(body())
+    return Reply(200, _HEADERS, Parts(parts))
 
 
-def named_events(events: Iterable[Mapping[str, Any]]) -> httpx.Response:
+def named_events(events: Callable[[], Iterable[Mapping[str, Any]]]) -> Reply:
     """The responses stream: events named by their ``type`` and numbered."""
 
-    async def body() -> AsyncIterator[bytes]:
-        for number, event in enumerate(events):
-            name = str(event["type"]).encode()
-            yield b"event: " + name + b"\ndata: " + _json({**event, "sequence_number": number}) + b"\n\n"
+    def parts() -> Iterator[bytes]:
+        for number, event in enumerate(events()):
+            data = _encoded({**event, "sequence_number": number})
+            yield f"event: {event['type']}\ndata: {data}\n\n".encode()
 
-    return _response(body())
-
-
-def _json(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _response(body: AsyncIterator[bytes]) -> httpx.Response:
-    headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-    return httpx.Response(200, headers=headers, content=body)
+    return Reply(200, _HEADERS, Parts(parts))
