@@ -47,7 +47,7 @@ class WorkerSilent(Cause):
         request = { method = "POST", path = "/ask", json = { q = "ping" } }
 
     Where an answer is kept in a cache that the workers share, the second one need not call. Make each request another
-    one; `{unique}` stands for a word that differs from worker to worker:
+    one; ``{unique}`` stands for a word that differs from worker to worker:
 
         request = { method = "POST", path = "/ask", json = { q = "ping {unique}" } }
     """
