@@ -204,7 +204,10 @@ def _gradio_port(code: Code) -> bool:
 
 def _docker(made: Draft, facts: DockerfileFacts, begun: Start | None) -> None:
     made.runtime = "docker"
-    made.say("build", ".", f"{facts.file}; a mirror's base image: --llamakey-build-arg NAME=<image>")
+    bases = {stage.base for stage in facts.stages}
+    named = next((arg.name for arg in facts.args if arg.value in bases), "")
+    other = f"; another base image: --llamakey-build-arg {named}=<image>" if named else ""
+    made.say("build", ".", f"{facts.file}{other}")
     if begun is not None:
         usable = (begun.takes_port or begun.is_celery_alone) and begun.replaces_cmd
         note = f"{begun.where}; also what --llamakey-runtime process starts"

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from pytest_llamakey.cli import main
@@ -38,3 +42,12 @@ def test_nothing_near_lists_them_all(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["explain", "zzzzzzzz"]) == 2
     told = capsys.readouterr().err
     assert [name for name in CAUSES if name not in told] == []
+
+
+def test_whoever_reads_may_have_seen_enough() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "pytest_llamakey", "explain", "client-before-env"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False, timeout=60)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")

@@ -285,3 +285,16 @@ def test_the_workers_that_a_script_makes_where_nobody_says_another_number(projec
         app_DOT_py=FLASK, start_DOT_sh=script, Dockerfile=dockerfile.replace("FROM x", "FROM x\nENV WORKERS=5")
     )
     assert made.get("workers") == 5
+
+
+@pytest.mark.parametrize(
+    ("base", "why"),
+    [
+        ("FROM python:3.12", "Dockerfile"),
+        ("ARG TAG=3.12\nFROM python:${TAG}", "Dockerfile"),
+        ("ARG BASE=python:3\nFROM ${BASE}", "Dockerfile; another base image: --llamakey-build-arg BASE=<image>"),
+    ],
+)
+def test_a_build_argument_that_names_the_base_image_is_told(project: Project, base: str, why: str) -> None:
+    made = project(Dockerfile=f"{base}\nEXPOSE 80\nCMD gunicorn app:app -b :80\n")
+    assert [each.why for each in made.fields if each.name == "build"] == [why]
