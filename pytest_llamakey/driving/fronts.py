@@ -35,7 +35,9 @@ def behind_front(
     """
     living = list(rows)
     at_front = [row for row in living if row.pid in holders]
-    if not at_front or not all(_is_front(row, reported) for row in at_front):
+    routers = _routers(at_front, living)
+    at_front = [row for row in at_front if row.pid in routers] or at_front
+    if not at_front or not all(row.pid in routers or _is_front(row, reported) for row in at_front):
         return None
     words = " ".join(word for row in at_front for word in row.command)
     groups: dict[str, set[int]] = {}
@@ -55,14 +57,29 @@ def behind_front(
     return frozenset(groups[max(groups, key=fitness)])
 
 
+def embeds_python(row: ProcessRow) -> bool:
+    """Whether it is uWSGI, which runs a Python inside and forks without a word to that, also where pip has built it."""
+    return any(_base(word) in {"uwsgi", "pyuwsgi"} for word in (_program(row).lower(), *row.command[:2]))
+
+
+def _routers(at_front: Iterable[ProcessRow], living: Iterable[ProcessRow]) -> frozenset[int]:
+    """Those of ``at_front`` that pass requests on to processes of the same program, which listen elsewhere.
+
+    So does uWSGI with ``--http`` (uwsgi-docs.readthedocs.io/en/latest/HTTP.html, "standalone/high availability").
+    """
+    front, rows = {row.pid: row for row in at_front}, list(living)
+    behind = {row.ppid for row in rows if embeds_python(row) and row.listens and row.pid not in front}
+    return frozenset(pid for pid, row in front.items() if embeds_python(row) and row.ppid in behind)
+
+
 def _may_be_app(row: ProcessRow, reported: Collection[int] | None) -> bool:
-    return _is_python(row) if reported is None else row.pid in reported
+    return embeds_python(row) or (_is_python(row) if reported is None else row.pid in reported)
 
 
 def _is_front(row: ProcessRow, reported: Collection[int] | None) -> bool:
     if _program(row) in FRONTS:
         return True
-    return reported is not None and row.pid not in reported and not _is_python(row)
+    return reported is not None and row.pid not in reported and not (_is_python(row) or embeds_python(row))
 
 
 def _is_python(row: ProcessRow) -> bool:

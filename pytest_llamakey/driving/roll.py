@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.driving.fronts import embeds_python
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,17 +26,19 @@ def call_the_roll(seen: Seen, slowly: float) -> frozenset[tuple[str, int]]:
     """Ask every process that serves, calls or holds a client for its state and its clients' credentials.
 
     ``slowly``: seconds that the app took to get ready. Returns replica and pid of those that live and did not answer.
+    Those whose server keeps the interpreter to itself while it waits have told it unasked, after each call.
     """
     listener = seen.setting.station.listener
     awaited: set[_Awaited] = set()
     asked: list[tuple[RunningReplica, set[int]]] = []
     for replica in seen.running.replicas:
-        serving = seen.roster(replica).serving
+        now = seen.roster(replica)
+        deaf = {row.pid for row in now.everyone if embeds_python(row)}
         pids = {
             record.pid
             for record in seen.records(replica)
-            if record.alive and (record.pid in serving or any(event.kind == "client" for event in record.events))
-        }
+            if record.alive and (record.pid in now.serving or any(event.kind == "client" for event in record.events))
+        } - deaf
         for pid in sorted(pids):
             for command, answer in (("report", "snapshot"), ("rollcall", "rollcall")):
                 number = listener.send(replica.id, pid, command)

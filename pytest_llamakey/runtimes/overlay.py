@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import site
 import stat
 import sys
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 SHEBANG_LIMIT = 127
 """Bytes of a ``#!`` line that every supported kernel reads (execve(2): 127 before Linux 5.1, 512 on macOS)."""
 _PYTHON = re.compile(rb"(python|pypy)[0-9.]*t?")
+_EMBEDDING = frozenset({"uwsgi", "pyuwsgi"})
+"""Programs with a Python inside, whose environment is the one that their own file lies in
+(uwsgi-docs.readthedocs.io/en/latest/Changelog-1.9.15.html, PEP 405): a link would lead them to the tester's."""
 _EXEC_LINE = re.compile(rb"'''exec' ")
 
 
@@ -123,7 +127,10 @@ def _lay_scripts(overlay: Overlay) -> None:
                     continue
             if folder == beside and sys.prefix != sys.base_prefix and not _PYTHON.fullmatch(entry.name.encode()):
                 # A program of another kind in the virtual environment (a server in Rust, a shell script).
-                target.symlink_to(entry.path)
+                if entry.name in _EMBEDDING:
+                    shutil.copy2(entry.path, target)
+                else:
+                    target.symlink_to(entry.path)
 
 
 def _executables(folder: Path) -> Iterator[os.DirEntry[str]]:

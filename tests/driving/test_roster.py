@@ -121,6 +121,19 @@ def test_the_workers_are_those_behind_a_front_server() -> None:
     assert behind(tunnel)[0] == [30]
 
 
+@pytest.mark.parametrize("reported", [frozenset({1}), None], ids=["with a probe", "without"])
+@pytest.mark.parametrize("command", [("/usr/bin/uwsgi", "--http", ":8000"), ("python3", "/venv/bin/uwsgi")])
+def test_uwsgis_router_stands_before_its_workers(command: tuple[str, ...], reported: frozenset[int] | None) -> None:
+    # C code forks them all, so nothing in them has reported yet.
+    rows = [row(1, 0, 8000, 3031), row(7, 1, 3031), row(8, 1, 3031), row(9, 1, 8000)]
+    found = roster([replace(each, command=command) for each in rows], 8000, Told(reported=reported))
+    assert (found.serving, [each.pid for each in found.mains], found.unsure) == ({7, 8}, [1, 9], False)
+    direct = [replace(each, command=command) for each in GUNICORN]
+    found = roster(direct, 8000, Told(reported=reported))
+    assert (found.serving, [each.pid for each in found.mains], found.unsure) == ({7, 8}, [1], False)
+    assert in_doubt(found, 8000, Told(reported=reported)) == ()
+
+
 def test_a_front_server_with_nobody_behind_it_may_yet_get_somebody() -> None:
     master = replace(row(9, 1, 8000), command=("/usr/sbin/haproxy", "-f", "x.cfg"))
     found = roster((row(1, 0), master), 8000, Told())

@@ -101,6 +101,7 @@ def app(environ, start_response):
     return [body]
 """
 GUNICORN = ["gunicorn", "app:app", "--workers", "2", "--bind", "127.0.0.1:{port}"]
+UWSGI = ["uwsgi", "--http-socket", "127.0.0.1:{port}", "--module", "app:app", "--master", "--processes", "2"]
 EXECS = "#!/bin/sh\nexport MODE=exec\nexec gunicorn app:app --workers 2 --bind 127.0.0.1:$1\n"
 FORKS = "#!/bin/sh\ngunicorn app:app --workers 2 --bind 127.0.0.1:$1 &\nwait\n"
 SERVERS = {
@@ -111,6 +112,7 @@ SERVERS = {
     "multiprocessing-forkserver": (WSGI, ["python", "-m", "serve", "{port}", "forkserver"]),
     "shell-exec": (WSGI, ["sh", "execs.sh", "{port}"]),
     "shell-fork": (WSGI, ["sh", "forks.sh", "{port}"]),
+    "uwsgi-lazy": (WSGI, [*UWSGI, "--lazy-apps", "--enable-threads", "--threads", "2"]),
     "dumb-init": (WSGI, ["dumb-init", "--", *GUNICORN]),
 }
 FILES = {
@@ -132,6 +134,18 @@ def test_all_workers_are_seen_and_call_once(server: str, tmp_path: Path) -> None
         calls = helped(report)
     assert calls == [["request"]] * expected
     assert report.seen_workers == expected
+
+
+def test_a_client_that_uwsgi_workers_hold_and_do_not_use_is_seen(tmp_path: Path) -> None:
+    """Between two requests nobody in them answers, so they tell of it unasked."""
+    held = "from openai import OpenAI\nheld = OpenAI(api_key='sk-proj-' + 'x7Qd2' * 8)\n"
+    report = run_app(
+        tmp_path, {"app.py": held + WSGI}, command=UWSGI, workers=2, ready="/health", request={"path": "/ask"}
+    )
+    assert (report.checks["wire"], report.checks["rollcall"]) == ("passed", "failed")
+    (finding,) = report.findings
+    assert (finding.cause, finding.where[0]) == ("hardcoded-key", "app.py:2")
+    assert len(finding.workers) == 2
 
 
 def run_sample(name: str) -> DeploymentReport:

@@ -29,6 +29,7 @@ PLAIN = [
     "servers/gevent",
     "servers/granian",
     "servers/hypercorn",
+    "servers/uwsgi",
     "uvicorn_workers",
     "websocket_chat",
 ]

@@ -55,6 +55,20 @@ def test_console_scripts_run_in_it(tmp_path):
     )
 
 
+def test_a_program_that_looks_for_its_environment_beside_itself_finds_the_overlay(tmp_path, monkeypatch):
+    beside = tmp_path / "venv" / "bin"
+    beside.mkdir(parents=True)
+    for name in ("uwsgi", "ruff"):
+        (beside / name).write_bytes(b"\x7fELF")
+        (beside / name).chmod(0o755)
+    monkeypatch.setattr(module, "script_folders", lambda: (beside,))
+    monkeypatch.setattr(module.sys, "executable", str(beside / "python"))
+    monkeypatch.setattr(module.sys, "prefix", str(beside.parent))
+    overlay = make_overlay(tmp_path / "overlay", {})
+    assert (overlay.bin / "uwsgi").resolve() == overlay.bin / "uwsgi"
+    assert (overlay.bin / "ruff").resolve() == beside / "ruff"
+
+
 @pytest.mark.parametrize("way", ["venv/../venv/bin", "linked/bin"])
 def test_scripts_are_known_by_whatever_name_the_folder_is_called(tmp_path, monkeypatch, way):
     (tmp_path / "venv" / "bin").mkdir(parents=True)

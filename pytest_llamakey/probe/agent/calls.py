@@ -9,13 +9,18 @@ from pytest_llamakey.probe.agent.sight import sight
 from pytest_llamakey.probe.agent.wire import put, wire
 
 
+def request_failed(error):
+    if thread_id() not in private:
+        report_error(error, seq_of(error))
+        wire.volunteer()  # type: ignore[misc]
+
+
 def around_request(original):
     def request(self, *args, **kwargs):
         try:
             return original(self, *args, **kwargs)
         except Exception as error:
-            if thread_id() not in private:
-                report_error(error, seq_of(error))
+            request_failed(error)
             raise
 
     return request
@@ -26,8 +31,7 @@ def around_async_request(original):
         try:
             return await original(self, *args, **kwargs)
         except Exception as error:
-            if thread_id() not in private:
-                report_error(error, seq_of(error))
+            request_failed(error)
             raise
 
     return request
@@ -114,6 +118,7 @@ def outgoing(transport, request):
 def answered(response, seq):
     response.extensions["llamakey"] = seq
     put("done", seq=seq, status=response.status_code)
+    wire.volunteer()  # type: ignore[misc]
 
 
 def around_send(original):

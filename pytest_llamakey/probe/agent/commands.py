@@ -63,6 +63,16 @@ wire.answer = answer
 
 
 @quiet
+def volunteer():
+    """Say unasked what a roll call asks for: uWSGI keeps the interpreter to itself while it waits for a request."""
+    if "uwsgi" in sys.modules:
+        answer(({"do": "report", "n": 0}, {"do": "rollcall", "n": 0}))
+
+
+wire.volunteer = volunteer
+
+
+@quiet
 def show_printed():
     """What was printed into a buffer would be in the log at the end, when nobody looks any more."""
     if type(sys.stdout).__module__ == "_io":  # gevent's would start a hub in this thread

@@ -56,7 +56,7 @@ class Wire:
         self.dead, self.clients, self.pid = False, 0, 0
         self.movers = {}  # by pid, who gave that process a connection of its own
         # hello.py, commands.py and failures.py put theirs here
-        self.hello = self.answer = self.last_words = self.moved = None
+        self.hello = self.answer = self.last_words = self.moved = self.volunteer = None
         self.sock: "_socket.socket" = None  # type: ignore[assignment]  # ours() is asked before each use
         self.reset("exec", [])
 
