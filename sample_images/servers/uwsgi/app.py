@@ -1,4 +1,5 @@
-# A Flask app served by uWSGI: the first process loads it once, so the start-up check runs there, and forks the workers.
+# A Flask app served by uWSGI: the first process loads it once and forks the workers, so the start-up check runs once.
+# With --http, one more process listens on the port and passes the requests on to them.
 import os
 
 from flask import Flask, request
