@@ -17,7 +17,7 @@ import pytest
 from pytest_llamakey import __version__, progress, xdist_scope
 from pytest_llamakey.collect import CheckFailed, CheckItem, DeploymentFile, DeploymentNode
 from pytest_llamakey.report import github, terminal
-from pytest_llamakey.report.files import ReportFile, asked_for
+from pytest_llamakey.report.files import NO_ROOM, ReportFile, asked_for, unwritten_of_another
 from pytest_llamakey.report.frames import only_theirs
 from pytest_llamakey.report.item import ItemRepr, item_outcome, item_text, properties
 from pytest_llamakey.report.model import DeploymentReport, EngineReport, Report, from_dict, to_dict
@@ -221,9 +221,23 @@ class Session:
             engine=self._engine(),
             deployments=tuple(carried.report for carried in self._gathered.values()),
         )
-        summary = os.environ.get("GITHUB_STEP_SUMMARY")
-        step = [ReportFile("Job summary", Path(summary), github.append)] if summary and report.deployments else []
-        self._unwritten += filter(None, (file.write(report) for file in (*self._files(), *step)))
+        files = self._files()
+        if report.deployments and (summary := os.environ.get("GITHUB_STEP_SUMMARY")):
+            files.append(ReportFile("Job summary", Path(summary), github.append, "GITHUB_STEP_SUMMARY", shared=True))
+        self._tell(session, *(file.write(report) for file in files))
+
+    @pytest.hookimpl(wrapper=True, trylast=True, specname="pytest_sessionfinish")
+    def pytest_sessionfinish_of_others(self, session: pytest.Session) -> Generator[None]:
+        """Tell of reports of others for which there is no room, and let pytest say what it has to."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            self._tell(session, unwritten_of_another(error, getattr(self.config.option, "xmlpath", None)))
+
+    def _tell(self, session: pytest.Session, *unwritten: str) -> None:
+        self._unwritten += filter(None, unwritten)
         if self._unwritten and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
 

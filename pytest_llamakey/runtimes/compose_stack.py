@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llamakey.runtimes.base import Refused, RuntimeFault
 from pytest_llamakey.runtimes.compose_tool import ComposeTimeout
-from pytest_llamakey.runtimes.docker_engine import engine_words
+from pytest_llamakey.runtimes.docker_engine import engine_words, no_room
 from pytest_llamakey.starting.log_lines import shortened
 
 if TYPE_CHECKING:
@@ -81,9 +81,8 @@ class Stack:
         said = self._call(["build", *words, service], BUILD_SECONDS, f"build {service}", (naming,), progress="plain")
         if said.code:
             lines = self.folder.in_users_words(said.output + said.errors).splitlines()[-TAIL_LINES:]
-            raise RuntimeFault(
-                "\n".join([f"{self._files()}: docker compose build {service} failed.", *map(shortened, lines)])
-            )
+            told = "\n".join(map(shortened, lines))
+            raise RuntimeFault(f"{self._files()}: docker compose build {service} failed.{no_room(told)}\n{told}")
 
     def create(self, *arguments: str, scale: int | None) -> None:
         """Create the containers and start none of them.
@@ -148,7 +147,7 @@ class Stack:
         words = self.folder.in_users_words("\n".join(errors)).strip()
         required = _REQUIRED.search(words)
         place = self._line_with(required[1]) if required else self._files()
-        advice = ""
+        advice = no_room(words)
         if required:
             advice = f'\nSet it where it comes from: key = "env:{required[1]}", or env = {{ {required[1]} = "…" }}.'
         elif "env file" in words and "not found" in words:

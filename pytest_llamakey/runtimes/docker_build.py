@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from pytest_llamakey.runtimes.base import Plan, RuntimeFault
 from pytest_llamakey.runtimes.docker_buildkit import BuildKit, BuildTool, find_buildkit
 from pytest_llamakey.runtimes.docker_context import Context, pack
-from pytest_llamakey.runtimes.docker_engine import engine_words, explain, silence
+from pytest_llamakey.runtimes.docker_engine import engine_words, explain, no_room, silence
 from pytest_llamakey.runtimes.without_image import without_image
 from pytest_llamakey.spec.dockerfile_facts import read
 from pytest_llamakey.starting.log_lines import shortened
@@ -81,18 +81,15 @@ class Images:
                 return str(self._client.images.get(name).id)
             except ImageNotFound:
                 plan.progress(f"Pulling {name}")
-        origin = plan.deployment.origin("image")
         try:
             for event in self._client.api.pull(name, stream=True, decode=True):
+                if "error" in event:  # the answer has begun by then, so that it is none of HTTP's
+                    raise _not_there(name, plan, str(event["error"]))
                 if plan.verbose and "id" in event and "progress" not in event:
                     plan.progress(f"{event['id']}: {event.get('status', '')}")
             return str(self._client.images.get(name).id)
         except (APIError, ImageNotFound) as error:
-            where = f" (named in {origin})" if origin else ""
-            raise RuntimeFault(
-                f"There is no image {name}{where}: the container engine says: {explain(error)}. "
-                "Correct `image`, pull or build it first, or log in to its registry."
-            ) from error
+            raise _not_there(name, plan, explain(error)) from error
 
     def _build_once(self, context: Context, plan: Plan) -> str:
         with self._guard:
@@ -211,6 +208,13 @@ def shared_folder(run_id: str) -> Path:
     return Path(tempfile.gettempdir()) / f"pytest-llamakey-{run_id.partition('-')[0]}"
 
 
+def _not_there(name: str, plan: Plan, words: str) -> RuntimeFault:
+    origin = plan.deployment.origin("image")
+    where = f" (named in {origin})" if origin else ""
+    mend = no_room(words) or " Correct `image`, pull or build it first, or log in to its registry."
+    return RuntimeFault(f"There is no image {name}{where}: the container engine says: {words}.{mend}")
+
+
 def _recorded(record: Path) -> str | None:
     try:
         return str(json.loads(record.read_text(encoding="utf-8"))["image"])
@@ -221,10 +225,10 @@ def _recorded(record: Path) -> str | None:
 def _failure(context: Context, step: str, tail: deque[str], buildkit: bool, deployment: Deployment) -> str:
     at = f" at step [{step}" if "]" in step else f" at step {step}" if step else ""
     lines = "\n".join(tail)
-    advice = ""
-    if _UNPULLED.search(lines) or _AT_FROM.match(step):
+    advice = no_room(lines)
+    if not advice and (_UNPULLED.search(lines) or _AT_FROM.match(step)):
         advice = f"{_base_advice(context, lines)}{without_image(deployment)}"
-    elif not buildkit and "BuildKit" in lines:
+    elif not advice and not buildkit and "BuildKit" in lines:
         advice = " The Dockerfile needs BuildKit: put a `docker` command-line client that has it (buildx) on PATH."
     shown = "\n".join(map(shortened, tail))
     return f"Building {context.path} failed{at}.{advice}\n{shown}"

@@ -10,7 +10,7 @@ from requests.exceptions import RequestException
 from testcontainers.core.container import DockerContainer
 
 from pytest_llamakey.runtimes.base import RuntimeFault
-from pytest_llamakey.runtimes.docker_engine import ANSWER_SECONDS, KEPT_LABEL, RUN_LABEL, explain
+from pytest_llamakey.runtimes.docker_engine import ANSWER_SECONDS, KEPT_LABEL, RUN_LABEL, explain, no_room
 from pytest_llamakey.runtimes.docker_seclusion import OPTIONS
 from pytest_llamakey.runtimes.docker_way import host_entries
 
@@ -148,7 +148,7 @@ def container_of(
 def _start_fault(who: str, command: Any, origin: Origin | None, error: APIError) -> RuntimeFault:
     words = explain(error)
     if not any(sign in words for sign in _NO_COMMAND):
-        return RuntimeFault(f"Starting {who} failed: the container engine says: {words}")
+        return RuntimeFault(f"Starting {who} failed: the container engine says: {words}{no_room(words)}")
     named = f"`{command[0]}`" if command else "of the image"
     where = f" ({origin})" if origin and command else ""
     return RuntimeFault(

@@ -89,9 +89,20 @@ def engine_words(doing: str) -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        raise RuntimeFault(f"{doing} failed: the container engine says: {explain(error)}") from error
+        words = explain(error)
+        raise RuntimeFault(f"{doing} failed: the container engine says: {words}{no_room(words)}") from error
     except (DockerException, RequestException) as error:
         raise RuntimeFault(f"{doing} failed: {_root_cause(error)}. Does the container engine still run?") from error
+
+
+def no_room(words: str) -> str:
+    """What to do, where these are an engine's words about a full disk; else nothing."""
+    if "no space left on device" not in words.lower():
+        return ""
+    return (
+        " There is no room left where the container engine keeps its data: make some there "
+        "(`docker system df` tells what takes it, `docker builder prune` and `docker image prune` give some back)."
+    )
 
 
 def explain(error: APIError) -> str:

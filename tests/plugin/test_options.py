@@ -109,8 +109,57 @@ def test_a_report_that_cannot_be_written_is_told_and_fails_the_run(bench: Bench)
     bench.app()
     result = bench.run("-k", "keyed", "--llamakey-report", "shop/server.py/r.json")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines("JSON report: *server.py/r.json cannot be written: *")
+    result.stdout.fnmatch_lines(
+        "JSON report: *server.py/r.json cannot be written: * Name a file that can be written with --llamakey-report."
+    )
     assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+FULL = Path("/dev/full")
+"""Each write to it fails for want of room (full(4))."""
+REPORTS = {
+    "--llamakey-report": "JSON report",
+    "--llamakey-html": "HTML report",
+    "--llamakey-sarif": "SARIF report",
+    "--llamakey-codequality": "Code quality report",
+    "--junit-xml": "JUnit report",
+}
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="Linux")
+@pytest.mark.parametrize("wrong", [False, True], ids=["passes", "fails"])
+def test_where_there_is_no_room_for_reports_each_is_told_and_the_verdict_stands(bench: Bench, *, wrong: bool) -> None:
+    bench.app(text=table(mode="wrong" if wrong else ""))
+    result = bench.run(*(word for option in REPORTS for word in (option, str(FULL))))
+    said = " cannot be written: No space left on device. Make room there, or name another place with "
+    lines = [f"{kind}: {FULL}{said}{option}." for option, kind in REPORTS.items()]
+    result.stdout.fnmatch_lines(["FAIL *" if wrong else "PASS *", *lines])
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+    assert result.ret == (pytest.ExitCode.TESTS_FAILED if wrong else pytest.ExitCode.USAGE_ERROR)
+
+
+OWN = """
+import errno, pytest
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish():
+    raise OSError(errno.{name}, "of another plugin", "own.txt")
+"""
+
+
+def test_a_report_of_another_plugin_for_which_there_is_no_room_is_told(bench: Bench) -> None:
+    bench.app()
+    (bench.root / "conftest.py").write_text(OWN.format(name="ENOSPC"))
+    result = bench.run("-k", "keyed")
+    result.stdout.fnmatch_lines(["PASS *", "own.txt cannot be written: of another plugin. Make room there."])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_another_error_of_another_plugin_is_its_own(bench: Bench) -> None:
+    bench.app()
+    (bench.root / "conftest.py").write_text(OWN.format(name="EACCES"))
+    result = bench.run("-k", "keyed")
+    assert "of another plugin" in result.stderr.str()
+    result.stdout.no_fnmatch_line("*cannot be written*")
 
 
 def test_looking_leaves_the_last_report_alone(bench: Bench) -> None:

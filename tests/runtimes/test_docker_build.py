@@ -13,10 +13,11 @@ from dataclasses import replace
 
 import psutil
 import pytest
+from docker.errors import ImageNotFound
 from docker_apps import DOCKERFILE, PYTHON_IMAGE, until
 
 from pytest_llamakey.runtimes.base import Plan, RuntimeFault
-from pytest_llamakey.runtimes.docker_build import shared_folder
+from pytest_llamakey.runtimes.docker_build import Images, shared_folder
 from pytest_llamakey.runtimes.docker_context import declared_args, pack
 from pytest_llamakey.runtimes.without_image import without_image
 from pytest_llamakey.secrecy.keys import DECOY, Secrets
@@ -213,6 +214,49 @@ def test_what_runs_without_an_image(tmp_path, fields, told):
     said = without_image(deployment(tmp_path, **fields))
     assert said.endswith(told)
     assert bool(said) == bool(told)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("buildkit", [True, False])
+def test_a_build_for_which_the_engine_has_no_room_says_so(app_folder, docker_reaper, plan, monkeypatch, buildkit):
+    """The words are those of a program whose write fails, as of the engine itself (`make torture` fills a disk)."""
+    from pytest_llamakey.runtimes.docker import DockerRuntime
+
+    if not buildkit:
+        monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(RuntimeFault) as fault:
+        DockerRuntime(docker_reaper).build(plan(app_folder("RUN head -c 9 /dev/zero > /dev/full")))
+    told = str(fault.value)
+    assert "There is no room left where the container engine keeps its data" in told.partition("\n")[0]
+    assert "No space left on device" in told
+
+
+class Pulls:
+    """An engine that has no image, and whose pull begins well and ends in these words."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+        self.images = self.api = self
+
+    def get(self, name: str) -> None:
+        raise ImageNotFound(f"No such image: {name}")
+
+    def pull(self, _name: str, **_: object) -> list[dict[str, str]]:
+        return [{"id": "a1", "status": "Downloading"}, {"error": self.words}]
+
+
+@pytest.mark.parametrize(
+    ("words", "mend"),
+    [
+        ("write /data/layer: no space left on device", "There is no room left where the container engine keeps its"),
+        ("unexpected EOF", "Correct `image`, pull or build it first"),
+    ],
+)
+def test_of_a_pull_that_fails_on_its_way_the_engines_own_words_are_told(plan, tmp_path, words, mend):
+    images = Images(Pulls(words), None)
+    with pytest.raises(RuntimeFault) as fault:
+        images.image(plan(tmp_path, image="shop:1", build=None))
+    assert f"There is no image shop:1: the container engine says: {words}. {mend}" in str(fault.value)
 
 
 INTERRUPTED = """

@@ -67,6 +67,13 @@ class Engine:
         """What a command begins with that is to see the network of this engine's containers."""
         return ("nsenter", "--target", self._inside, "--net")
 
+    def confine(self, size: str) -> None:
+        """Give its data no more room than this (a size of tmpfs(5)); call it before the first start."""
+        data = self.folder / "data"
+        data.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(data)]
+        subprocess.run(["nsenter", "--target", self._inside, "--mount", *mount], check=True)
+
     def start(self) -> None:
         """Start the daemon and wait until it answers; raises Broken."""
         places = ("--config-file", "config", "--data-root", "data", "--exec-root", "exec", "--pidfile", "pid")
@@ -150,11 +157,13 @@ def _child(parent: subprocess.Popen[bytes]) -> int:
 
 
 @contextlib.contextmanager
-def engine(image: str) -> Iterator[Engine]:
-    """A fresh engine that has ``image``."""
+def engine(image: str, size: str = "") -> Iterator[Engine]:
+    """A fresh engine that has ``image``, and for all its data room of this size."""
     with tempfile.TemporaryDirectory(prefix="torture-engine-", ignore_cleanup_errors=True) as folder:
         made = Engine(Path(folder))
         try:
+            if size:
+                made.confine(size)
             made.start()
             made.load(image)
             yield made

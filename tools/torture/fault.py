@@ -125,14 +125,40 @@ def _full(place: Bench) -> Tally:
     return Tally(1, 1, "error: no space left")
 
 
+@contextlib.contextmanager
+def _filled(folder: Path) -> Iterator[None]:
+    """A file system there that is full."""
+    with _small(folder):
+        with contextlib.suppress(OSError), (folder / "filled").open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        yield
+
+
+def _full_reports(place: Bench) -> Tally:
+    """No room for any report: each is told, none is left in part, and what was found stands on the terminal."""
+    full = place.folder.parent / "full"
+    with _filled(full):
+        _app(place, "", mode="wrong")
+        kinds = ("llamakey-html", "llamakey-sarif", "llamakey-codequality", "junit-xml", "llamakey-report")
+        words = [word for kind in kinds for word in (f"--{kind}", str(full / kind))]
+        place.environment |= {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(full / "summary.md")}
+        process = place.begin("process", *words)
+        ran = place.ended(process, full / "none", time.monotonic(), BOUND)
+        hold(ran.code == 1 and "hardcoded-key" in ran.output, f"{ran.code}\n{ran.output[-2500:]}")
+        hold("Traceback" not in ran.output, f"a traceback\n{ran.output[-2500:]}")
+        told = [kind for kind in (*kinds, "summary.md") if f"{full / kind} cannot be written: No space" in ran.output]
+        hold(len(told) == len(kinds) + 1, f"{told} alone are told\n{ran.output[-2500:]}")
+        left = [path.name for path in full.iterdir() if path.name.startswith("llamakey-")]
+        hold(not left, f"left in part: {left}")
+    place.nothing_left()
+    return Tally(len(told), len(told), "the cause is told all the same")
+
+
 def _full_cache(place: Bench, *, runtime: str) -> Tally:
     """No room in the cache folder: what is remembered there for the next run is a help, and no more."""
     cache = place.folder.parent / "full"
-    with _small(cache):
-        filled = cache / "filled"
-        with contextlib.suppress(OSError), filled.open("wb", buffering=0) as file:
-            while True:
-                file.write(b"x" * 4096)
+    with _filled(cache):
         place.environment["XDG_CACHE_HOME"] = str(cache)
         _app(place, "")
         ran = place.run(runtime, limit=BOUND)
@@ -244,6 +270,7 @@ CASES = (
     ),
     Case("processes: a taken port", _port),
     Case("processes: no room for temporary files", _full),
+    Case("processes: no room for reports", _full_reports),
     *(
         Case(f"{told}: no room in the cache folder", partial(_full_cache, runtime=runtime), engine=runtime == "docker")
         for told, runtime in (("processes", "process"), ("containers", "docker"))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
 
-    from tools.torture.bench import Bench
+    from tools.torture.bench import Bench, Ran
 
 REACHED = 60.0
 """Seconds within which a phase must be reached."""
@@ -33,6 +33,9 @@ BUILD_MARK = f"7207.{os.getpid()}"
 """Seconds that the build's slow step sleeps: no other process of the machine sleeps as long."""
 SLOW_BUILD = f"RUN sleep {BUILD_MARK}\n"
 SLOW_START = "time.sleep(600)"
+ROOM = "600m"
+"""Of the engine whose disk is full: some hundred megabytes more than the image takes."""
+NO_ROOM = "no room left where the container engine keeps its data"
 PHASES = ("build", "start", "drive", "stop")
 SLOW_ANSWER = """
 def asked():
@@ -151,16 +154,51 @@ def _fails(place: Bench, *, fault: Callable[[Engine], None], phases: tuple[str, 
     return Tally(len(phases), len(told), "\n".join(broken) or "; ".join(told))
 
 
-CASES = tuple(
-    Case(
-        f"containers: the engine is {told} while it builds, starts, drives, stops",
-        partial(_fails, fault=fault),
-        engine=True,
-    )
-    for told, fault in (
-        ("stopped", Engine.end),
-        ("killed", partial(Engine.end, by=signal.SIGKILL)),
-        ("paused", Engine.pause),
-        ("restarted", _restart),
-    )
+def _full(place: Bench) -> Tally:
+    """The engine's disk is full: while it builds, and where all that is built is there and only the start is left."""
+    fill = "RUN head -c 2000000000 /dev/zero > /fill\n"
+    with engine(place.image, ROOM) as own:
+        place.environment["DOCKER_HOST"] = own.host
+        place.write({"server.py": server(), "llamakey.toml": table(), "Dockerfile": DOCKERFILE + fill})
+        built = _ran(place, own, "build")
+        hold(built.verdicts == ["error"] and NO_ROOM in built.errors, _told("build", built.errors, built.output))
+        place.write({"Dockerfile": DOCKERFILE})
+        before = _ran(place, own, "before")
+        hold(before.verdicts == ["pass"], _told("with room", before.errors, before.output))
+        with own.client() as client:
+            client.containers.run(place.image, ["sh", "-c", "cat /dev/zero > /fill; sleep 600"], detach=True)
+            hold(until(lambda: _has_no_room(own), REACHED), "the disk never was full")
+        full = _ran(place, own, "start")
+        hold(full.verdicts == ["error"] and NO_ROOM in full.errors, _told("start", full.errors, full.output))
+        place.nothing_left()
+    return Tally(2, 2, f"build: error after {built.seconds:.0f} s; start: error after {full.seconds:.0f} s")
+
+
+def _ran(place: Bench, own: Engine, name: str) -> Ran:
+    report = place.folder.parent / f"report-{name}.json"
+    started = time.monotonic()
+    process = place.begin("docker", "--llamakey-timeout", "30", "--llamakey-report", str(report), wrapped=own.beside)
+    return place.ended(process, report, started, BOUND)
+
+
+def _has_no_room(own: Engine) -> bool:
+    found = os.statvfs(f"/proc/{own.pid}/root{own.folder / 'data'}")
+    return found.f_bavail == 0
+
+
+CASES = (
+    *(
+        Case(
+            f"containers: the engine is {told} while it builds, starts, drives, stops",
+            partial(_fails, fault=fault),
+            engine=True,
+        )
+        for told, fault in (
+            ("stopped", Engine.end),
+            ("killed", partial(Engine.end, by=signal.SIGKILL)),
+            ("paused", Engine.pause),
+            ("restarted", _restart),
+        )
+    ),
+    Case("containers: the engine's disk is full while it builds, starts", _full, engine=True),
 )
