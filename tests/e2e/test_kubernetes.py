@@ -19,7 +19,7 @@ from pytest_llamakey.runtimes.base import RuntimeFault
 pytestmark = [pytest.mark.cluster, pytest.mark.engine, pytest.mark.slow]
 
 SAMPLES = "sample_images/runtimes/kubernetes"
-SOON = 25.0
+SOON = 45.0
 """Seconds in which what can never run has to be told; on an idle machine it takes some five."""
 
 REFRESHED = 150.0
