@@ -18,7 +18,7 @@ from pytest_llamakey import __version__, progress, xdist_scope
 from pytest_llamakey.collect import CheckFailed, CheckItem, DeploymentFile, DeploymentNode
 from pytest_llamakey.report import github, terminal
 from pytest_llamakey.report.files import NO_ROOM, ReportFile, asked_for, unwritten_of_another
-from pytest_llamakey.report.frames import only_theirs
+from pytest_llamakey.report.frames import only_theirs, with_lines
 from pytest_llamakey.report.item import ItemRepr, item_outcome, item_text, properties
 from pytest_llamakey.report.model import DeploymentReport, EngineReport, Report, from_dict, to_dict
 from pytest_llamakey.spec.model import Defaults, SpecError, runs_elsewhere
@@ -205,6 +205,11 @@ class Session:
                     terminalreporter.write_line(line)
         for line in self._unwritten:
             terminalreporter.write_line(line, red=True)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Have pytest come to its summary, at whatever moment the Ctrl-C came."""
+        with_lines(excinfo)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

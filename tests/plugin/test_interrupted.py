@@ -89,3 +89,20 @@ def test_a_fixed_ports_lock_goes_too(bench: Bench) -> None:
     process = begin(bench, text, 3, "asked")
     assert [name for name in bench.left_over if name.endswith("-18772.lock")]
     end(bench, process, [signal.SIGKILL])
+
+
+NO_LINE = """
+import sys, types
+def test_it():
+    raise KeyboardInterrupt().with_traceback(types.TracebackType(None, sys._getframe(), 10**6, -1))
+"""
+
+
+def test_a_ctrl_c_that_comes_between_two_lines_is_told_as_one(bench: Bench) -> None:
+    """As Python has it there: the frame has no line."""
+    bench.app()
+    (bench.root / "test_own.py").write_text(NO_LINE)
+    result = bench.run("-p", "no:randomly", "test_own.py")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*KeyboardInterrupt*", "*no tests ran in*"])
+    assert "TypeError" not in result.stdout.str() + result.stderr.str()

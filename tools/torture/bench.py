@@ -133,7 +133,9 @@ class Bench:
             if time.monotonic() > end:
                 process.kill()
                 raise Broken(f"hangs: no end within {limit:.0f} s\n{self.output(process)[-2000:]}")
-            self.note(process)
+            for one in self.begun:  # another may end while this one is waited for
+                if one.poll() is None:
+                    self.note(one)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(LOOK)
         seconds = time.monotonic() - started
