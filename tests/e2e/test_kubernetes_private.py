@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import threading
 from typing import Any
@@ -30,10 +29,10 @@ def bench(tmp_path, tmp_path_factory) -> ClusterBench:
 
 
 class Addresses:
-    """Those of a run's pods in the cluster, while it lasts; `word` is in them and in nobody else's."""
+    """Those of the pods of one ``app`` in the cluster, while a run lasts."""
 
-    def __init__(self, cluster: Any, word: str) -> None:
-        self._cluster, self._word, self._closed, self.seen = cluster, word, threading.Event(), set[str]()
+    def __init__(self, cluster: Any, app: str) -> None:
+        self._cluster, self._app, self._closed, self.seen = cluster, app, threading.Event(), set[str]()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     def __enter__(self) -> Addresses:  # noqa: PYI034 - Self is not in Python 3.10
@@ -46,20 +45,19 @@ class Addresses:
 
     def _look(self) -> None:
         while not self._closed.wait(0.2):
-            found = self._cluster.call("GET", "api/v1/pods", labelSelector="org.pytest-llamakey.role in (app, relay)")
-            mine = (pod for pod in found["items"] if self._word in json.dumps(pod["spec"]))
-            self.seen |= {str(pod["status"]["podIP"]) for pod in mine if pod["status"].get("podIP")}
+            found = self._cluster.call("GET", "api/v1/pods", labelSelector=f"app={self._app}")
+            self.seen |= {str(pod["status"]["podIP"]) for pod in found["items"] if pod["status"].get("podIP")}
 
 
 def test_no_key_prompt_or_word_of_the_probe_passes_the_clusters_network(
     bench: ClusterBench, cluster: Any, entitled: Any, tmp_path: Any, python_image: str
 ) -> None:
-    prompt, openly = (f"{word}-{secrets.token_hex(8)}" for word in ("prompt", "openly"))
+    app, prompt, openly = (f"{word}-{secrets.token_hex(8)}" for word in ("app", "prompt", "openly"))
     code = server(setup=SPEAKS_OPENLY.format(openly=openly)).replace('"ping"', f'"{prompt}"')
-    bench.deployment("web", manifest("web", python_image, spec="replicas: 2", code=code), "workers = 2\n")
+    bench.deployment("web", manifest(app, python_image, spec="replicas: 2", code=code), "workers = 2\n")
     words = [KEY, PROBE, prompt.encode(), openly.encode()]
     with (
-        Addresses(cluster, prompt) as addresses,
+        Addresses(cluster, app) as addresses,
         Overhearing(words) as network,
         out_of_reach(entitled[1], tmp_path) as before,
     ):
