@@ -80,7 +80,7 @@ images: $(VENV)/.ready-dev ## run a sample and pairs in containers with Python 3
 
 torture: $(VENV)/.ready-dev ## kills, planted keys, hostile input, faults (docs/torture.md): SUITE=leak ONLY=… RUNS=20 WRITE=1
 	@image="$$(tools/engine)" && export LLAMAKEY_TEST_PYTHON_IMAGE="$${image#PYTHON_IMAGE=}"; \
-	set -x; $(BIN)/python -m tools.torture $(SUITE) $(if $(ONLY),--only '$(ONLY)') $(if $(RUNS),--runs $(RUNS)) $(if $(WRITE),--write)
+	set -x; $(BIN)/python -m tools.torture $(SUITE) $(if $(ONLY),--only '$(ONLY)') $(if $(RUNS),--runs $(RUNS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(WRITE),--write)
 
 scale: $(VENV)/.ready-dev ## 20 pods of 2 workers on the cluster of KUBECONFIG
 	@image="$$(tools/engine)" && export LLAMAKEY_TEST_PYTHON_IMAGE="$${image#PYTHON_IMAGE=}"; \

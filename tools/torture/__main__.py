@@ -64,9 +64,12 @@ def main() -> int:
     parser.add_argument("--no-engine", action="store_true", help="leave out what needs a container engine")
     parser.add_argument("--image", default=os.environ.get("LLAMAKEY_TEST_PYTHON_IMAGE", "python:3.12-slim"))
     parser.add_argument("--runs", type=int, default=20, help="how often the flake suite runs each sample")
+    parser.add_argument("--minutes", type=float, help="how long each case of it may begin further runs")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/torture.md")
     options = parser.parse_args()
     os.environ["LLAMAKEY_TORTURE_RUNS"] = str(options.runs)
+    if options.minutes:
+        os.environ["LLAMAKEY_TORTURE_MINUTES"] = str(options.minutes)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     rows = list(_trials(options))
     if not rows:

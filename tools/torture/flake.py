@@ -7,8 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from functools import partial
-from itertools import cycle, islice
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from tools.samples import wrong
@@ -45,13 +46,22 @@ def runs() -> int:
     return int(os.environ.get("LLAMAKEY_TORTURE_RUNS", "20"))
 
 
+def rounds() -> Iterator[int]:
+    """The numbers of the runs; none begins once the time is over that a case may take."""
+    until = time.monotonic() + 60 * float(os.environ.get("LLAMAKEY_TORTURE_MINUTES", "inf"))
+    for number in range(runs()):
+        if time.monotonic() > until:
+            return
+        yield number
+
+
 def _again(place: Bench, *, runtime: str, setup: str, wanted: tuple[str, list[str]], count: int = 0) -> Tally:
-    count = count or runs()
     place.write({"server.py": server(setup), "llamakey.toml": table(workers=4), "Dockerfile": DOCKERFILE})
     with busy() as load:
-        seen = [(ran.verdicts[0], ran.causes) for ran in (place.run(runtime) for _ in range(count))]
+        turns = range(count) if count else rounds()
+        seen = [(ran.verdicts[0], ran.causes) for ran in (place.run(runtime) for _ in turns)]
     others = [one for one in seen if one != wanted]
-    return tally(count, [str(one) for one in others], f"{wanted[0]} each time", load)
+    return tally(len(seen), [str(one) for one in others], f"{wanted[0]} each time", load)
 
 
 def tally(count: int, others: list[str], well: str, load: str) -> Tally:
@@ -64,9 +74,10 @@ def _gunicorn(place: Bench, *, runtime: str) -> Tally:
     shutil.copytree(ROOT / "sample_images/gunicorn", place.folder, dirs_exist_ok=True)
     written = (place.folder / "llamakey.toml").read_text()
     place.write({"llamakey.toml": written.replace("workers = 4", "workers = 8").replace('"4"', '"8"')})
-    count, others = runs(), []
+    count, others = 0, []
     with busy() as load:
-        for _ in range(count):
+        for _ in rounds():
+            count += 1
             (report,) = place.run(runtime).report["deployments"]
             workers = [one for replica in report["replicas"] for one in replica["workers"] if one["role"] == "worker"]
             calls = [[call["credential"] for call in one["calls"] if call["via"] == "request"] for one in workers]
@@ -78,9 +89,10 @@ def _gunicorn(place: Bench, *, runtime: str) -> Tally:
 def _samples(place: Bench, *, runtime: str) -> Tally:
     """As many runs as were asked for, of the samples in turn, each held against what it is to show."""
     samples = sorted(path.parent for path in (ROOT / "sample_images").glob("*/llamakey.toml"))
-    count, others = runs(), []
+    count, others = 0, []
     with busy() as load:
-        for sample in islice(cycle(samples), count):
+        for _, sample in zip(rounds(), cycle(samples), strict=False):
+            count += 1
             laid = place.folder / sample.name
             shutil.copytree(sample, laid)
             reported = place.run(runtime).report.get("deployments", [])
