@@ -37,7 +37,7 @@ _FIELDS: Mapping[str, _Fields] = {
         "redirected": bool,
         "where": list,
     },
-    "done": {"seq": int, "status": int},
+    "refused": {"seq": int, "status": int},
     "error": {"type": str, "message": str, "where": list},
     "failure": {"type": str, "message": str, "where": list},
     "serving": {"by": str},

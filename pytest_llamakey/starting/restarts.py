@@ -205,6 +205,6 @@ def _missed_its_key(record: ProcessRecord) -> bool:
     return any(
         event.kind == "error"
         or (event.kind == "miss" and event.data.get("name") not in LIBRARIES_LOOK_UP)
-        or (event.kind == "done" and event.data.get("status") in REFUSED)
+        or (event.kind == "refused" and event.data.get("status") in REFUSED)
         for event in record.events
     )

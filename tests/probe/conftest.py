@@ -31,15 +31,15 @@ CANARY = "sk-llamakey-" + "0a1b2c3d4e5f6789" * 2
 
 
 def calls(record: ProcessRecord) -> list[SimpleNamespace]:
-    """The model calls that a process told of, each with its answer's status."""
-    statuses = {event.data["seq"]: event.data["status"] for event in record.of_kind("done")}
+    """The model calls that a process told of, each with its answer's status if that was a refusal."""
+    statuses = {event.data["seq"]: event.data["status"] for event in record.of_kind("refused")}
     return [
         SimpleNamespace(
             **{
                 **event.data,
                 "key": decode.sight(event.data["key"]),
                 "where": decode.places(event.data["where"]),
-                "status": statuses.get(event.data["seq"]),
+                "refused": statuses.get(event.data["seq"]),
             }
         )
         for event in record.of_kind("call")

@@ -76,10 +76,10 @@ def known(mock: Mock, count: int = 1) -> bool:
 def test_frames_in_pieces_and_together(mock: Mock, agent: Agent) -> None:
     hello = agent.frame({**HELLO, "conn": agent.conn})
     agent.send(hello[:50])
-    agent.send(hello[50:] + agent.frame({"ev": "done", "seq": 0, "status": 200}), agent.frame({"ev": "exit"}))
+    agent.send(hello[50:] + agent.frame({"ev": "refused", "seq": 0, "status": 200}), agent.frame({"ev": "exit"}))
     assert mock.listener.wait_for(lambda records: bool(records) and records[0].orderly, 5)
     (record,) = mock.listener.processes()
-    assert (record.pid, record.alive, [e.kind for e in record.events]) == (42, True, ["done", "exit"])
+    assert (record.pid, record.alive, [e.kind for e in record.events]) == (42, True, ["refused", "exit"])
     assert 0 <= record.events[0].at < 60
     agent.sock.close()
     assert mock.listener.wait_for(lambda records: not records[0].alive, 5)
@@ -128,7 +128,7 @@ def test_a_line_without_end_is_rejected(mock: Mock, agent: Agent) -> None:
     "event",
     [
         {"ev": "nonsense"},
-        {"ev": "done", "seq": "0", "status": 200},
+        {"ev": "refused", "seq": "0", "status": 200},
         {"ev": "env", "name": "A", "key": {"state": "fine", "shown": ""}, "where": []},
         {"ev": "error", "type": "E", "message": "m", "where": ["x"]},
         {"ev": "rollcall", "n": 1, "rows": [{"kind": "K"}]},

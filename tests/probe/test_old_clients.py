@@ -74,7 +74,7 @@ def test_calls_and_rollcall(old: World) -> None:
     ]
     (record,) = old.records()
     (call,) = [c for c in calls(record) if c.tag == "app"]
-    assert (call.host, call.status, str(call.where[0])) == ("api.openai.com", 200, "app.py:10")
+    assert (call.host, call.refused, str(call.where[0])) == ("api.openai.com", None, "app.py:10")
     (sent,) = old.mock.calls()
     assert (sent.tls, sent.headers["authorization"]) == (True, f"Bearer {CANARY}")
     kinds = [decode.client(event).kind for event in record.of_kind("client")]

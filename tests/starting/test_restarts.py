@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MISS = Event(1.0, "miss", {"name": "OPENAI_API_KEY", "where": []})
-REFUSED = Event(1.0, "done", {"seq": 1, "status": 401})
-ANSWERED = Event(1.0, "done", {"seq": 1, "status": 200})
+REFUSED = Event(1.0, "refused", {"seq": 1, "status": 401})
+FAILED = Event(1.0, "refused", {"seq": 1, "status": 429})
 SPAWNED = ("python", "-c", "spawn_main(tracker_fd=5, pipe_handle={})")
 
 
@@ -51,7 +51,7 @@ def test_all_workers_of_a_first_start_tell() -> None:
     [
         [lost(7, 1, 4), lost(8, 1, 4), alive(9, 1.2), alive(10, 4.2)],
         [lost(7, 1, 4), lost(8, 1.1, 4.2)],
-        [lost(7, 1, 4, ANSWERED), lost(8, 4.5, 8, ANSWERED)],
+        [lost(7, 1, 4, FAILED), lost(8, 4.5, 8, FAILED)],
         [lost(7, 1, 4), lost(8, 4.5, 8, ppid=2)],
         [lost(7, 1, 4, argv=("wait.py",)), lost(8, 4.5, 8, argv=("migrate.py",))],
         [lost(7, 1, 4), alive(7, 4.1), lost(8, 4.5, 8)],

@@ -117,7 +117,8 @@ def outgoing(transport, request):
 @quiet
 def answered(response, seq):
     response.extensions["llamakey"] = seq
-    put("done", seq=seq, status=response.status_code)
+    if response.status_code >= 400:  # one that went well is known to the endpoint, and each message costs a call time
+        put("refused", seq=seq, status=response.status_code)
     wire.volunteer()  # type: ignore[misc]
 
 

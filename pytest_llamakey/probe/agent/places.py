@@ -4,7 +4,7 @@ import os
 import sys
 
 from pytest_llamakey.probe.agent.base import CONFIG, SELF, frame_at, open_file
-from pytest_llamakey.probe.agent.sight import clean, sight
+from pytest_llamakey.probe.agent.sight import _foreign, clean, sight
 
 try:
     START = os.getcwd()
@@ -14,6 +14,7 @@ ROOT = (CONFIG.get("workdir") or START).rstrip("/") + "/"
 _STDLIB = os.path.dirname(os.__file__) + "/"
 _SCRIPTS = (os.path.join(sys.prefix, "bin"), os.path.join(sys.base_prefix, "bin"))
 _files = {}  # type: ignore[var-annotated]  # code file name → name to show, or "" for what is not the app's
+_places = {}  # type: ignore[var-annotated]  # what places were reported as; the keys known then are part of each name
 _texts = {}  # type: ignore[var-annotated]  # code file name → its lines
 
 
@@ -60,6 +61,13 @@ def _drawn(value):
 
 def place(code, number):
     """A line of the app as it is reported."""
+    known = code.co_filename, number, code.co_name, len(_foreign)
+    if known not in _places and len(_places) < 500:
+        _places[known] = _looked_up(code, number)
+    return _places.get(known) or _looked_up(code, number)
+
+
+def _looked_up(code, number):
     line = line_of(code.co_filename, number)
     for value in code.co_consts:
         if isinstance(value, str) and value in line and _drawn(value):
@@ -73,7 +81,8 @@ def where():
     places: "list[object]" = []
     frame, steps = caller(), 0
     while frame is not None and steps < 100 and len(places) < 5:
-        if shown_name(frame.f_code.co_filename):
-            places.append(place(frame.f_code, frame.f_lineno or 0))
+        code = frame.f_code
+        if _files.get(code.co_filename, True) and shown_name(code.co_filename):
+            places.append(place(code, frame.f_lineno or 0))
         frame, steps = frame.f_back, steps + 1
     return places

@@ -25,17 +25,12 @@ from pytest_llamakey.probe.agent.base import (
 _LINE_LIMIT = (1 << 20) - 256
 
 
+_encode = _json.make_encoder(None, repr, quote, None, ":", ",", False, False, True)
+
+
 def dumps(value):
     """JSON of plain data; the ``json`` package imports ``re`` and is the app's to import."""
-    if isinstance(value, str):
-        return quote(value)
-    if value is None or value is True or value is False:
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, dict):
-        return "{" + ",".join(quote(str(k)) + ":" + dumps(v) for k, v in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join(dumps(v) for v in value) + "]"
-    return repr(value)
+    return "".join(_encode(value, 0))
 
 
 class _Scan:
