@@ -14,14 +14,14 @@ from pytest_llamakey.runtimes.base import Address
 from pytest_llamakey.runtimes.forward import join
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from pytest_llamakey.runtimes.base import RunningReplica
 
 ACCEPTS = 0.5
 """Seconds within which a process that serves has accepted a connection, when nobody else can."""
 EACH = 0.05
-"""The same, where another connection is tried then."""
+"""The same, where another connection is tried then, and nothing tells that it waits at another worker's socket."""
 QUEUED = 0.2
 """Seconds after which a connection that is not made waits in a stopped worker's full queue."""
 SURE = 0.03
@@ -34,6 +34,32 @@ AT_MOST = 0.5
 """Seconds that one of them takes with all that is looked at, where the machine is busy and queues are full."""
 CONNECTS = 2.0
 POLL = 0.01
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at a worker and the others: how many connections it holds, and how many wait at sockets not its own."""
+
+    taken: int
+    elsewhere: Mapping[str, int]
+
+    @classmethod
+    def at(cls, replica: RunningReplica, pid: int) -> Look:
+        """How it is now."""
+        rows = replica.census()
+        mine = next((row for row in rows if row.pid == pid), None)
+        own = frozenset(mine.sockets if mine else ())
+        waiting = {name: count for row in rows for name, count in zip(row.sockets, row.waiting, strict=False)}
+        others = {name: count for name, count in waiting.items() if name not in own}
+        return cls(mine.taken if mine else 0, others)
+
+    def took_one(self, since: Look) -> bool:
+        """Whether the worker has taken a connection ``since`` then."""
+        return self.taken > since.taken
+
+    def missed_one(self, since: Look) -> bool:
+        """Whether a connection has come to wait at a socket that is not the worker's."""
+        return any(count > since.elsewhere.get(name, 0) for name, count in self.elsewhere.items())
 
 
 def taken(replica: RunningReplica, pid: int) -> int:
@@ -119,8 +145,9 @@ def relay(replica: RunningReplica, pid: int, address: Address, workers: int) -> 
     """The way to ``pid`` alone, among ``workers`` that each listen for themselves.
 
     With ``SO_REUSEPORT`` the kernel gives a connection to one of their sockets by a hash of its addresses, whether or
-    not that worker is stopped (socket(7)). So connections are made until one is taken by the worker that is meant; a
-    stopped one finds the others closed, with nothing in them, when it goes on.
+    not that worker is stopped (socket(7)). So connections are made until one is taken by the worker that is meant; one
+    that waits at a stopped worker's socket is given up at once. It finds them closed, with nothing in them, when it
+    goes on.
     """
     search, ends = Search(workers), set[socket.socket]()
 
@@ -150,21 +177,34 @@ def relay(replica: RunningReplica, pid: int, address: Address, workers: int) -> 
 
 
 def _reached(replica: RunningReplica, pid: int, address: Address, search: Search) -> socket.socket | None:
-    begun, tried = time.monotonic(), 0
+    begun, tried, before = time.monotonic(), 0, Look.at(replica, pid)
     while not search.over.is_set():
         passed = time.monotonic() - begun
         if passed > search.longest or (passed > REACHED and tried >= TRIED * search.workers):
             break
         tried += 1
-        before = taken(replica, pid)
         try:
             through = socket.create_connection((address.host, address.port), QUEUED)
         except TimeoutError:
-            continue  # a stopped worker's queue is full, and the kernel lets the connection wait
-        if _within(EACH, lambda before=before: taken(replica, pid) > before):  # type: ignore[misc]
+            before = Look.at(replica, pid)  # a stopped worker's queue is full, and the kernel lets the connection wait
+            continue
+        now = _tried(replica, pid, before)
+        if now.took_one(before):
             time.sleep(SURE)
+            now = Look.at(replica, pid)
             # One of the connections before may have been taken late; it is closed, and does not last.
-            if taken(replica, pid) > before:
+            if now.took_one(before):
                 return through
         through.close()
+        before = now
     return None
+
+
+def _tried(replica: RunningReplica, pid: int, before: Look) -> Look:
+    """How it is once a connection was taken by the worker, or waits at another's socket, or neither in time."""
+    until = time.monotonic() + EACH
+    while True:
+        now = Look.at(replica, pid)
+        if now.took_one(before) or now.missed_one(before) or time.monotonic() > until:
+            return now
+        time.sleep(POLL / 10)

@@ -64,7 +64,8 @@ class ProcessRow:
     incoming connections. ``cpu``: seconds of processor time used. ``state``: the letter of ``ps``. ``sockets``: its
     listening sockets by name (``tcp:8000:INODE``, in containers with ``:loopback`` after it where only they themselves
     reach it, ``unix:/run/app.sock``); processes that share one have the same name for it. ``taken``: how many incoming
-    connections it holds, TCP and Unix.
+    connections it holds, TCP and Unix. ``waiting``: for each of ``sockets`` how many connections nobody has accepted
+    yet (0 where the system does not tell: for Unix sockets, and outside Linux).
     """
 
     pid: int
@@ -76,6 +77,7 @@ class ProcessRow:
     accepted: tuple[int, ...] = ()
     sockets: tuple[str, ...] = ()
     taken: int = 0
+    waiting: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

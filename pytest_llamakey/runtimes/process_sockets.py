@@ -25,13 +25,15 @@ _UNIX_LISTENS, _UNIX_CONNECTED = 0x10000, "03"
 class Sockets:
     """Of one process: the TCP ports it listens on and those of its established connections, by local port.
 
-    ``names``: its listening sockets, as :attr:`~pytest_llamakey.runtimes.base.ProcessRow.sockets` has them.
-    ``from_unix``: how many connections it has accepted on Unix sockets (only the accepting end bears a path).
+    ``names``: its listening sockets, as :attr:`~pytest_llamakey.runtimes.base.ProcessRow.sockets` has them,
+    and ``waiting`` likewise. ``from_unix``: how many connections it has accepted on Unix sockets (only the accepting
+    end bears a path).
     """
 
     listening: frozenset[int] = frozenset()
     established: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
+    waiting: tuple[int, ...] = ()
     from_unix: int = 0
 
 
@@ -40,6 +42,7 @@ class _Socket:
     name: str
     listens: bool
     port: int | None = None
+    waiting: int = 0
 
 
 class SocketTable:
@@ -52,10 +55,12 @@ class SocketTable:
     def of(self, process: psutil.Process) -> Sockets:
         """The sockets of ``process``; none where they may not be looked at."""
         rows = self._asked(process) if self._known is None else self._matched(process.pid, self._known)
+        listening = sorted({row.name: row.waiting for row in rows if row.listens}.items())
         return Sockets(
             frozenset(row.port for row in rows if row.listens and row.port is not None),
             tuple(sorted(row.port for row in rows if not row.listens and row.port is not None)),
-            tuple(sorted({row.name for row in rows if row.listens})),
+            tuple(name for name, _waiting in listening),
+            tuple(waiting for _name, waiting in listening),
             sum(not row.listens and row.port is None for row in rows),
         )
 
@@ -97,8 +102,10 @@ def _tcp(table: str) -> dict[str, _Socket | None]:
             fields = line.split()
             found[fields[9]] = None
             if fields[3] in {_ESTABLISHED, _LISTEN}:
-                port = int(fields[1].rpartition(":")[2], 16)
-                found[fields[9]] = _Socket(f"tcp:{port}:{fields[9]}", fields[3] == _LISTEN, port)
+                port, listens = int(fields[1].rpartition(":")[2], 16), fields[3] == _LISTEN
+                # Of one that listens, what is received and not read is counted in connections (net/ipv4/tcp_ipv4.c).
+                waiting = int(fields[4].rpartition(":")[2], 16) if listens else 0
+                found[fields[9]] = _Socket(f"tcp:{port}:{fields[9]}", listens, port, waiting)
     return found
 
 

@@ -96,7 +96,7 @@ class ProcessTree:
         for row, seen in sorted(found, key=lambda pair: pair[0][0]):
             accepted = tuple(port for port in seen.established if port in ports)
             listens, taken = tuple(sorted(seen.listening)), len(accepted) + seen.from_unix
-            rows.append(ProcessRow(*row, listens=listens, accepted=accepted, sockets=seen.names, taken=taken))
+            rows.append(ProcessRow(*row, listens, accepted, seen.names, taken, seen.waiting))
         return tuple(rows)
 
     def hold(self, pids: Collection[int]) -> None:

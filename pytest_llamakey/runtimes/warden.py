@@ -60,8 +60,12 @@ def is_loopback(address: str) -> bool:
     return address == LOOPBACK_6 or (address.endswith("7F") and address[:-8] in ("", MAPPED))
 
 
-def sockets() -> "dict[str, tuple[str, int, str]]":
-    """Of every socket that listens or was accepted: inode → (state, local port, name); Unix sockets have port 0."""
+def sockets() -> "dict[str, tuple[str, int, str, int]]":
+    """Of every socket that listens or was accepted: inode → (state, local port, name, connections that wait).
+
+    Unix sockets have port 0. Of one that listens on TCP, what is received and not read is counted in connections that
+    nobody has accepted yet (net/ipv4/tcp_ipv4.c).
+    """
     found = {}
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in read(table).decode("ascii", "replace").splitlines()[1:]:
@@ -71,8 +75,9 @@ def sockets() -> "dict[str, tuple[str, int, str]]":
             name = "tcp:%d:%s" % (port, fields[9])
             if is_loopback(address):
                 name += ":" + LOOPBACK
-            found[fields[9]] = (fields[3], port, name)
-    listened = {port for state, port, name in found.values() if state == LISTEN}
+            waiting = int(fields[4].rpartition(":")[2], 16) if fields[3] == LISTEN else 0
+            found[fields[9]] = (fields[3], port, name, waiting)
+    listened = {port for state, port, name, waiting in found.values() if state == LISTEN}
     found.pop("0", None)
     seen = {
         inode: one for inode, one in found.items() if one[0] == LISTEN or (one[0] == ESTABLISHED and one[1] in listened)
@@ -82,7 +87,7 @@ def sockets() -> "dict[str, tuple[str, int, str]]":
         if fields[7:] and (int(fields[3], 16) & UNIX_LISTENS or fields[5] == UNIX_CONNECTED):
             # Only the accepting end of a connection bears the path.
             state = LISTEN if int(fields[3], 16) & UNIX_LISTENS else ESTABLISHED
-            seen[fields[6]] = (state, 0, "unix:" + fields[7])
+            seen[fields[6]] = (state, 0, "unix:" + fields[7], 0)
     return seen
 
 
@@ -156,7 +161,8 @@ def all_visible(wanted: "list[int]", look: "Callable[[int], Any]") -> "dict[int,
 def census() -> "list[list[object]]":
     """One row a process: pid, ppid, command, state, seconds of processor time, then what it listens on and has taken.
 
-    The latter: listened ports, accepted ports, names of listening sockets, number of accepted connections.
+    The latter: listened ports, accepted ports, names of listening sockets, number of accepted connections, and of
+    connections that wait for each of the listening sockets.
     """
     everyone = pids()
     held = all_visible(everyone, visible)
@@ -171,10 +177,11 @@ def census() -> "list[list[object]]":
         command = words.rstrip("\0").split("\0") if words.strip("\0") else ["[%s]" % fields[0]]
         cpu = (int(fields[12]) + int(fields[13])) / TICKS
         seen = [table[inode] for inode in held[pid] or () if inode in table]
-        ports = [sorted({p for state, p, name in seen if state == wanted and p}) for wanted in (LISTEN, ESTABLISHED)]
-        names = sorted({name for state, port, name in seen if state == LISTEN})
-        taken = sum(state == ESTABLISHED for state, port, name in seen)
-        rows.append([pid, int(fields[2]), command, fields[1], cpu] + ports + [names, taken])
+        ports = [sorted({one[1] for one in seen if one[0] == wanted and one[1]}) for wanted in (LISTEN, ESTABLISHED)]
+        listening = sorted({one[2:] for one in seen if one[0] == LISTEN})
+        names, waiting = [name for name, _ in listening], [count for _, count in listening]
+        taken = sum(one[0] == ESTABLISHED for one in seen)
+        rows.append([pid, int(fields[2]), command, fields[1], cpu] + ports + [names, taken, waiting])
     return rows
 
 

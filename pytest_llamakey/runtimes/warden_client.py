@@ -129,8 +129,8 @@ class WardenClient(ABC):
 def process_rows(census: Any) -> tuple[ProcessRow, ...]:
     """The answer to ``census`` as rows; none where there was none."""
     return tuple(
-        ProcessRow(pid, ppid, tuple(command), state, cpu, tuple(listens), tuple(accepted), tuple(names), taken)
-        for pid, ppid, command, state, cpu, listens, accepted, names, taken in census or ()
+        ProcessRow(pid, ppid, tuple(command), state, cpu, (*listens,), (*accepted,), (*names,), taken, (*waiting,))
+        for pid, ppid, command, state, cpu, listens, accepted, names, taken, waiting in census or ()
     )
 
 

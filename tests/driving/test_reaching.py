@@ -26,15 +26,24 @@ PID = 7
 
 
 class Replica:
-    """A replica of which one worker is looked at; ``taken`` says how many connections it holds."""
+    """A replica of which one worker is looked at; ``taken`` says how many connections it holds.
+
+    ``elsewhere`` says how many wait at the socket of another worker, and ``looks`` how often anybody looked.
+    """
 
     id, app_port = "r", 8000
 
-    def __init__(self, taken: Callable[[], int]) -> None:
-        self.taken = taken
+    def __init__(self, taken: Callable[[], int], elsewhere: Callable[[], int] = lambda: 0) -> None:
+        self.taken, self.elsewhere, self.looks = taken, elsewhere, 0
 
     def census(self) -> tuple[ProcessRow, ...]:
-        return (ProcessRow(PID, 1, ("app",), "S", 0.0, taken=self.taken()),)
+        self.looks += 1
+        mine, all_of_them = ("tcp:8000:1",), ("tcp:8000:1", "tcp:8000:2")  # the supervisor holds all sockets
+        return (
+            ProcessRow(PID, 1, ("app",), "S", 0.0, (8000,), (), mine, self.taken(), (1,)),
+            ProcessRow(8, 1, ("app",), "S", 0.0, (8000,), (), all_of_them[1:], 0, (self.elsewhere(),)),
+            ProcessRow(1, 0, ("app",), "S", 0.0, (8000,), (), all_of_them, 0, (1, self.elsewhere())),
+        )
 
     def hold(self, pids: Collection[int]) -> None:
         pass
@@ -79,6 +88,19 @@ def test_it_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     started = time.monotonic()
     assert not tries(monkeypatch, 64, -1)[1]
     assert 0.4 < time.monotonic() - started < 3
+
+
+def test_a_connection_that_waits_at_another_workers_socket_is_given_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reaching, "EACH", 60.0)
+    monkeypatch.setattr(reaching, "REACHED", 60.0)
+    made: list[socket.socket] = []
+    monkeypatch.setattr(socket, "create_connection", lambda *_where: made.append(socket.socket()) or made[-1])
+    replica: Any = Replica(lambda: int(len(made) == 5), lambda: min(len(made), 4))
+    through = reaching._reached(replica, PID, Address("127.0.0.1", 1), Search(2))
+    assert through is made[4]
+    assert [each.fileno() < 0 for each in made] == [True] * 4 + [False]
+    through.close()
+    assert replica.looks == 1 + 5 + 1, "before, once for each, and once to be sure"
 
 
 @pytest.fixture

@@ -101,10 +101,12 @@ def test_the_census_tells_who_listens_for_its_container_alone(start_warden, addr
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.create_server((address, 0), family=family) as listening:
         port = listening.getsockname()[1]
-        row = next(row for row in ask(start_warden(), "census") if row[0] == os.getpid())
+        with socket.create_connection(("::1" if ":" in address else "127.0.0.1", port)):
+            row = next(row for row in ask(start_warden(), "census") if row[0] == os.getpid())
     assert port in row[5]
-    (name,) = (name for name in row[7] if name.startswith(f"tcp:{port}:"))
-    assert name.endswith(":loopback") == kept
+    waiting = {name: count for name, count in zip(row[7], row[9], strict=True) if name.startswith(f"tcp:{port}:")}
+    ((name, count),) = waiting.items()
+    assert (name.endswith(":loopback"), count) == (kept, 1)
 
 
 @pytest.mark.parametrize(

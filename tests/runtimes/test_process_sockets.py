@@ -22,6 +22,7 @@ listening = socket.socket(getattr(socket, sys.argv[1]))
 listening.bind((sys.argv[2], 0) if sys.argv[1] != "AF_UNIX" else sys.argv[2])
 listening.listen()
 print(listening.getsockname()[1], flush=True)
+sys.stdin.readline()
 kept, _ = listening.accept()
 print("taken", flush=True)
 sys.stdin.read()
@@ -43,9 +44,14 @@ def test_a_listening_socket_and_an_accepted_connection(tmp_path: Path, family: s
         assert before.listening == (frozenset() if unix else {int(told)})
         with socket.socket(getattr(socket, family)) as client:
             client.connect(str(tmp_path / address) if unix else (address, int(told)))
+            waiting = SocketTable().of(psutil.Process(server.pid))
+            assert (waiting.waiting, waiting.established) == ((0,) if unix else (1,), ())
+            assert server.stdin
+            server.stdin.write("take it\n")
+            server.stdin.flush()
             assert server.stdout.readline() == "taken\n"
             after = SocketTable().of(psutil.Process(server.pid))
         assert (after.established, after.from_unix) == (((), 1) if unix else ((int(told),), 0))
-        assert (after.listening, after.names) == (before.listening, before.names)
+        assert (after.listening, after.names, after.waiting) == (before.listening, before.names, (0,))
     finally:
         server.communicate("")
