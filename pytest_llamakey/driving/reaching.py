@@ -30,6 +30,8 @@ REACHED = 8.0
 """Seconds for which connections are made at least, until one has reached the worker that is meant."""
 TRIED = 7
 """How many are made at least for each worker: one in a thousand searches among any number then is in vain (e^-7)."""
+MISSED = 3 * TRIED
+"""How many for each worker may wait at another's socket before the search is over: their queues are finite."""
 AT_MOST = 0.5
 """Seconds that one of them takes with all that is looked at, where the machine is busy and queues are full."""
 CONNECTS = 2.0
@@ -38,7 +40,10 @@ POLL = 0.01
 
 @dataclass(frozen=True)
 class Look:
-    """One look at a worker and the others: how many connections it holds, and how many wait at sockets not its own."""
+    """One look at a worker and the others: how many connections it holds, and how many wait at their sockets.
+
+    ``elsewhere`` is empty where the worker has no socket of its own for the app's port: whoever has one hands on.
+    """
 
     taken: int
     elsewhere: Mapping[str, int]
@@ -48,9 +53,11 @@ class Look:
         """How it is now."""
         rows = replica.census()
         mine = next((row for row in rows if row.pid == pid), None)
-        own = frozenset(mine.sockets if mine else ())
-        waiting = {name: count for row in rows for name, count in zip(row.sockets, row.waiting, strict=False)}
-        others = {name: count for name, count in waiting.items() if name not in own}
+        listening = f"tcp:{replica.app_port}:"
+        every = {name: count for row in rows for name, count in zip(row.sockets, row.waiting, strict=False)}
+        waiting = {name: count for name, count in every.items() if name.startswith(listening)}
+        own = waiting.keys() & set(mine.sockets if mine else ())
+        others = {name: count for name, count in waiting.items() if name not in own} if own else {}
         return cls(mine.taken if mine else 0, others)
 
     def took_one(self, since: Look) -> bool:
@@ -177,8 +184,8 @@ def relay(replica: RunningReplica, pid: int, address: Address, workers: int) -> 
 
 
 def _reached(replica: RunningReplica, pid: int, address: Address, search: Search) -> socket.socket | None:
-    begun, tried, before = time.monotonic(), 0, Look.at(replica, pid)
-    while not search.over.is_set():
+    begun, tried, missed, before = time.monotonic(), 0, 0, Look.at(replica, pid)
+    while not search.over.is_set() and missed < MISSED * search.workers:
         passed = time.monotonic() - begun
         if passed > search.longest or (passed > REACHED and tried >= TRIED * search.workers):
             break
@@ -196,7 +203,10 @@ def _reached(replica: RunningReplica, pid: int, address: Address, search: Search
             if now.took_one(before):
                 return through
         through.close()
-        before = now
+        if now.missed_one(before):
+            missed, before = missed + 1, now
+        else:
+            before = Look.at(replica, pid)  # without it
     return None
 
 

@@ -103,6 +103,37 @@ def test_a_connection_that_waits_at_another_workers_socket_is_given_up_at_once(m
     assert replica.looks == 1 + 5 + 1, "before, once for each, and once to be sure"
 
 
+def test_it_is_over_before_the_others_queues_are_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[socket.socket] = []
+    monkeypatch.setattr(reaching, "REACHED", 60.0)
+    monkeypatch.setattr(socket, "create_connection", lambda *_where: made.append(socket.socket()) or made[-1])
+    replica: Any = Replica(lambda: 0, lambda: len(made))
+    assert reaching._reached(replica, PID, Address("127.0.0.1", 1), Search(2)) is None
+    assert len(made) == reaching.MISSED * 2
+
+
+@pytest.mark.parametrize("name", ["tcp:8000:9", "tcp:9000:9"], ids=["a front's", "of another port"])
+def test_what_waits_at_a_socket_that_is_no_other_workers_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The process that listens hands connections on, when it comes to it."""
+    monkeypatch.setattr(reaching, "EACH", 60.0)
+    made: list[socket.socket] = []
+    monkeypatch.setattr(socket, "create_connection", lambda *_where: made.append(socket.socket()) or made[-1])
+    replica: Any = Replica(lambda: int(replica.looks > 20))
+    own = () if name.startswith("tcp:8000") else ("tcp:8000:1",)
+
+    def census() -> tuple[ProcessRow, ...]:
+        replica.looks += 1
+        front = ProcessRow(1, 0, ("front",), "S", 0.0, (), (), (name,), 0, (len(made),))
+        return (front, ProcessRow(PID, 1, ("app",), "S", 0.0, (), (), own, replica.taken(), (0,) * len(own)))
+
+    replica.census = census
+    through = reaching._reached(replica, PID, Address("127.0.0.1", 1), Search(2))
+    assert (through, len(made)) == (made[0], 1)
+    made[0].close()
+
+
 @pytest.fixture
 def server() -> Iterator[ThreadingHTTPServer]:
     class Handler(BaseHTTPRequestHandler):

@@ -71,6 +71,7 @@ foreign = openai.OpenAI(base_url="https://api.openai.com/v1")
     ]
     assert answer["rows"][-1]["host"] == "api.openai.com"
     assert str(answer["rows"][0]["where"][0]["file"]) == "app.py"
+    assert not world.mock.listener.processes()[0].of_kind("refused")
     sent = world.mock.calls("rollcall")
     assert len(sent) == len(rows)
     assert {request.head for request in sent} == {"GET /v1/models HTTP/1.1"}

@@ -126,6 +126,24 @@ def test_the_line_where_a_foreign_key_stands(world: World, code: str, place: str
     assert FOREIGN not in repr(record)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a, b = lambda: os.environ.get('ONE_KEY'), lambda: os.environ.get('TWO_KEY', '{key}')",
+        "a = b = lambda: os.environ.get('ONE_KEY', (lambda: '{key}')())",
+        "a = b = lambda: os.environ.get('ONE_KEY')  # was \"{key}\"",
+    ],
+    ids=["beside", "inside", "comment"],
+)
+def test_a_key_without_a_mark_of_its_own_is_masked_whoevers_line_it_stands_in(world: World, line: str) -> None:
+    key = "abcdef0123456789abcdef01"
+    world.run(f"import os\n{line.replace('{key}', key)}\na(), b()")
+    (record,) = world.records()
+    told = [place["text"] for event in record.of_kind("miss") for place in event.data["where"]]
+    assert any("os.environ.get" in text and "sk-…" in text for text in told)
+    assert key not in repr(record)
+
+
 def test_a_literal_that_is_put_into_the_environment(world: World) -> None:
     code = """
 import os

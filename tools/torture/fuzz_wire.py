@@ -224,7 +224,7 @@ def _replayed(_place: Bench) -> Tally:
     """What was heard on one connection says nothing on another, or twice."""
     with station() as running:
         agent = Agent(running)
-        first, second = agent.hello(), agent.said(ev="done", seq=0, status=200)
+        first, second = agent.hello(), agent.said(ev="refused", seq=0, status=401)
         agent.sock.sendall(first + second)
         hold(
             running.listener.wait_for(lambda seen: bool(seen) and len(seen[0].events) == 1, 5),

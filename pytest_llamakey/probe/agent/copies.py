@@ -43,7 +43,9 @@ class Direct:
             redirected=len(extra) > 1,
             where=[],
         )
-        put("done", seq=seq, status=_status(b"\r\n".join(lines) + b"\r\n\r\n"))
+        status = _status(b"\r\n".join(lines) + b"\r\n\r\n")
+        if status >= 400:
+            put("refused", seq=seq, status=status)
         # whatever the mock thinks of it, the sending is what was to be shown
         answer = {"content-type": "application/json"}
         return library.Response(200, headers=answer, content=b'{"object":"list","data":[]}')

@@ -69,8 +69,8 @@ def place(code, number):
 
 def _looked_up(code, number):
     line = line_of(code.co_filename, number)
-    for value in code.co_consts:
-        if isinstance(value, str) and value in line and _drawn(value):
+    for value in line.replace("'", '"').split('"'):
+        if _drawn(value):
             line = line.replace(value, sight(value)["shown"])
     text = clean(line, 200)
     return {"file": shown_name(code.co_filename), "line": number, "text": text, "function": code.co_name}
