@@ -15,17 +15,18 @@ BROKEN = {
     "rotation_stale": ["stale-key"],
 }
 RIGHT = [sample for sample in SAMPLES if sample not in BROKEN]
-# Further starts are alike for every image: these show an app that ends with its first process, and one that lives on.
-ALL_CHECKS = {"process": RIGHT, "docker": ["model_server", "rotation"]}
+# Further starts are alike for every image: these show an app that ends with its first process, one that lives on, and
+# as processes one whose workers are forked late, spawned, or have their clients from their parent.
+ALL_CHECKS = {
+    "process": ["gate_health", "gunicorn_preload", "model_server", "rotation", "uvicorn_workers"],
+    "docker": ["model_server", "rotation"],
+}
 REAL_KEY = "sk-proj-" + "Zq7" * 20
 
 
 @pytest.fixture(scope="module", params=["process", pytest.param("docker", marks=pytest.mark.engine)])
 def samples(request, run_llamakey):
-    """All samples in one runtime, right ones with all checks; the tester has a key of their own in the environment.
-
-    In containers the further starts of ``gate`` and ``rotation`` are made of two.
-    """
+    """All samples in one runtime, some right ones with all checks; the tester has a key of their own."""
     runtime = request.param
 
     def run(names, *arguments):
@@ -34,7 +35,7 @@ def samples(request, run_llamakey):
 
     thorough = ALL_CHECKS[runtime]
     # Two at once: what is not ready is waited for more than it computes.
-    return run(thorough, "--llamakey-checks", "all", "-n", "2") + run(set(SAMPLES) - set(thorough))
+    return run(thorough, "--llamakey-checks", "all", "-n", "2") + run(set(SAMPLES) - set(thorough), "-n", "2")
 
 
 @pytest.mark.slow

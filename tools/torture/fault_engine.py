@@ -14,14 +14,16 @@ import psutil
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
-from tools.tiny_app import DOCKERFILE, server, table
+from tools.tiny_app import DOCKERFILE
 from tools.torture.bench import LEFT, RUN_LABEL, labelled, runs_of, until
 from tools.torture.cases import Broken, Case, Tally, hold
+from tools.torture.egress_apps import placed
 from tools.torture.engines import Engine, engine
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
+    from pathlib import Path
 
     from tools.torture.bench import Bench, Ran
 
@@ -48,13 +50,13 @@ signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 """It ends in good order when its engine stops, as gunicorn does."""
 
 
-def _begun(place: Bench, own: Engine, phase: str) -> subprocess.Popen[str]:
-    """A run that has come to this phase."""
-    setup = {"start": SLOW_START, "drive": SLOW_ANSWER}.get(phase, "")
-    dockerfile = DOCKERFILE + (SLOW_BUILD if phase == "build" else "")
-    place.write({"server.py": server(setup), "llamakey.toml": table(), "Dockerfile": dockerfile})
+def _begun(place: Bench, own: Engine, kind: str, phase: str) -> subprocess.Popen[str]:
+    """A run of this kind of deployment that has come to this phase."""
+    runtime = placed(place, kind, {"start": SLOW_START, "drive": SLOW_ANSWER}.get(phase, ""))
+    if phase == "build":
+        place.write({"Dockerfile": DOCKERFILE + SLOW_BUILD})
     report = place.folder.parent / f"report-{phase}.json"
-    process = place.begin("docker", "--llamakey-timeout", "30", "--llamakey-report", str(report), wrapped=own.beside)
+    process = _begin(place, own, runtime, report, "--llamakey-timeout", "30")
     reached = {"build": _builds, "stop": partial(_killed, own)}.get(phase)
     word = {"start": "starting", "drive": "asked"}.get(phase, "")
     hold(
@@ -62,6 +64,11 @@ def _begun(place: Bench, own: Engine, phase: str) -> subprocess.Popen[str]:
         f"it never came to {phase}\n{place.output(process)[-1500:]}",
     )
     return process
+
+
+def _begin(place: Bench, own: Engine, runtime: str, report: Path, *more: str) -> subprocess.Popen[str]:
+    words = ("-k", "not test_own", "--llamakey-report", str(report), *more)
+    return place.begin(runtime, *words, wrapped=own.beside)
 
 
 def _builds() -> bool:
@@ -107,12 +114,12 @@ def _mend(own: Engine) -> None:
         own.start()
 
 
-def _phase(place: Bench, own: Engine, phase: str, fault: Callable[[Engine], None]) -> str:
+def _phase(place: Bench, own: Engine, kind: str, phase: str, fault: Callable[[Engine], None]) -> str:
     """What came of one run whose engine failed in that phase; raises Broken.
 
     An engine that was restarted is there again before the run has ended: the run itself leaves nothing in it.
     """
-    process = _begun(place, own, phase)
+    process = _begun(place, own, kind, phase)
     (run,) = place.note(process)
     left = partial(labelled, run, own.host)
     started = time.monotonic()
@@ -128,10 +135,10 @@ def _phase(place: Bench, own: Engine, phase: str, fault: Callable[[Engine], None
     hold(phase == "stop" or "engine" in ran.errors, _told(phase, ran.errors, ran.output))
     place.nothing_left(contained=False)
     hold(fault is not _restart or until(lambda: not left(), LEFT), f"{phase}: the run itself has left {left()}")
-    place.write({"server.py": server(), "llamakey.toml": table(), "Dockerfile": DOCKERFILE})
+    runtime = placed(place, kind, "")
     report = place.folder.parent / f"report-after-{phase}.json"
     begun = time.monotonic()
-    after = place.ended(place.begin("docker", "--llamakey-report", str(report), wrapped=own.beside), report, begun)
+    after = place.ended(_begin(place, own, runtime, report), report, begun)
     hold(after.verdicts == ["pass"], _told(f"after {phase}", after.verdicts, after.output))
     hold(until(lambda: not left(), LEFT), f"{phase}: the next run has left {left()}")
     place.nothing_left()
@@ -142,42 +149,43 @@ def _told(phase: str, what: object, output: str) -> str:
     return f"{phase}: {what}\n{output[-2500:]}"
 
 
-def _fails(place: Bench, *, fault: Callable[[Engine], None], phases: tuple[str, ...] = PHASES) -> Tally:
+def _fails(place: Bench, *, kind: str, fault: Callable[[Engine], None], phases: tuple[str, ...] = PHASES) -> Tally:
     told, broken = [], []
     with engine(place.image) as own:
         place.environment["DOCKER_HOST"] = own.host
         for phase in phases:
             try:
-                told.append(_phase(place, own, phase, fault))
+                told.append(_phase(place, own, kind, phase, fault))
             except Broken as error:
                 broken.append(str(error))
     return Tally(len(phases), len(told), "\n".join(broken) or "; ".join(told))
 
 
-def _full(place: Bench) -> Tally:
+def _full(place: Bench, *, kind: str) -> Tally:
     """The engine's disk is full: while it builds, and where all that is built is there and only the start is left."""
     fill = "RUN head -c 2000000000 /dev/zero > /fill\n"
     with engine(place.image, ROOM) as own:
         place.environment["DOCKER_HOST"] = own.host
-        place.write({"server.py": server(), "llamakey.toml": table(), "Dockerfile": DOCKERFILE + fill})
-        built = _ran(place, own, "build")
+        runtime = placed(place, kind, "")
+        place.write({"Dockerfile": DOCKERFILE + fill})
+        built = _ran(place, own, runtime, "build")
         hold(built.verdicts == ["error"] and NO_ROOM in built.errors, _told("build", built.errors, built.output))
         place.write({"Dockerfile": DOCKERFILE})
-        before = _ran(place, own, "before")
+        before = _ran(place, own, runtime, "before")
         hold(before.verdicts == ["pass"], _told("with room", before.errors, before.output))
         with own.client() as client:
             client.containers.run(place.image, ["sh", "-c", "cat /dev/zero > /fill; sleep 600"], detach=True)
             hold(until(lambda: _has_no_room(own), REACHED), "the disk never was full")
-        full = _ran(place, own, "start")
+        full = _ran(place, own, runtime, "start")
         hold(full.verdicts == ["error"] and NO_ROOM in full.errors, _told("start", full.errors, full.output))
         place.nothing_left()
     return Tally(2, 2, f"build: error after {built.seconds:.0f} s; start: error after {full.seconds:.0f} s")
 
 
-def _ran(place: Bench, own: Engine, name: str) -> Ran:
+def _ran(place: Bench, own: Engine, runtime: str, name: str) -> Ran:
     report = place.folder.parent / f"report-{name}.json"
     started = time.monotonic()
-    process = place.begin("docker", "--llamakey-timeout", "30", "--llamakey-report", str(report), wrapped=own.beside)
+    process = _begin(place, own, runtime, report, "--llamakey-timeout", "30")
     return place.ended(process, report, started, BOUND)
 
 
@@ -186,19 +194,25 @@ def _has_no_room(own: Engine) -> bool:
     return found.f_bavail == 0
 
 
+KINDS = {"containers": "docker", "compose": "compose"}
+FAULTS: dict[str, Callable[[Engine], None]] = {
+    "stopped": Engine.end,
+    "killed": partial(Engine.end, by=signal.SIGKILL),
+    "paused": Engine.pause,
+    "restarted": _restart,
+}
 CASES = (
     *(
         Case(
-            f"containers: the engine is {told} while it builds, starts, drives, stops",
-            partial(_fails, fault=fault),
+            f"{name}: the engine is {told} while it builds, starts, drives, stops",
+            partial(_fails, kind=kind, fault=fault),
             engine=True,
         )
-        for told, fault in (
-            ("stopped", Engine.end),
-            ("killed", partial(Engine.end, by=signal.SIGKILL)),
-            ("paused", Engine.pause),
-            ("restarted", _restart),
-        )
+        for name, kind in KINDS.items()
+        for told, fault in FAULTS.items()
     ),
-    Case("containers: the engine's disk is full while it builds, starts", _full, engine=True),
+    *(
+        Case(f"{name}: the engine's disk is full while it builds, starts", partial(_full, kind=kind), engine=True)
+        for name, kind in KINDS.items()
+    ),
 )
