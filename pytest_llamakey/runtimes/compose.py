@@ -13,6 +13,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from pytest_llamakey.runtimes.docker_belongings import Belongings
 from pytest_llamakey.runtimes.docker_build import Images
 from pytest_llamakey.runtimes.docker_container import join_network, labels
 from pytest_llamakey.runtimes.docker_contents import Contents
-from pytest_llamakey.runtimes.docker_engine import connect, engine_words
+from pytest_llamakey.runtimes.docker_engine import connect, engine_words, silence
 from pytest_llamakey.runtimes.docker_inject import delivered_entries, lay, lay_into_volumes, probe_entries
 from pytest_llamakey.runtimes.docker_relay import DockerRelay
 from pytest_llamakey.runtimes.docker_replica import DockerReplica
@@ -157,7 +158,7 @@ class ComposeRuntime:
                     client,
                     Images(client, self._reaper),
                     Scout(client, self._reaper),
-                    find_compose(self._reaper),
+                    replace(find_compose(self._reaper), silence=partial(silence, client)),
                     find_way(client),
                 )
             return self._known

@@ -22,7 +22,7 @@ from pytest_llamakey.secrecy.inherited import inherited
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pytest_llamakey.reaper import Reaper
 
@@ -31,6 +31,8 @@ OLDEST = (2, 24, 4)
 _ASK_SECONDS = 20
 _END_SECONDS = 5
 _POLL_SECONDS = 0.2
+LOOK_SECONDS = 20.0
+"""After so long in one call the engine is asked whether it is there, again and again: compose would wait for ever."""
 # What the client needs to find the engine and its settings, and nothing that a compose file could interpolate a key of.
 _CLIENT_NAMES = re.compile(r"DOCKER_(?:HOST|CONFIG|CONTEXT|CERT_PATH|TLS|TLS_VERIFY|API_VERSION)|SSH_AUTH_SOCK|XDG_\w+")
 
@@ -50,11 +52,12 @@ class ComposeTimeout(Exception):
 
 @dataclass(frozen=True)
 class ComposeTool:
-    """A ``docker compose`` of version 2."""
+    """A ``docker compose`` of version 2. ``silence``: why the engine does not answer, or nothing if it does."""
 
     command: tuple[str, ...]
     version: str
     reaper: Reaper
+    silence: Callable[[], str] = lambda: ""
 
     def run(
         self,
@@ -70,7 +73,7 @@ class ComposeTool:
 
         Raises:
             ComposeTimeout: it has not ended after ``seconds``.
-            RuntimeFault: it cannot be started.
+            RuntimeFault: it cannot be started, or the engine does not answer any more.
         """
         try:
             client = subprocess.Popen(
@@ -89,13 +92,17 @@ class ComposeTool:
             raise RuntimeFault(f"{' '.join(self.command)} cannot be started: {error}.") from error
         self.reaper.processes(client.pid)
         try:
-            end = time.monotonic() + seconds
+            end, look = time.monotonic() + seconds, time.monotonic() + LOOK_SECONDS
             while True:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     output, errors = client.communicate(timeout=_POLL_SECONDS)
                     break
                 if time.monotonic() > end or (over is not None and over.is_set()):
                     raise ComposeTimeout(_last_line(_ended(client)))
+                if time.monotonic() > look:
+                    if why := self.silence():
+                        raise RuntimeFault(f"docker compose gets no further. {why}")
+                    look = time.monotonic() + LOOK_SECONDS
         finally:
             # Also when this is interrupted: with its client the call ends.
             _kill(client)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from docker.errors import DockerException, NotFound
 from requests.exceptions import RequestException
 
-from pytest_llamakey.runtimes.docker_engine import ANSWER_SECONDS, silence
+from pytest_llamakey.runtimes.docker_engine import ANSWER_SECONDS, PING_SECONDS, silence
 from pytest_llamakey.runtimes.docker_replica import remove_container
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Belongings:
         """
         if silence(self._client):
             return
-        known = {str(replica.container.id): replica for replica in replicas}
+        begun, known = time.monotonic(), {str(replica.container.id): replica for replica in replicas}
         threads = [
             threading.Thread(target=self._end, args=(container, known), daemon=True)
             for container in tuple(self._containers.values())
@@ -77,6 +78,8 @@ class Belongings:
             thread.start()
         for thread in threads:
             thread.join(ANSWER_SECONDS)
+        if time.monotonic() - begun > PING_SECONDS and silence(self._client):
+            return  # it fell silent meanwhile: else each network would be waited for as long
         for network in tuple(self._networks):
             self._remove("network", network)
         for volume in tuple(self._volumes):

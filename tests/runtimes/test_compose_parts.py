@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -316,6 +317,19 @@ def test_a_call_that_takes_too_long_is_ended(tmp_path: Path, reaper: Reaper) -> 
     tool = ComposeTool(("sh", "-c", "echo pulling >&2; exec sleep 60"), "2", reaper)
     with pytest.raises(ComposeTimeout, match="pulling"):
         tool.run([], tmp_path, dict(os.environ), 0.5)
+
+
+def test_a_call_ends_soon_where_the_engine_says_nothing(
+    tmp_path: Path, reaper: Reaper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_llamakey.runtimes.compose_tool.LOOK_SECONDS", 0.5)
+    answers = iter(["", "", "The engine hangs."])
+    tool = ComposeTool(("sh", "-c", "echo $$ >pid; exec sleep 60"), "2", reaper, lambda: next(answers))
+    started = time.monotonic()
+    with pytest.raises(RuntimeFault, match=r"^docker compose gets no further\. The engine hangs\.$"):
+        tool.run([], tmp_path, dict(os.environ), 60)
+    assert 1.5 <= time.monotonic() - started < 30
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
 def test_what_the_client_has_started_ends_with_it(tmp_path: Path, reaper: Reaper) -> None:
