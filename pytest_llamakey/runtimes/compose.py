@@ -29,7 +29,7 @@ from pytest_llamakey.runtimes.docker_belongings import Belongings
 from pytest_llamakey.runtimes.docker_build import Images
 from pytest_llamakey.runtimes.docker_container import join_network, labels
 from pytest_llamakey.runtimes.docker_contents import Contents
-from pytest_llamakey.runtimes.docker_engine import connect, engine_words, silence
+from pytest_llamakey.runtimes.docker_engine import connect, engine_words, silence, version_of
 from pytest_llamakey.runtimes.docker_inject import delivered_entries, lay, lay_into_volumes, probe_entries
 from pytest_llamakey.runtimes.docker_relay import DockerRelay
 from pytest_llamakey.runtimes.docker_replica import DockerReplica
@@ -93,8 +93,7 @@ class ComposeRuntime:
 
     def engine_version(self) -> str:
         """The engine's version, for the report."""
-        with engine_words("Asking for the engine's version"):
-            return str(self._parts().client.version()["Version"])
+        return version_of(self._parts().client)
 
     def close(self) -> None:
         """See :class:`~pytest_llamakey.runtimes.base.Runtime`: what was stopped is gone."""

@@ -18,7 +18,7 @@ from pytest_llamakey.runtimes.docker_belongings import Belongings
 from pytest_llamakey.runtimes.docker_build import Images
 from pytest_llamakey.runtimes.docker_container import container_of, join_own
 from pytest_llamakey.runtimes.docker_contents import Contents
-from pytest_llamakey.runtimes.docker_engine import KEPT_LABEL, RUN_LABEL, connect, engine_words, silence
+from pytest_llamakey.runtimes.docker_engine import KEPT_LABEL, RUN_LABEL, connect, engine_words, version_of
 from pytest_llamakey.runtimes.docker_inject import Entry, delivered_entries, lay, probe_entries
 from pytest_llamakey.runtimes.docker_read_only import freeze
 from pytest_llamakey.runtimes.docker_relay import DockerRelay
@@ -148,10 +148,7 @@ class DockerRuntime:
 
     def engine_version(self) -> str:
         """The engine's version, for the report."""
-        if why := silence(self._engine().client):
-            raise RuntimeFault(why)
-        with engine_words("Asking for the engine's version"):
-            return str(self._engine().client.version()["Version"])
+        return version_of(self._engine().client)
 
     def close(self) -> None:
         """See :class:`~pytest_llamakey.runtimes.base.Runtime`: what was stopped is gone."""

@@ -53,6 +53,18 @@ def silence(client: docker.DockerClient) -> str:
     return ""
 
 
+def version_of(client: docker.DockerClient) -> str:
+    """The engine's version.
+
+    Raises:
+        RuntimeFault: it does not answer; soon, as nothing depends on it.
+    """
+    if why := silence(client):
+        raise RuntimeFault(why)
+    with engine_words("Asking for the engine's version"):
+        return str(client.version()["Version"])
+
+
 def _unreachable(host: str, error: BaseException) -> str:
     reason = _root_cause(error)
     words = _words(error)
