@@ -240,7 +240,7 @@ def visit(request: "dict[str, Any]") -> "dict[str, Any]":
     upper = above(wanted, parents)
     seen = all_visible(sorted(wanted | upper), lambda pid: look(pid, commands[pid], request))
     told = []
-    for pid, ppid, command, _state, _cpu, _listens, _accepted, sockets, _taken in rows:
+    for pid, ppid, command, _state, _cpu, _listens, _accepted, sockets, _taken, _waiting in rows:
         fields = stat("/proc/%d/stat" % pid)  # noqa: UP031
         if pid not in seen or not fields:
             continue
