@@ -240,7 +240,8 @@ def visit(request: "dict[str, Any]") -> "dict[str, Any]":
     upper = above(wanted, parents)
     seen = all_visible(sorted(wanted | upper), lambda pid: look(pid, commands[pid], request))
     told = []
-    for pid, ppid, command, _state, _cpu, _listens, _accepted, sockets, _taken, _waiting in rows:
+    for row in rows:
+        pid, ppid, command, sockets = row[0], row[1], row[2], row[7]
         fields = stat("/proc/%d/stat" % pid)  # noqa: UP031
         if pid not in seen or not fields:
             continue

@@ -64,14 +64,23 @@ class Look:
         """Whether the worker has taken a connection ``since`` then."""
         return self.taken > since.taken
 
+    def has_led_to(self, now: Look) -> bool:
+        """Whether ``now`` tells where the connection went that was made after this look."""
+        return now.took_one(self) or now.missed_one(self)
+
     def missed_one(self, since: Look) -> bool:
         """Whether a connection has come to wait at a socket that is not the worker's."""
         return any(count > since.elsewhere.get(name, 0) for name, count in self.elsewhere.items())
 
 
-def taken(replica: RunningReplica, pid: int) -> int:
-    """How many incoming connections this process holds now."""
-    return next((row.taken for row in replica.census() if row.pid == pid), 0)
+def _looked(replica: RunningReplica, pid: int, seconds: float, enough: Callable[[Look], bool]) -> Look:
+    """The first look at ``pid`` that is ``enough``, or the last one when the time is over."""
+    until = time.monotonic() + seconds
+    while True:
+        now = Look.at(replica, pid)
+        if enough(now) or time.monotonic() > until:
+            return now
+        time.sleep(POLL)
 
 
 def accepts(replica: RunningReplica, pid: int, others: Collection[int]) -> bool:
@@ -79,32 +88,18 @@ def accepts(replica: RunningReplica, pid: int, others: Collection[int]) -> bool:
     address = replica.address()
     if address is None:
         return False
-    before = taken(replica, pid)
+    before = Look.at(replica, pid)
     try:
         replica.hold(others)
         with socket.create_connection((address.host, address.port), CONNECTS):
-            # One that hands it on to another process holds it for a moment only.
-            return _within(ACCEPTS, lambda: taken(replica, pid) > before) and _lasts(
-                lambda: taken(replica, pid) > before
-            )
+            if not _looked(replica, pid, ACCEPTS, lambda now: now.took_one(before)).took_one(before):
+                return False
+            time.sleep(SURE)  # one that hands it on to another process holds it for a moment only
+            return Look.at(replica, pid).took_one(before)
     except OSError:
         return False
     finally:
         replica.release()
-
-
-def _lasts(holds: Callable[[], bool]) -> bool:
-    time.sleep(SURE)
-    return holds()
-
-
-def _within(seconds: float, holds: Callable[[], bool]) -> bool:
-    until = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > until:
-            return False
-        time.sleep(POLL)
-    return True
 
 
 class Search:
@@ -195,7 +190,7 @@ def _reached(replica: RunningReplica, pid: int, address: Address, search: Search
         except TimeoutError:
             before = Look.at(replica, pid)  # a stopped worker's queue is full, and the kernel lets the connection wait
             continue
-        now = _tried(replica, pid, before)
+        now = _looked(replica, pid, EACH, before.has_led_to)
         if now.took_one(before):
             time.sleep(SURE)
             now = Look.at(replica, pid)
@@ -208,13 +203,3 @@ def _reached(replica: RunningReplica, pid: int, address: Address, search: Search
         else:
             before = Look.at(replica, pid)  # without it
     return None
-
-
-def _tried(replica: RunningReplica, pid: int, before: Look) -> Look:
-    """How it is once a connection was taken by the worker, or waits at another's socket, or neither in time."""
-    until = time.monotonic() + EACH
-    while True:
-        now = Look.at(replica, pid)
-        if now.took_one(before) or now.missed_one(before) or time.monotonic() > until:
-            return now
-        time.sleep(POLL / 10)

@@ -157,7 +157,7 @@ class ComposeRuntime:
                     client,
                     Images(client, self._reaper),
                     Scout(client, self._reaper),
-                    replace(find_compose(self._reaper), silence=partial(silence, client)),
+                    replace(find_compose(self._reaper), gone=partial(silence, client)),
                     find_way(client),
                 )
             return self._known

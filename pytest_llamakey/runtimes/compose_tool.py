@@ -52,12 +52,12 @@ class ComposeTimeout(Exception):
 
 @dataclass(frozen=True)
 class ComposeTool:
-    """A ``docker compose`` of version 2. ``silence``: why the engine does not answer, or nothing if it does."""
+    """A ``docker compose`` of version 2. ``gone``: why the engine does not answer, or nothing if it does."""
 
     command: tuple[str, ...]
     version: str
     reaper: Reaper
-    silence: Callable[[], str] = lambda: ""
+    gone: Callable[[], str] = lambda: ""
 
     def run(
         self,
@@ -100,7 +100,7 @@ class ComposeTool:
                 if time.monotonic() > end or (over is not None and over.is_set()):
                     raise ComposeTimeout(_last_line(_ended(client)))
                 if time.monotonic() > look:
-                    if why := self.silence():
+                    if why := self.gone():
                         raise RuntimeFault(f"docker compose gets no further. {why}")
                     look = time.monotonic() + LOOK_SECONDS
         finally:

@@ -90,11 +90,24 @@ def test_it_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0.4 < time.monotonic() - started < 3
 
 
-def test_a_connection_that_waits_at_another_workers_socket_is_given_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[socket.socket]:
+    """Every connection that is made, none of which leads anywhere."""
+    found: list[socket.socket] = []
+
+    def connect(*_where: Any) -> socket.socket:
+        found.append(socket.socket())
+        return found[-1]
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    return found
+
+
+def test_a_connection_that_waits_at_another_workers_socket_is_given_up_at_once(
+    monkeypatch: pytest.MonkeyPatch, made: list[socket.socket]
+) -> None:
     monkeypatch.setattr(reaching, "EACH", 60.0)
     monkeypatch.setattr(reaching, "REACHED", 60.0)
-    made: list[socket.socket] = []
-    monkeypatch.setattr(socket, "create_connection", lambda *_where: made.append(socket.socket()) or made[-1])
     replica: Any = Replica(lambda: int(len(made) == 5), lambda: min(len(made), 4))
     through = reaching._reached(replica, PID, Address("127.0.0.1", 1), Search(2))
     assert through is made[4]
@@ -103,10 +116,10 @@ def test_a_connection_that_waits_at_another_workers_socket_is_given_up_at_once(m
     assert replica.looks == 1 + 5 + 1, "before, once for each, and once to be sure"
 
 
-def test_it_is_over_before_the_others_queues_are_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[socket.socket] = []
+def test_it_is_over_before_the_others_queues_are_full(
+    monkeypatch: pytest.MonkeyPatch, made: list[socket.socket]
+) -> None:
     monkeypatch.setattr(reaching, "REACHED", 60.0)
-    monkeypatch.setattr(socket, "create_connection", lambda *_where: made.append(socket.socket()) or made[-1])
     replica: Any = Replica(lambda: 0, lambda: len(made))
     assert reaching._reached(replica, PID, Address("127.0.0.1", 1), Search(2)) is None
     assert len(made) == reaching.MISSED * 2
@@ -114,12 +127,10 @@ def test_it_is_over_before_the_others_queues_are_full(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("name", ["tcp:8000:9", "tcp:9000:9"], ids=["a front's", "of another port"])
 def test_what_waits_at_a_socket_that_is_no_other_workers_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch, name: str
+    monkeypatch: pytest.MonkeyPatch, made: list[socket.socket], name: str
 ) -> None:
     """The process that listens hands connections on, when it comes to it."""
     monkeypatch.setattr(reaching, "EACH", 60.0)
-    made: list[socket.socket] = []
-    monkeypatch.setattr(socket, "create_connection", lambda *_where: made.append(socket.socket()) or made[-1])
     replica: Any = Replica(lambda: int(replica.looks > 20))
     own = () if name.startswith("tcp:8000") else ("tcp:8000:1",)
 

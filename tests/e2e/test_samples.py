@@ -26,7 +26,7 @@ REAL_KEY = "sk-proj-" + "Zq7" * 20
 
 @pytest.fixture(scope="module", params=["process", pytest.param("docker", marks=pytest.mark.engine)])
 def samples(request, run_llamakey):
-    """All samples in one runtime, some right ones with all checks; the tester has a key of their own."""
+    """All samples in one runtime, some with all checks; the tester has a key of their own in the environment."""
     runtime = request.param
 
     def run(names, *arguments):

@@ -114,11 +114,16 @@ def outgoing(transport, request):
     return sent, seq
 
 
+def put_refusal(seq, status):
+    """Tell of an answer that is one: what went well the endpoint knows itself, and each message costs a call time."""
+    if status >= 400:
+        put("refused", seq=seq, status=status)
+
+
 @quiet
 def answered(response, seq):
     response.extensions["llamakey"] = seq
-    if response.status_code >= 400:  # one that went well is known to the endpoint, and each message costs a call time
-        put("refused", seq=seq, status=response.status_code)
+    put_refusal(seq, response.status_code)
     wire.volunteer()  # type: ignore[misc]
 
 

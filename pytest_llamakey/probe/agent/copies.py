@@ -4,7 +4,7 @@ import _socket
 import sys
 
 from pytest_llamakey.probe.agent.base import MOCK, PORT, peek, resolve_host
-from pytest_llamakey.probe.agent.calls import credential, is_local, tag
+from pytest_llamakey.probe.agent.calls import credential, is_local, put_refusal, tag
 from pytest_llamakey.probe.agent.sight import clean, sight
 from pytest_llamakey.probe.agent.wire import put, wire
 
@@ -43,9 +43,7 @@ class Direct:
             redirected=len(extra) > 1,
             where=[],
         )
-        status = _status(b"\r\n".join(lines) + b"\r\n\r\n")
-        if status >= 400:
-            put("refused", seq=seq, status=status)
+        put_refusal(seq, _status(b"\r\n".join(lines) + b"\r\n\r\n"))
         # whatever the mock thinks of it, the sending is what was to be shown
         answer = {"content-type": "application/json"}
         return library.Response(200, headers=answer, content=b'{"object":"list","data":[]}')

@@ -61,10 +61,13 @@ def _drawn(value):
 
 def place(code, number):
     """A line of the app as it is reported."""
-    known = code.co_filename, number, code.co_name, len(_foreign)
-    if known not in _places and len(_places) < 500:
-        _places[known] = _looked_up(code, number)
-    return _places.get(known) or _looked_up(code, number)
+    asked = code.co_filename, number, code.co_name, len(_foreign)
+    found = _places.get(asked)
+    if found is None:
+        found = _looked_up(code, number)
+        if len(_places) < 500:
+            _places[asked] = found
+    return found
 
 
 def _looked_up(code, number):
@@ -81,8 +84,7 @@ def where():
     places: "list[object]" = []
     frame, steps = caller(), 0
     while frame is not None and steps < 100 and len(places) < 5:
-        code = frame.f_code
-        if _files.get(code.co_filename, True) and shown_name(code.co_filename):
-            places.append(place(code, frame.f_lineno or 0))
+        if shown_name(frame.f_code.co_filename):
+            places.append(place(frame.f_code, frame.f_lineno or 0))
         frame, steps = frame.f_back, steps + 1
     return places
