@@ -11,7 +11,7 @@ from pytest_llamakey.facts import Place
 from pytest_llamakey.findings import Finding
 from pytest_llamakey.remembered import remembered
 from pytest_llamakey.spec.model import ALL_CHECKS, OPENAI_KEY
-from pytest_llamakey.symptoms import Kind, Symptom, all_symptoms
+from pytest_llamakey.symptoms import Kind, Symptom, all_symptoms, kinds_of
 from pytest_llamakey.symptoms.base import telling_line
 
 if TYPE_CHECKING:
@@ -74,7 +74,11 @@ class Cause(ABC):
 
     def troubled(self, facts: Facts) -> tuple[Trouble, ...]:
         """The processes with symptoms that this cause may explain."""
-        return troubled_by(facts, self.explains)
+        return troubled_by(facts, self.at_hand(facts))
+
+    def at_hand(self, facts: Facts) -> frozenset[Kind]:
+        """What this cause explains and is there: causes that come to the same here are answered once."""
+        return self.explains & kinds_of(facts)
 
     def finding(
         self,

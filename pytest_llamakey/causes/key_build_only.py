@@ -76,7 +76,7 @@ class KeyBuildOnly(Cause):
         lines = [line for line in facts.deployment.source if _speaks_of_key(line, delivered_names(facts))]
         if not lines or facts.deployment.delivered != ("none",):
             return
-        rows = list(bereft(self, facts))
+        rows = bereft(self, facts)
         if rows:
             trouble, use = rows[0]
             yield self.finding(

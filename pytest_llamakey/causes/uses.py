@@ -82,7 +82,7 @@ class Use:
 
 def asked(cause: Cause, facts: Facts) -> tuple[tuple[Trouble, Use], ...]:
     """Every use in every process that ``cause`` is asked about."""
-    return _asked(facts, cause.explains)
+    return _asked(facts, cause.at_hand(facts))
 
 
 @remembered
@@ -91,11 +91,18 @@ def _asked(facts: Facts, kinds: frozenset[Kind]) -> tuple[tuple[Trouble, Use], .
     return tuple((trouble, use) for trouble in troubled_by(facts, kinds) for use in uses(facts, trouble, names))
 
 
-def bereft(cause: Cause, facts: Facts) -> Iterator[tuple[Trouble, Use]]:
+def bereft(cause: Cause, facts: Facts) -> tuple[tuple[Trouble, Use], ...]:
     """The uses without a key in processes that the key never came near."""
-    for trouble, use in asked(cause, facts):
-        if use.absent and trouble.process.reported and not arrived(trouble.process):
-            yield trouble, use
+    return _bereft(facts, cause.at_hand(facts))
+
+
+@remembered
+def _bereft(facts: Facts, kinds: frozenset[Kind]) -> tuple[tuple[Trouble, Use], ...]:
+    return tuple(
+        (trouble, use)
+        for trouble, use in _asked(facts, kinds)
+        if use.absent and trouble.process.reported and not arrived(trouble.process)
+    )
 
 
 def uses(facts: Facts, trouble: Trouble, names: Collection[str]) -> tuple[Use, ...]:

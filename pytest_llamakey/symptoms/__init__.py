@@ -22,7 +22,7 @@ from pytest_llamakey.symptoms.wire import wire
 if TYPE_CHECKING:
     from pytest_llamakey.facts import Facts
 
-__all__ = ["Kind", "Symptom", "all_symptoms"]
+__all__ = ["Kind", "Symptom", "all_symptoms", "kinds_of"]
 
 
 @remembered
@@ -30,3 +30,9 @@ def all_symptoms(facts: Facts) -> tuple[Symptom, ...]:
     """Every symptom of the deployment, in the order of the checks."""
     seen = [symptom for look in (keyed, wire, rollcall, parity, exposure, gate, rotation) for symptom in look(facts)]
     return tuple(sorted(seen, key=lambda symptom: ALL_CHECKS.index(symptom.check)))
+
+
+@remembered
+def kinds_of(facts: Facts) -> frozenset[Kind]:
+    """The kinds of all symptoms."""
+    return frozenset(symptom.kind for symptom in all_symptoms(facts))

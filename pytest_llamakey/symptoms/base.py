@@ -169,6 +169,7 @@ def _relieved(before: Process, worker: Process) -> bool:
     return ended and called(before) and before.ppid == worker.ppid
 
 
+@remembered
 def seen_workers(facts: Facts) -> tuple[tuple[Replica, Process], ...]:
     """The workers that count: all but those that ended before anything was learned from them, or were replaced."""
     return tuple((replica, worker) for replica in facts.replicas for worker in _seen(replica))
