@@ -18,7 +18,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from pytest_llamakey import remains
+from pytest_llamakey import cache, remains
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,8 +57,7 @@ class Reaper:
         self._child: subprocess.Popen[bytes] | None = None
         self._engine: str | None = None
         self._open: dict[tuple[str, str], None] = {}
-        cache = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-        self._marks = Path(cache) / "pytest-llamakey" / "runs"
+        self._marks = cache.folder("runs")
         self._mark: BinaryIO | None = None
         self._folders: dict[str, remains.FolderMark] = {}
 

@@ -10,14 +10,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import sys
 from dataclasses import asdict
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_llamakey import __version__, reference
+from pytest_llamakey import __version__, cache, reference
 from pytest_llamakey.driving.attribute import credential
 from pytest_llamakey.driving.tags import Tag
 from pytest_llamakey.facts import KeySight, Reference
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
 
 DECIDING = ("OPENAI_ORG_ID", "OPENAI_ORGANIZATION", "OPENAI_PROJECT_ID")
 """Variables, beside key and base URL, that decide what the reference sends."""
+_KIND = "reference-1"
 PATIENCE = 60.0
 """Seconds that the reference may take: it yields the processor to the apps under test."""
 
@@ -69,7 +68,7 @@ class References:
             station.endpoint.close()
             if measured is not None:
                 self._known[name] = measured
-                _remember(name, measured)
+                cache.write(_KIND, name, asdict(measured))
         known = self._known.get(name)
         if known is None:
             return None
@@ -107,21 +106,8 @@ def _digest(settings: Mapping[str, str]) -> str:
     return hashlib.sha256(deciding.encode()).hexdigest()
 
 
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pytest-llamakey" / "reference-1"
-
-
 def _remembered(name: str) -> Reference | None:
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        data = json.loads((_cache() / f"{name}.json").read_text(encoding="utf-8"))
+    with contextlib.suppress(TypeError, KeyError):  # nothing, or not as we write it
+        data = cache.read(_KIND, name)
         return Reference(**{**data, "key": KeySight(**data["key"])})
     return None
-
-
-def _remember(name: str, measured: Reference) -> None:
-    # A cache that cannot be written costs time and nothing else.
-    with contextlib.suppress(OSError):
-        _cache().mkdir(parents=True, exist_ok=True)
-        part = _cache() / f"{name}.{os.getpid()}.part"
-        part.write_text(json.dumps(asdict(measured)), encoding="utf-8")
-        part.replace(_cache() / f"{name}.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -79,7 +80,8 @@ def begin(temporary):
     yield run
     for process in begun:
         for one in psutil.Process(process.pid).children(recursive=True) if process.poll() is None else ():
-            one.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # those of another namespace end with its first one
+                one.kill()
         process.kill()
         process.wait()
         process.stdout.close()

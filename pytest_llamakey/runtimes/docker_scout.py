@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
 import threading
 from collections import defaultdict
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError
 
+from pytest_llamakey import cache
 from pytest_llamakey.runtimes import package_folders
 from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.runtimes.docker_contents import SUSPECTS, KeyedLine, idle_container, keyed_lines, read_files
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 
 _MARK = "llamakey-scout:"
 _CACHE_FORMAT = "scout-2"
-_CACHE_FILES = 200
 _SCRIPT = f"""{SUSPECTS}
 {package_folders.SOURCE}
 import json, sys
@@ -74,7 +71,7 @@ class Scout:
                 findings = _load(*asked)
                 if findings is None:
                     findings = self._explore(image, run_id, workdir)
-                    _save(*asked, findings)
+                    cache.write(_CACHE_FORMAT, _file_name(*asked), asdict(findings))
                 self._known[asked] = findings
             return self._known[asked]
 
@@ -119,33 +116,14 @@ class Scout:
         return Findings(python, tuple(folders), tuple(keyed))
 
 
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return Path(base) / "pytest-llamakey" / _CACHE_FORMAT
-
-
 def _load(image: str, workdir: str) -> Findings | None:
+    data = cache.read(_CACHE_FORMAT, _file_name(image, workdir))
     try:
-        data = json.loads((_cache() / _file_name(image, workdir)).read_text(encoding="utf-8"))
         keyed = tuple(KeyedLine(str(one["path"]), int(one["line"]), str(one["name"])) for one in data["keyed"])
         return Findings(str(data["python"]), tuple(map(str, data["folders"])), keyed)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 
-def _save(image: str, workdir: str, findings: Findings) -> None:
-    # A cache that cannot be written costs time and nothing else.
-    with contextlib.suppress(OSError):
-        folder = _cache()
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder, suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(asdict(findings), file)
-        Path(name).replace(folder / _file_name(image, workdir))
-        by_age = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
-        for path in by_age[:-_CACHE_FILES]:
-            path.unlink(missing_ok=True)
-
-
 def _file_name(image: str, workdir: str) -> str:
-    return f"{image.replace(':', '-')}-{hashlib.sha256(workdir.encode()).hexdigest()[:8]}.json"
+    return f"{image.replace(':', '-')}-{hashlib.sha256(workdir.encode()).hexdigest()[:8]}"

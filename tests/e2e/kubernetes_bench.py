@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from secluded import hand_on
 
+from pytest_llamakey.runtimes.kubernetes_namespace import OWNER
 from tools.tiny_manifest import SECRET_ENV, indented, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ROOT", "SECRET_ENV", "ClusterBench", "indented", "manifest", "namespaces", "out_of_reach"]
+__all__ = ["ROOT", "SECRET_ENV", "ClusterBench", "indented", "left_behind", "manifest", "namespaces", "out_of_reach"]
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS = 240
@@ -75,6 +77,13 @@ def namespaces(cluster: Any) -> set[str]:
     """The namespaces that runs of the plugin have made."""
     found = cluster.call("GET", "api/v1/namespaces", labelSelector="org.pytest-llamakey.run")["items"]
     return {one["metadata"]["name"] for one in found}
+
+
+def left_behind(cluster: Any) -> set[str]:
+    """Those of them whose runs are over; other tests' runs go on meanwhile."""
+    found = cluster.call("GET", "api/v1/namespaces", labelSelector="org.pytest-llamakey.run")["items"]
+    owners = {one["metadata"]["name"]: json.loads(one["metadata"]["annotations"][OWNER])["pid"] for one in found}
+    return {name for name, pid in owners.items() if not psutil.pid_exists(pid)}
 
 
 @contextlib.contextmanager

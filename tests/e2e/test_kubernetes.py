@@ -12,7 +12,7 @@ import signal
 import pytest
 import yaml
 from docker_bench import run_of, until
-from kubernetes_bench import ROOT, SECRET_ENV, ClusterBench, manifest, namespaces, out_of_reach
+from kubernetes_bench import ROOT, SECRET_ENV, ClusterBench, left_behind, manifest, namespaces, out_of_reach
 
 from pytest_llamakey.runtimes.base import RuntimeFault
 
@@ -137,7 +137,7 @@ def check_samples(run, cluster):
     assert finding["cause"] == "key-missing"
     assert finding["where"][0] == "sample_images/runtimes/kubernetes/broken/deploy.yaml:35"
     assert "couldn't find key api_key in Secret" in finding["evidence"][0]
-    assert namespaces(cluster) == set()
+    assert left_behind(cluster) == set()
 
 
 def test_the_samples_from_where_no_pod_can_connect_to(run_llamakey, cluster, entitled, tmp_path):

@@ -137,6 +137,7 @@ def test_a_forward_that_does_not_open_is_tried_again_for_a_while(
     forward.close()
     cluster.close()
     assert pod.asked > 2
+    assert asyncio.all_tasks(cluster._loop) == set()
 
 
 def workload(tmp_path: Path, kind: str) -> manifests.Manifests:

@@ -38,12 +38,13 @@ def test_each_row_has_the_date_of_its_run(tmp_path: Path, monkeypatch: pytest.Mo
     page = tmp_path / "torture.md"
     page.write_text(FORMER)
     monkeypatch.setattr(table, "PAGE", page)
-    table.write([Row("kill", "b", Tally(2, 2, "well"), 3.4)], {"kill": ["a", "b"]})
+    table.write([Row("kill", "b", Tally(2, 2, "well\n and | well"), 3.4)], {"kill": ["a", "b"]})
     written = page.read_text()
     rows = table.read(written)
     assert rows["a"] == ["a", "1", "1", "7", "2020-01-01", "gone after 1.7 s"]
     assert rows["b"][:4] == ["b", "2", "2", "3"]
     assert rows["b"][4] > "2025"
+    assert rows["b"][5] == "well and \\| well"
     assert rows.keys() == {"a", "b"}
     assert "\n3 of 3 survived (`make torture SUITE=kill`).\n" in written
 

@@ -41,13 +41,17 @@ def write(rows: Sequence[Row], known: Mapping[str, Collection[str]]) -> None:
         for row in rows:
             if row.suite == suite:
                 tried, survived = str(row.tally.tried), str(row.tally.survived)
-                cells[row.name] = [row.name, tried, survived, f"{row.seconds:.0f}", today, row.tally.note]
+                cells[row.name] = [row.name, tried, survived, f"{row.seconds:.0f}", today, _cell(row.tally.note)]
         tried_all, survived_all = (sum(int(found[place]) for found in cells.values()) for place in (1, 2))
         told = f"{survived_all} of {tried_all} survived (`make torture SUITE={suite}`)."
         lines = [told, "", "| case | tried | survived | seconds | date | |", "| --- | --- | --- | --- | --- | --- |"]
         body = [f"| {' | '.join(found)} |" for found in cells.values()]
         text = "\n".join([before + begin, *lines, *body, end + after])
     PAGE.write_text(text)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def read(former: str) -> dict[str, list[str]]:
