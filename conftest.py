@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["pytester"]
 
+LONG = ("e2e", "torture")
+"""Folders with the tests that take longest."""
+
 REQUIRED = {
     "engine": any(os.environ.get(name) for name in ("CI", "LLAMAKEY_REQUIRE_ENGINE")),
     "cluster": bool(os.environ.get("LLAMAKEY_REQUIRE_CLUSTER")),
@@ -63,6 +66,12 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes longest where files are spread over processes: one of them would go on alone in the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.parent.name not in LONG)
 
 
 def not_asked(item: pytest.Item) -> str:
