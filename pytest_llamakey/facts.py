@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from pydantic import TypeAdapter
@@ -115,7 +115,7 @@ class Replica:
     refusal: Refusal | None = None
     unanswered: tuple[int, ...] = ()
 
-    @property
+    @cached_property
     def workers(self) -> tuple[Process, ...]:
         """The processes that serve the app."""
         return tuple(p for p in self.processes if p.role == "worker")
@@ -258,7 +258,7 @@ class Facts:
     rotation: RotationFacts | None = None
     """The same."""
 
-    @property
+    @cached_property
     def workers(self) -> tuple[tuple[Replica, Process], ...]:
         """Every worker with its replica."""
         return tuple((replica, worker) for replica in self.replicas for worker in replica.workers)

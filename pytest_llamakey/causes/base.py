@@ -125,12 +125,13 @@ def troubled_by(facts: Facts, kinds: frozenset[Kind]) -> tuple[Trouble, ...]:
 
 def _empty_default(troubles: Sequence[Trouble]) -> Iterator[str]:
     """``empty-default`` where an empty string of the app's own hides that a variable is not set."""
+    texts: set[str] = set()
     for process in (trouble.process for trouble in troubles):
-        lines = [c.where for c in process.clients if c.key.state != "match"] + [
-            m.where for m in process.environment_misses
-        ]
-        if any(_EMPTY_DEFAULT.search(place.text) for where in lines for place in where):
-            yield "empty-default"
+        lines = [c.where for c in process.clients if c.key.state != "match"]
+        lines += [m.where for m in process.environment_misses]
+        texts.update(place.text for where in lines for place in where)
+    if any(map(_EMPTY_DEFAULT.search, texts)):
+        yield "empty-default"
 
 
 def unique(places: Iterable[Place]) -> tuple[Place, ...]:

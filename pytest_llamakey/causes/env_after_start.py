@@ -148,11 +148,12 @@ def _too_late(trouble: Trouble) -> Iterator[tuple[Process, EnvironmentChange | D
     # What an ancestor sets reaches all that comes from it, unless its own child had been started before.
     pairs = [*zip(above, (process, *above), strict=False), *((other, process) for other in beside)]
     for other, child in pairs:
-        if holding(replica, other, child.started):
+        told: list[EnvironmentChange | DotenvLoad] = [*other.environment_changes, *other.dotenv]
+        late = [event for event in told if is_key(event.key) and event.at > child.started]
+        if not late or holding(replica, other, child.started):
             continue
         loads = {innermost(load.where) for load in other.dotenv}
-        events: list[EnvironmentChange | DotenvLoad] = [*other.environment_changes, *other.dotenv]
-        for event in sorted(events, key=lambda each: each.at):
+        for event in sorted(late, key=lambda each: each.at):
             by_request = event.where and event.where[0].function != "<module>" and event.where[0] not in loads
-            if is_key(event.key) and event.at > child.started and (other in above or by_request):
+            if other in above or by_request:
                 yield other, event

@@ -102,11 +102,13 @@ def _without_consequences(
     blamed: Mapping[str, set[WorkerId]],
 ) -> Finding | None:
     roots = CONSEQUENCE_OF.get(finding.cause, frozenset())
-    explained = {worker for root in roots for worker in blamed.get(root, ())}
+    explained = _blamed_for(blamed, roots)
     if finding.cause == "worker-silent":
         # A client for another host explains the silence only of workers that have tried to call.
-        explained -= blamed.get("wrong-endpoint", set()) - _failing(facts) - _blamed_for(blamed, roots)
-        explained |= _failing(facts) & {worker for wrong in _WRONG_KEY for worker in blamed.get(wrong, ())}
+        explained -= (
+            blamed.get("wrong-endpoint", set()) - _failing(facts) - _blamed_for(blamed, roots - {"wrong-endpoint"})
+        )
+        explained |= _failing(facts) & _blamed_for(blamed, _WRONG_KEY)
         explained |= _before_broken_helpers(facts, explained)
         explained |= _beside_dying(facts, blamed.get("worker-died", set()))
     if finding.cause == "worker-died":
@@ -117,8 +119,9 @@ def _without_consequences(
     return dataclasses.replace(finding, workers=left) if left else None
 
 
-def _blamed_for(blamed: Mapping[str, set[WorkerId]], roots: frozenset[str]) -> set[WorkerId]:
-    return {worker for root in roots - {"wrong-endpoint"} for worker in blamed.get(root, ())}
+def _blamed_for(blamed: Mapping[str, set[WorkerId]], causes: Iterable[str]) -> set[WorkerId]:
+    nobody: set[WorkerId] = set()
+    return nobody.union(*(blamed.get(cause, nobody) for cause in causes))
 
 
 def _before_broken_helpers(facts: Facts, explained: set[WorkerId]) -> set[WorkerId]:

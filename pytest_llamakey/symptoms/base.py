@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from pytest_llamakey.facts import KeySight
@@ -69,6 +70,7 @@ def key_words(sight: KeySight) -> str:
     }[sight.state]
 
 
+@lru_cache(maxsize=256)  # many workers fail with the same words
 def telling_line(text: str, most: int = 200) -> str:
     """The first line of a message that has words in it, cut to ``most`` characters."""
     lines = text.strip().splitlines() or [""]

@@ -63,10 +63,11 @@ def _broken_helpers(replica: Replica, worker: Process) -> Iterator[Symptom]:
     """Processes that a silent worker has its calls made by, and whose clients had no use of the key that they hold."""
     begun = worker.drive.began if worker.drive else 0.0
     for helper in replica.processes:
+        if helper.role != "helper" or helper.ppid != worker.pid:
+            continue
         called_itself = any(call.via != "rollcall" for call in helper.calls)
         # Where neither has the key, the worker's own symptom says so.
-        had = "match" in {helper.key.state, worker.key.state}
-        if helper.role != "helper" or helper.ppid != worker.pid or called_itself or not had:
+        if called_itself or "match" not in {helper.key.state, worker.key.state}:
             continue
         failed = [client for client in helper.clients if client.error and client.at >= begun]
         if failed and failed[-1].key.state != "match" and any(map(about_keys, helper.errors)):
