@@ -180,10 +180,11 @@ def _two(place: Bench, *, runtime: str) -> Tally:
     return Tally(2, 2)
 
 
-def _many(place: Bench, *, count: int) -> Tally:
+def _many(place: Bench, *, runtime: str, count: int) -> Tally:
     """Many deployments at once, spread over four xdist workers."""
-    place.write({"server.py": server(), "llamakey.toml": "".join(table(name=f"d{number}") for number in range(count))})
-    ran = place.run("process", "-p", "xdist.plugin", "-n", "4")
+    tables = "".join(table(name=f"d{number}") for number in range(count))
+    place.write({"server.py": server(), "llamakey.toml": tables, "Dockerfile": DOCKERFILE})
+    ran = place.run(runtime, "-p", "xdist.plugin", "-n", "4")
     wrong = [one["id"] for one in ran.report.get("deployments", []) if one["verdict"] != "pass"]
     hold(
         len(ran.verdicts) == count and not wrong,
@@ -278,7 +279,12 @@ CASES = (
     Case("processes: ready flaps", partial(_P, setup=FLAPS, verdict="pass", said=())),
     Case("processes: pytest is stopped for a while", _stopped),
     Case("processes: two runs at once", partial(_two, runtime="process")),
-    Case("processes: 50 deployments under -n 4", partial(_many, count=50)),
+    *(
+        Case(
+            f"{told}: 50 deployments under -n 4", partial(_many, runtime=runtime, count=50), engine=runtime == "docker"
+        )
+        for told, runtime in (("processes", "process"), ("containers", "docker"))
+    ),
     Case(
         "containers: a worker is killed while it is driven",
         partial(_told, setup=KILLED, runtime="docker", verdict="fail", said=("worker-died",)),
