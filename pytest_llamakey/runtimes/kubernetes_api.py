@@ -24,6 +24,7 @@ MOST_CONNECTIONS = 2000
 PING_SECONDS = 10.0
 """How long it may take to say that it is there, before it counts as one that hangs."""
 _CLOSE_SECONDS = 2.0
+_CLOSED = "the connection to the cluster is closed"
 _NEEDS = (
     "Kubernetes deployments need the package kr8s, which is not installed: pip install 'pytest-llamakey[kubernetes]'"
 )
@@ -98,11 +99,16 @@ class Cluster:
         """The result of a coroutine on the cluster's own loop.
 
         Raises:
-            TimeoutError: there is none within ``seconds``; the coroutine is given up.
+            TimeoutError: there is none within ``seconds``, or before the cluster is closed; the coroutine is given up.
         """
+        if not self._thread.is_alive():
+            work.close()
+            raise TimeoutError(_CLOSED)
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result(seconds)
+        except concurrent.futures.CancelledError as error:
+            raise TimeoutError(_CLOSED) from error
         except _TIMEOUTS as error:
             future.cancel()
             within = f" within {seconds:.3g} s" if seconds is not None else ""

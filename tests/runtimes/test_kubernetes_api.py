@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -69,3 +70,19 @@ def test_more_pods_are_asked_at_once_than_httpx_does_by_itself(cluster: Cluster,
     with ThreadPoolExecutor(MANY) as pool:
         answers = list(pool.map(lambda number: cluster.call("GET", f"api/v1/pods-{number}"), range(MANY)))
     assert len(answers) == MANY
+
+
+def test_what_is_being_asked_when_the_cluster_is_closed_ends_at_once(cluster: Cluster) -> None:
+    async def for_ever() -> None:
+        began.set()
+        await asyncio.sleep(3600)
+
+    began = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(cluster.run, for_ever())
+        assert began.wait(10)
+        cluster.close()
+        with pytest.raises(TimeoutError, match="is closed"):
+            asked.result(10)
+    with pytest.raises(TimeoutError, match="is closed"):
+        cluster.run(for_ever())
