@@ -118,11 +118,12 @@ def test_a_run_of_containers_whose_id_was_not_seen_is_not_survived(place: Bench)
         place.nothing_left(1.0)
 
 
-PASSED, FAILED = ("m", "test_a"), ("m", "test_b", "failure")
+PASSED, FAILED, SKIPPED = ("m", "test_a"), ("m", "test_b", "failure"), ("m", "test_c", "skipped")
 
 
 def test_the_same_results_are_told_with_how_many_passed() -> None:
-    assert same([PASSED] * 9 + [FAILED], [PASSED] * 9 + [FAILED]) == 9
+    rows = [PASSED] * 9 + [FAILED] + [SKIPPED] * 9
+    assert same(rows, rows) == 9
 
 
 @pytest.mark.parametrize(
@@ -131,9 +132,11 @@ def test_the_same_results_are_told_with_how_many_passed() -> None:
         ([PASSED], [FAILED]),
         ([FAILED] * 3, [FAILED] * 3),
         ([PASSED] * 8 + [FAILED] * 2, [PASSED] * 8 + [FAILED] * 2),
+        ([PASSED] * 9 + [SKIPPED] * 9, [PASSED] * 9 + [SKIPPED] * 9),
+        ([PASSED, SKIPPED, PASSED], [PASSED, PASSED, PASSED]),
         ([], []),
     ],
-    ids=["others", "all fail alike", "too many fail alike", "none"],
+    ids=["others", "all fail alike", "too many fail alike", "half is skipped", "one is skipped", "none"],
 )
 def test_results_that_show_nothing_are_not_survived(
     without: list[tuple[str, ...]], probed: list[tuple[str, ...]]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SECONDS = 600
 PASSED = 0.9
-"""The share of a library's tests that must pass without the probe: where all fail, they fail alike with it."""
+"""The share of a library's tests that must pass of those that are run: where all fail, they fail alike with it."""
 
 
 def _results(root: Path, tests: str, environment: dict[str, str]) -> list[tuple[str, ...]]:
@@ -97,21 +97,27 @@ def same(without: list[tuple[str, ...]], probed: list[tuple[str, ...]]) -> int:
     """How many tests passed; each row is a test's class, name, and what its element in the report has in it.
 
     Raises:
-        Broken: the results are not the same, or most of them are no more than failures.
+        Broken: the results are not the same, or they show little: most are skipped, or fail.
     """
     hold(without == probed, f"other results: {sorted(set(without) ^ set(probed))[:10]}")
-    failed = [row for row in without if not {"failure", "error", "skipped"}.isdisjoint(row[2:])]
-    passed = len(without) - len(failed)
-    hold(passed and passed >= PASSED * len(without), f"only {passed} of {len(without)} passed, not {failed[:5]}")
+    run = [row for row in without if "skipped" not in row[2:]]
+    failed = [row for row in run if not {"failure", "error"}.isdisjoint(row[2:])]
+    passed = len(run) - len(failed)
+    hold(2 * len(run) > len(without), f"only {len(run)} of {len(without)} were run")
+    hold(passed >= PASSED * len(run), f"only {passed} of {len(run)} passed, not {failed[:5]}")
     return passed
 
 
 LIBRARIES = (
     ("h11", "h11/tests", ()),
     ("httpx", "tests", ("chardet", "zstandard", "brotli")),
-    ("uvicorn", "tests", ("a2wsgi", "pytest-mock", "httpx2", "httpcore2", "truststore")),
-    # Its tests in containers are for its own images.
-    ("gunicorn", "tests --ignore=tests/docker", ("pytest-asyncio",)),
+    (
+        "uvicorn",
+        "tests",
+        ("a2wsgi", "pytest-mock", "httpx2", "httpcore2", "truststore", "zttp", "wsproto", "watchfiles"),
+    ),
+    # Its tests in containers are for its own images; those of its parser in C send pieces of any size, and fail now and then.
+    ("gunicorn", "tests --ignore=tests/docker", ("pytest-asyncio", "tornado", "inotify")),
 )
 CASES = tuple(
     Case(f"the tests of {library}", partial(_same, library=library, tests=tests, needs=needs))
