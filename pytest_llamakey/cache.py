@@ -35,6 +35,6 @@ def write(kind: str, name: str, data: Any) -> None:
         kept = folder(kind)
         kept.mkdir(parents=True, exist_ok=True)
         (kept / f"{name}.json").write_text(json.dumps(data), encoding="utf-8")
-        by_age = sorted(kept.iterdir(), key=lambda path: path.stat().st_mtime)
+        by_age = sorted(kept.glob("*.json"), key=lambda path: path.lstat().st_mtime)
         for path in by_age[:-KEPT]:
             path.unlink(missing_ok=True)

@@ -39,8 +39,11 @@ def test_the_oldest_make_room(kept: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for age, name in enumerate("abc"):
         cache.write("kind", name, 0)
         os.utime(kept / f"{name}.json", (age, age))
+    (kept / "older").mkdir()
+    (kept / "dangling.json").symlink_to("nowhere")
+    os.utime(kept / "dangling.json", (0, 0), follow_symlinks=False)
     cache.write("kind", "d", 0)
-    assert sorted(path.stem for path in kept.iterdir()) == ["c", "d"]
+    assert sorted(path.stem for path in kept.glob("*.json")) == ["c", "d"]
 
 
 def test_without_a_folder_nothing_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,7 @@ class Cluster:
         except ImportError as error:
             raise RuntimeFault(_NEEDS) from error
         self._loop = asyncio.new_event_loop()
+        self._door, self._closed = threading.RLock(), False
         self._thread = threading.Thread(target=self._loop.run_forever, name="llamakey-cluster", daemon=True)
         self._thread.start()
         try:
@@ -101,13 +102,17 @@ class Cluster:
         Raises:
             TimeoutError: there is none within ``seconds``, or before the cluster is closed; the coroutine is given up.
         """
-        if not self._thread.is_alive():
-            work.close()
-            raise TimeoutError(_CLOSED)
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        # What gets in before the door is shut is a task when `_end` looks for them: the loop keeps the order.
+        with self._door:
+            if self._closed:
+                work.close()
+                raise TimeoutError(_CLOSED)
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result(seconds)
         except concurrent.futures.CancelledError as error:
+            if not self._closed:
+                raise
             raise TimeoutError(_CLOSED) from error
         except _TIMEOUTS as error:
             future.cancel()
@@ -194,18 +199,35 @@ class Cluster:
 
     def close(self) -> None:
         """Hang up: what still goes on is ended first, within two seconds."""
-        with contextlib.suppress(TimeoutError):
-            self.run(_ended(), _CLOSE_SECONDS / 2)
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        with self._door:
+            if self._closed:
+                return
+            self._closed = True
+            self._loop.call_soon_threadsafe(self._end)
+        try:
+            self._thread.join(_CLOSE_SECONDS / 2)
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_CLOSE_SECONDS / 2)
 
+    def _end(self) -> None:
+        """Cancel every task, and stop when all have ended.
 
-async def _ended() -> None:
-    """Cancel every other task; one that is let go of while it waits would speak up when its memory is taken back."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+        One that is let go of while it waits would speak up when its memory is taken back.
+        """
+        left = asyncio.all_tasks(self._loop)
+
+        def ended(task: asyncio.Task[Any] | None) -> None:
+            left.discard(task)
+            if not left:
+                # In the turn after: what a task that has just ended came to is handed over in the next one.
+                self._loop.call_soon(self._loop.stop)
+
+        for task in tuple(left):
+            task.cancel()
+            task.add_done_callback(ended)
+        if not left:
+            ended(None)
 
 
 async def _connected(make: Any, context: str) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -86,3 +88,32 @@ def test_what_is_being_asked_when_the_cluster_is_closed_ends_at_once(cluster: Cl
             asked.result(10)
     with pytest.raises(TimeoutError, match="is closed"):
         cluster.run(for_ever())
+
+
+def test_who_asks_again_at_once_while_it_is_closed_is_told_as_well(cluster: Cluster) -> None:
+    def ask(_number: int) -> int:
+        told = 0
+        for _again in range(3):
+            with contextlib.suppress(TimeoutError):
+                cluster.run(asyncio.sleep(3600))
+                told -= 1
+            told += 1
+        return told
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = pool.map(ask, range(4), timeout=10)
+        time.sleep(0.05)
+        cluster.close()
+        assert list(asked) == [3] * 4
+
+
+def test_it_is_closed_soon_where_something_does_not_let_itself_be_ended(cluster: Cluster) -> None:
+    async def stubborn() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        await asyncio.sleep(3600)
+
+    with pytest.raises(TimeoutError):
+        cluster.run(stubborn(), 0.05)
+    cluster.close()
+    assert not cluster._thread.is_alive()
