@@ -10,6 +10,7 @@ import threading
 import warnings
 from typing import TYPE_CHECKING
 
+from pytest_llamakey import loop_thread
 from pytest_llamakey.endpoint.calls import CallLog, ReceivedCall
 from pytest_llamakey.endpoint.connection import Connection
 from pytest_llamakey.endpoint.exchange import Exchange
@@ -97,7 +98,7 @@ class Endpoint:
             self._tls_port = secure[0].getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
-            target=_run, args=(self._loop, self._service), name="llamakey-endpoint", daemon=True
+            target=loop_thread.run, args=(self._loop, self._service.shut), name="llamakey-endpoint", daemon=True
         )
         self._thread.start()
         serving = self._service.serve(plain, secure, self._authority, self._listen)
@@ -248,22 +249,7 @@ class _Service:
             connection.abort()
         for transport in self._handed_over:
             transport.abort()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=_CLOSE_SECONDS / 2)
-        await asyncio.sleep(0)  # lets the transports tell their protocols that they are gone
-
-
-def _run(loop: asyncio.AbstractEventLoop, service: _Service) -> None:
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-        loop.run_until_complete(service.shut())
-        loop.run_until_complete(loop.shutdown_asyncgens())
-    finally:
-        loop.close()
+        await loop_thread.end_tasks(_CLOSE_SECONDS / 2)
 
 
 def _bind(addresses: Sequence[str], port: int) -> list[socket.socket]:

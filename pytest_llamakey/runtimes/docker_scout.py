@@ -71,7 +71,7 @@ class Scout:
                 findings = _load(*asked)
                 if findings is None:
                     findings = self._explore(image, run_id, workdir)
-                    cache.write(_CACHE_FORMAT, _file_name(*asked), asdict(findings))
+                    cache.write(_CACHE_FORMAT, _cached_as(*asked), asdict(findings))
                 self._known[asked] = findings
             return self._known[asked]
 
@@ -117,7 +117,7 @@ class Scout:
 
 
 def _load(image: str, workdir: str) -> Findings | None:
-    data = cache.read(_CACHE_FORMAT, _file_name(image, workdir))
+    data = cache.read(_CACHE_FORMAT, _cached_as(image, workdir))
     try:
         keyed = tuple(KeyedLine(str(one["path"]), int(one["line"]), str(one["name"])) for one in data["keyed"])
         return Findings(str(data["python"]), tuple(map(str, data["folders"])), keyed)
@@ -125,5 +125,5 @@ def _load(image: str, workdir: str) -> Findings | None:
         return None
 
 
-def _file_name(image: str, workdir: str) -> str:
+def _cached_as(image: str, workdir: str) -> str:
     return f"{image.replace(':', '-')}-{hashlib.sha256(workdir.encode()).hexdigest()[:8]}"

@@ -8,8 +8,10 @@ import contextlib
 import json
 import threading
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pytest_llamakey import loop_thread
 from pytest_llamakey.runtimes.base import RuntimeFault
 
 if TYPE_CHECKING:
@@ -74,7 +76,10 @@ class Cluster:
             raise RuntimeFault(_NEEDS) from error
         self._loop = asyncio.new_event_loop()
         self._door, self._closed = threading.RLock(), False
-        self._thread = threading.Thread(target=self._loop.run_forever, name="llamakey-cluster", daemon=True)
+        last = partial(loop_thread.end_tasks, _CLOSE_SECONDS / 2)
+        self._thread = threading.Thread(
+            target=loop_thread.run, args=(self._loop, last), name="llamakey-cluster", daemon=True
+        )
         self._thread.start()
         try:
             self._api: Any = self.run(_connected(kr8s.asyncio.api, context), ANSWER_SECONDS)
@@ -102,7 +107,7 @@ class Cluster:
         Raises:
             TimeoutError: there is none within ``seconds``, or before the cluster is closed; the coroutine is given up.
         """
-        # What gets in before the door is shut is a task when `_end` looks for them: the loop keeps the order.
+        # What gets in before the door is shut is a task when they are ended: the loop keeps the order.
         with self._door:
             if self._closed:
                 work.close()
@@ -120,8 +125,10 @@ class Cluster:
             raise TimeoutError(str(error) or f"the API server gave no answer{within}") from error
 
     def call_soon(self, do: Callable[[], object]) -> None:
-        """Have the loop call ``do``; what becomes of it is its own affair."""
-        self._loop.call_soon_threadsafe(do)
+        """Have the loop call ``do``, unless it is closed; what becomes of it is its own affair."""
+        with self._door:
+            if not self._closed:
+                self._loop.call_soon_threadsafe(do)
 
     def call(self, method: str, path: str, body: Any = None, *, kind: str = "", accept: str = "", **params: str) -> Any:
         """The JSON answer to one request: ``path`` as in the API's own reference, ``api/v1/namespaces/x/pods``.
@@ -203,31 +210,8 @@ class Cluster:
             if self._closed:
                 return
             self._closed = True
-            self._loop.call_soon_threadsafe(self._end)
-        try:
-            self._thread.join(_CLOSE_SECONDS / 2)
-        finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_CLOSE_SECONDS / 2)
-
-    def _end(self) -> None:
-        """Cancel every task, and stop when all have ended.
-
-        One that is let go of while it waits would speak up when its memory is taken back.
-        """
-        left = asyncio.all_tasks(self._loop)
-
-        def ended(task: asyncio.Task[Any] | None) -> None:
-            left.discard(task)
-            if not left:
-                # In the turn after: what a task that has just ended came to is handed over in the next one.
-                self._loop.call_soon(self._loop.stop)
-
-        for task in tuple(left):
-            task.cancel()
-            task.add_done_callback(ended)
-        if not left:
-            ended(None)
+        self._thread.join(_CLOSE_SECONDS)
 
 
 async def _connected(make: Any, context: str) -> Any:

@@ -16,6 +16,7 @@ import psutil
 from secluded import hand_on
 
 from pytest_llamakey.runtimes.kubernetes_namespace import OWNER
+from pytest_llamakey.runtimes.kubernetes_patch import RUN_LABEL
 from tools.tiny_manifest import SECRET_ENV, indented, manifest
 
 if TYPE_CHECKING:
@@ -75,15 +76,18 @@ class ClusterBench:
 
 def namespaces(cluster: Any) -> set[str]:
     """The namespaces that runs of the plugin have made."""
-    found = cluster.call("GET", "api/v1/namespaces", labelSelector="org.pytest-llamakey.run")["items"]
-    return {one["metadata"]["name"] for one in found}
+    return {metadata["name"] for metadata in _made(cluster)}
 
 
 def left_behind(cluster: Any) -> set[str]:
     """Those of them whose runs are over; other tests' runs go on meanwhile."""
-    found = cluster.call("GET", "api/v1/namespaces", labelSelector="org.pytest-llamakey.run")["items"]
-    owners = {one["metadata"]["name"]: json.loads(one["metadata"]["annotations"][OWNER])["pid"] for one in found}
+    owners = {metadata["name"]: json.loads(metadata["annotations"][OWNER])["pid"] for metadata in _made(cluster)}
     return {name for name, pid in owners.items() if not psutil.pid_exists(pid)}
+
+
+def _made(cluster: Any) -> list[dict[str, Any]]:
+    found = cluster.call("GET", "api/v1/namespaces", labelSelector=RUN_LABEL)["items"]
+    return [one["metadata"] for one in found]
 
 
 @contextlib.contextmanager

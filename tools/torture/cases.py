@@ -15,6 +15,10 @@ class Broken(AssertionError):
     """What must hold did not."""
 
 
+RUNTIMES = (("processes", "process"), ("containers", "docker"))
+"""The runtimes that most cases are tried in: what they are called in a case's name, and by the option."""
+
+
 @dataclass(frozen=True)
 class Tally:
     """How often a case was tried and survived; ``note`` is what is worth knowing besides."""

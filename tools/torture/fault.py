@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tools.tiny_app import DOCKERFILE, server, table
-from tools.torture.cases import Case, Tally, hold
+from tools.torture.cases import RUNTIMES, Case, Tally, hold
 from tools.torture.fault_cluster import CASES as CLUSTER
 from tools.torture.fault_engine import CASES as ENGINE
 
@@ -274,7 +274,7 @@ CASES = (
     Case("processes: no room for reports", _full_reports),
     *(
         Case(f"{told}: no room in the cache folder", partial(_full_cache, runtime=runtime), engine=runtime == "docker")
-        for told, runtime in (("processes", "process"), ("containers", "docker"))
+        for told, runtime in RUNTIMES
     ),
     Case("processes: ready flaps", partial(_P, setup=FLAPS, verdict="pass", said=())),
     Case("processes: pytest is stopped for a while", _stopped),
@@ -283,7 +283,7 @@ CASES = (
         Case(
             f"{told}: 50 deployments under -n 4", partial(_many, runtime=runtime, count=50), engine=runtime == "docker"
         )
-        for told, runtime in (("processes", "process"), ("containers", "docker"))
+        for told, runtime in RUNTIMES
     ),
     Case(
         "containers: a worker is killed while it is driven",

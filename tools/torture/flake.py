@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tools.samples import wrong
 from tools.tiny_app import DOCKERFILE, server, table
 from tools.torture.bench import ROOT
-from tools.torture.cases import Case, Tally
+from tools.torture.cases import RUNTIMES, Case, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,11 +104,11 @@ def _samples(place: Bench, *, runtime: str) -> Tally:
 
 SAMPLES = tuple(
     Case(f"{told}: the samples in turn", partial(_samples, runtime=runtime), engine=runtime == "docker")
-    for told, runtime in (("processes", "process"), ("containers", "docker"))
+    for told, runtime in RUNTIMES
 )
 GUNICORN = tuple(
     Case(f"{told}: the sample gunicorn, eight workers", partial(_gunicorn, runtime=runtime), engine=runtime == "docker")
-    for told, runtime in (("processes", "process"), ("containers", "docker"))
+    for told, runtime in RUNTIMES
 )
 SHORT = (
     Case(
@@ -125,7 +125,7 @@ CASES = (
         Case(
             f"{told}: {what}", partial(_again, runtime=runtime, setup=setup, wanted=wanted), engine=runtime == "docker"
         )
-        for told, runtime in (("processes", "process"), ("containers", "docker"))
+        for told, runtime in RUNTIMES
         for what, setup, wanted in (
             ("four workers, all well", "", ("pass", [])),
             ("four workers, a key in the code", WRONG, ("fail", ["hardcoded-key"])),

@@ -15,7 +15,7 @@ import pytest
 
 from tools.tiny_app import DOCKERFILE, server, table
 from tools.torture.bench import LEFT, family, labelled, runs_of, until
-from tools.torture.cases import Broken, Case, Tally, hold
+from tools.torture.cases import RUNTIMES, Broken, Case, Tally, hold
 
 if TYPE_CHECKING:
     import subprocess
@@ -230,7 +230,7 @@ CASES = (
         Case(
             f"{runtime}, {phase}: {way}", partial(_killed, runtime=kind, phase=phase, way=way), engine=kind == "docker"
         )
-        for runtime, kind in (("processes", "process"), ("containers", "docker"))
+        for runtime, kind in RUNTIMES
         for phase in PHASES
         for way in WAYS
     ),
@@ -241,13 +241,13 @@ CASES = (
             engine=kind == "docker",
             short=moments == FEW,
         )
-        for runtime, kind in (("processes", "process"), ("containers", "docker"))
+        for runtime, kind in RUNTIMES
         for way in ("Ctrl-C", "SIGTERM", "kill -9")
         for told, moments in (("", MOMENTS), (" (short)", FEW))
     ),
     *(
         Case(f"{runtime}: {told}", partial(_ended, runtime=kind, failing=failing), engine=kind == "docker")
-        for runtime, kind in (("processes", "process"), ("containers", "docker"))
+        for runtime, kind in RUNTIMES
         for told, failing in (("a run that passes", False), ("a run that fails", True))
     ),
     Case(
