@@ -12,6 +12,7 @@ from pytest_llamakey.driving.attribute import Yardstick, attribute
 from pytest_llamakey.driving.course import Course
 from pytest_llamakey.driving.drive_all import drive_all
 from pytest_llamakey.driving.roll import call_the_roll
+from pytest_llamakey.driving.settle import await_reports, settle
 from pytest_llamakey.exposure import image_sightings, sightings
 from pytest_llamakey.facts import DeploymentFacts, Facts, Sighting, Via
 from pytest_llamakey.lines.hard_paths import advice
@@ -110,12 +111,14 @@ class LiveDeployment:
         except RuntimeFault as fault:
             self._tell(fault)
             raise
+        await_reports(self._seen, ((name, driven.last) for name, driven in self._seen.driven.items()))
         self._seen.unanswered = call_the_roll(self._seen, self._timings.get("ready", 0.0))
         self._timings["observe"] = self._timings.get("observe", 0.0) + time.monotonic() - started
 
-    def _drive(self) -> None:
-        deployment, station = self._setting.deployment, self._setting.station
-        course = Course(
+    @property
+    def _course(self) -> Course:
+        deployment = self._setting.deployment
+        return Course(
             deployment.requests,
             deployment.folder,
             None if deployment.task else deployment.workers,  # with a task, they are those of both kinds
@@ -124,6 +127,9 @@ class LiveDeployment:
             probe=deployment.probe,
             reaper=self._setting.reaper,
         )
+
+    def _drive(self) -> None:
+        deployment, station, course = self._setting.deployment, self._setting.station, self._course
         if deployment.requests or not deployment.task:
             replicas, progress = self._running.replicas, self._setting.progress
             driven = drive_all(replicas, station.endpoint, station.listener, course, progress, probed=deployment.probe)
@@ -222,7 +228,8 @@ class LiveDeployment:
 
     @property
     def workers(self) -> tuple[LiveWorker, ...]:
-        """Every process that serves the app now, and every spawned one."""
+        """Every process that serves the app now, once all have come up, and every spawned one."""
+        settle(self._seen, self._course)
         return self._seen.workers()
 
     @property
@@ -237,9 +244,10 @@ class LiveDeployment:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What is wrong, by cause."""
+        """What is wrong, by cause, once all workers have come up."""
         from pytest_llamakey.causes import diagnose
 
+        settle(self._seen, self._course)
         return diagnose(self.facts())
 
     def assert_parity(self) -> None:
@@ -248,10 +256,13 @@ class LiveDeployment:
         Raises:
             AssertionError: the checks ``keyed`` or ``parity`` do not hold; its text says where and why.
         """
+        from pytest_llamakey.causes import diagnose
         from pytest_llamakey.checks import judge
 
+        settle(self._seen, self._course)
         facts = self.facts()
-        failed = [result for result in judge(facts, self.findings, ("keyed", "parity")) if result.outcome != "passed"]
+        results = judge(facts, diagnose(facts), ("keyed", "parity"))
+        failed = [result for result in results if result.outcome != "passed"]
         if failed:
             raise AssertionError("\n".join(f"{result.name}: {result.reason}" for result in failed))
 

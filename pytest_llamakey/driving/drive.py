@@ -21,29 +21,21 @@ from pytest_llamakey.driving.asking import Asker
 from pytest_llamakey.driving.beside import Beside
 from pytest_llamakey.driving.course import Course, Driven, Standing, Try, Window
 from pytest_llamakey.driving.late_calls import LATE, POLL, LateCalls, no_call_within
+from pytest_llamakey.driving.lookout import Lookout
 from pytest_llamakey.driving.patience import GATEWAY, Pulse, about_keys_since, hopeful, is_helper
-from pytest_llamakey.driving.reaching import Way, accepts, relay
-from pytest_llamakey.driving.roster import (
-    Roster,
-    Told,
-    ancestors,
-    in_doubt,
-    roster,
-    settled_roster,
-    still_supervised,
-    told_by,
-)
+from pytest_llamakey.driving.reaching import Way, relay
+from pytest_llamakey.driving.roster import Roster, ancestors, still_supervised
 from pytest_llamakey.driving.send import USUAL_TIMEOUT, exchange
 from pytest_llamakey.driving.tags import Tag
 from pytest_llamakey.facts import Drive
 from pytest_llamakey.starting.ready import NotReady
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
 
     from pytest_llamakey.endpoint.server import Endpoint, ReceivedCall
     from pytest_llamakey.facts import DriveOutcome
-    from pytest_llamakey.probe.listener import Listener, ProcessRecord
+    from pytest_llamakey.probe.listener import Listener
     from pytest_llamakey.runtimes.base import Address, ProcessRow, Progress, RunningReplica
 
 GENERATIONS = 2
@@ -72,17 +64,17 @@ class Driver:
     ) -> None:
         self._replica, self._endpoint, self._listener = replica, endpoint, listener
         self._course, self._progress = course, progress
+        self._lookout = Lookout(replica, listener, course, progress)
         self._asker = Asker(
             replica,
             course.requests,
             partial(Beside, course.folder, course.reaper),
-            lambda rows: self._roster(rows).serving,
+            lambda rows: self._lookout.roster(rows).serving,
             course.boot - USUAL_TIMEOUT,
         )
         self._first = Roster((), (), ())
         self._standing = Standing()
         self._late = LateCalls(replica, endpoint, course, self._standing, progress)
-        self._accepting: dict[int, bool] = {}
         self._windows: list[Window] = []
         self._bodies: list[tuple[int, bytes]] = []
 
@@ -93,13 +85,13 @@ class Driver:
             NotReady: the replica ended as a whole.
             Nameless: it has to be driven alone.
         """
-        self._first = last = self._settled(self._course.expected)
+        self._first = last = self._lookout.settled(self._course.expected)
         left = GENERATIONS
         while left and (todo := [row.pid for row in last.workers if row.pid not in self._standing.drives]):
             left -= 1
             self._drive_all(todo, last)
             try:
-                last = still_supervised(self._settled(None), self._first, self._standing.drives)
+                last = still_supervised(self._lookout.settled(None), self._first, self._standing.drives)
             except NotReady:
                 if not any(drive.outcome == "died" for drive in self._standing.drives.values()):
                     raise
@@ -114,7 +106,7 @@ class Driver:
                 break  # a server that recycles a worker after each request has fresh ones for ever
         bodies, windows = tuple(self._bodies), tuple(self._windows)
         drives, claims = dict(self._standing.drives), dict(self._standing.claims)
-        return Driven(drives, windows, self._first, last, bodies, claims, dict(self._accepting))
+        return Driven(drives, windows, self._first, last, bodies, claims, dict(self._lookout.accepting))
 
     def _drive_all(self, todo: list[int], now: Roster) -> None:
         if not self._course.requests:
@@ -130,29 +122,13 @@ class Driver:
     def _await_recycling(self, todo: Collection[int]) -> None:
         """Where one has been recycled, those that called may soon be: then their successors are to be seen as well."""
         until = time.monotonic() + REPLACED
-        ended = [record for record in self._records() if record.orderly and not record.alive]
+        ended = [record for record in self._lookout.records() if record.orderly and not record.alive]
         recycles = any(record.of_kind("serving") for record in ended)
         while recycles and set(todo) & self._now().serving and time.monotonic() < until:
             time.sleep(POLL / 10)
 
-    def _settled(self, expected: int | None) -> Roster:
-        found = settled_roster(
-            self._replica,
-            expected,
-            self._course.boot,
-            says_it_serves=self._says_it_serves,
-            told=self._told,
-            progress=self._progress,
-        )
-        while doubtful := in_doubt(found, self._replica.app_port, self._told()):
-            for pid in doubtful:
-                others = {row.pid for row in (*found.workers, *found.mains) if self._replica.app_port in row.listens}
-                self._accepting[pid] = accepts(self._replica, pid, others - {pid})
-            found = self._roster(found.everyone)
-        return found
-
     def _now(self) -> Roster:
-        return still_supervised(self._roster(self._replica.census()), self._first, self._standing.drives)
+        return still_supervised(self._lookout.roster(self._replica.census()), self._first, self._standing.drives)
 
     def _replenished(self, now: Roster, todo: Collection[int]) -> Roster:
         """``now``, once as many serve as at the start: one that comes up while another is asked takes its request."""
@@ -161,21 +137,6 @@ class Driver:
             time.sleep(POLL / 10)
             now = self._now()
         return now
-
-    def _roster(self, rows: Iterable[ProcessRow]) -> Roster:
-        return roster(rows, self._replica.app_port, self._told())
-
-    def _records(self) -> list[ProcessRecord]:
-        return [record for record in self._listener.processes() if record.replica == self._replica.id]
-
-    def _says_it_serves(self, pid: int) -> bool:
-        return any(record.pid == pid and record.alive and record.of_kind("serving") for record in self._records())
-
-    def _told(self) -> Told:
-        records = self._records()
-        latest = max((record.heard for record in records), default=0.0)
-        told = told_by(records, self._replica.app_port, self._accepting, probed=self._course.probe)
-        return replace(told, latest=latest)
 
     def _drive(self, pid: int, now: Roster) -> Roster:
         """Ask this worker, put down how that ended, and look who serves after it."""
@@ -199,7 +160,7 @@ class Driver:
             sent += asked.sent
             drive = self._judged(pid, others)
             now = self._now()
-            serving = others | now.serving - (_below(pid, now) - self._told().serving)
+            serving = others | now.serving - (_below(pid, now) - self._lookout.told().serving)
             callers = self._callers(mark, serving, pid)
             if (drive.outcome == "called" and callers) or not self._went_astray(pid, mark, serving):
                 break
@@ -269,9 +230,9 @@ class Driver:
 
     def _patience(self, pid: int) -> float:
         latest = self._standing.tries[pid]
-        if not latest.asked.answer.ok or about_keys_since(self._records(), latest.at - self._listener.origin):
+        if not latest.asked.answer.ok or about_keys_since(self._lookout.records(), latest.at - self._listener.origin):
             return AFTER_FAILURE
-        tagged = any(record.pid == pid and record.alive for record in self._records())
+        tagged = any(record.pid == pid and record.alive for record in self._lookout.records())
         return min(ALSO_LATE if tagged and self._standing.owing() else LATE, self._course.patience)
 
     def _ask_again(self, now: Roster) -> None:
@@ -294,7 +255,7 @@ class Driver:
         latest = self._standing.tries[pid]
         if self._standing.drives[pid].outcome not in {"answered", "silent"} or not hopeful(latest.asked.answer):
             return False
-        return not about_keys_since(self._records(), latest.at - self._listener.origin)
+        return not about_keys_since(self._lookout.records(), latest.at - self._listener.origin)
 
     def _chance(self, failed: Collection[int], now: Roster) -> float:
         """Seconds for which those that failed are asked again."""

@@ -12,6 +12,7 @@ import pytest
 from pytest_llamakey import clock
 from pytest_llamakey.driving.course import Course
 from pytest_llamakey.driving.drive import Driver
+from pytest_llamakey.driving.lookout import Lookout
 from pytest_llamakey.driving.roster import Roster, Told, in_doubt, roster, settled_roster, still_supervised, told_by
 from pytest_llamakey.facts import Drive
 from pytest_llamakey.probe.listener import Hello, ProcessRecord
@@ -182,7 +183,7 @@ def test_outcomes_are_dropped_only_once_the_app_is_seen_behind_its_front(
         told.append(todo)
         driver._standing.drives.update(dict.fromkeys(todo, Drive("answered", 502)))
 
-    monkeypatch.setattr(Driver, "_settled", lambda _self, _expected: next(looks))
+    monkeypatch.setattr(Lookout, "settled", lambda _self, _expected: next(looks))
     monkeypatch.setattr(Driver, "_drive_all", drive_all)
     course: Any = Course((), Path(), None, 1.0)
     nothing: Any = None

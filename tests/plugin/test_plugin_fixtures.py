@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tools.tiny_app import table
+from tools.tiny_app import server, table
 
 if TYPE_CHECKING:
     import pytest
@@ -83,6 +83,53 @@ def test_by_id_with_other_fields_and_findings(bench: Bench) -> None:
     )
     bench.run("-k", "test_").assert_outcomes(passed=2)
     assert bench.left_over == []
+
+
+def test_all_workers_are_there_at_the_first_look(bench: Bench) -> None:
+    bench.app(files={"server.py": server("os.register_at_fork(before=lambda: time.sleep(1))")}, text=table(workers=3))
+    bench.pytester.makepyfile(
+        """
+        def test_count(llamakey_deploy, llamakey_key):
+            assert [worker.key for worker in llamakey_deploy("shop").workers] == [llamakey_key] * 3
+        """
+    )
+    bench.run("-k", "test_count").assert_outcomes(passed=1)
+
+
+LATE = """
+if _ == 1:
+    import subprocess
+    own = ["perl", "-e", "sleep 2; exec @ARGV", sys.executable, "-c", "import time; time.sleep(60)"]
+    sys.exit(subprocess.call(own, pass_fds=[server.fileno()]))
+"""
+
+
+def test_a_worker_that_says_who_it_is_a_moment_late_is_waited_for(bench: Bench) -> None:
+    bench.app(files={"server.py": server(worker=LATE)})
+    bench.pytester.makepyfile("def test_parity(llamakey_deploy):\n    llamakey_deploy('shop').assert_parity()\n")
+    bench.run("-k", "test_parity and not shop").assert_outcomes(passed=1)
+
+
+def test_so_it_is_where_no_request_is_sent(bench: Bench) -> None:
+    bench.app(text=table(request=None), files={"server.py": server(worker=LATE)})
+    bench.run("shop", "-k", "keyed or parity").assert_outcomes(passed=2)
+
+
+def test_a_worker_that_never_says_who_it_is_is_told(bench: Bench) -> None:
+    silent = LATE.replace("sleep 2", "sleep 60")
+    bench.app(files={"server.py": server(worker=silent)})
+    bench.pytester.makepyfile(
+        """
+        import pytest
+
+        def test_parity(llamakey_deploy):
+            app = llamakey_deploy("shop")
+            with pytest.raises(AssertionError, match="serves, but no probe answered from inside it"):
+                app.assert_parity()
+            assert len(app.workers) == 2
+        """
+    )
+    bench.run("-k", "test_parity and not shop").assert_outcomes(passed=1)
 
 
 def test_further_workers_are_spawned_beside_the_app(bench: Bench) -> None:

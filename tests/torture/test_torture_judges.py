@@ -18,7 +18,7 @@ from tools.torture import flake
 from tools.torture.bench import RUN_LABEL, Bench, bench, of_ours
 from tools.torture.cases import Broken, Tally
 from tools.torture.harmless import same
-from tools.torture.kill import SWALLOWED, cut_short
+from tools.torture.kill import EARLY, SWALLOWED, cut_short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize(
     ("code", "output", "cut"),
-    [(0, "1 passed", False), (2, "", True), (-signal.SIGINT, "", True), (1, f"FAILED {SWALLOWED}", False)],
+    [
+        (0, "1 passed", False),
+        (2, "", True),
+        (-signal.SIGINT, "", True),
+        (1, f"FAILED {SWALLOWED}", False),
+        (1, f"{EARLY}\nTraceback (most recent call last):\nKeyboardInterrupt", True),
+    ],
 )
 def test_a_run_that_ctrl_c_has_cut_short(code: int, output: str, cut: bool) -> None:
     assert cut_short(code, output) is cut
@@ -36,9 +42,9 @@ def test_a_run_that_ctrl_c_has_cut_short(code: int, output: str, cut: bool) -> N
 def test_a_run_that_a_signal_has_cut_short(number: signal.Signals) -> None:
     assert cut_short(-number, "", number)
     assert not cut_short(0, "1 passed", number)
-    for code in (1, 2, -signal.SIGINT):
+    for code, output in ((1, EARLY), (1, SWALLOWED), (2, ""), (-signal.SIGINT, "")):
         with pytest.raises(Broken, match=f"exit code {code}"):
-            cut_short(code, SWALLOWED, number)
+            cut_short(code, output, number)
 
 
 @pytest.mark.parametrize(("code", "output"), [(3, ""), (1, "1 failed"), (4, ""), (2, "INTERNALERROR> Traceback")])

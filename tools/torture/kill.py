@@ -33,6 +33,8 @@ FEW = 3
 """The same in the short form."""
 SWALLOWED = "pydantic_core._pydantic_core.SchemaError: Error building"
 """What pydantic-core makes of a Ctrl-C that comes while it builds a validator: the check fails, and pytest goes on."""
+EARLY = "Could not import runpy module"
+"""What the interpreter makes of a Ctrl-C that comes while it looks for what is to run the module pytest."""
 SLOW = """
 def asked():
     print("asked", flush=True)
@@ -147,6 +149,8 @@ def cut_short(code: int, output: str, number: signal.Signals = signal.SIGINT) ->
     interrupted = number == signal.SIGINT
     if interrupted and code == pytest.ExitCode.TESTS_FAILED and SWALLOWED in output:
         return False
+    if interrupted and code == pytest.ExitCode.TESTS_FAILED and output.startswith(EARLY):
+        return True
     # The interpreter itself ends by the signal where pytest does not run yet, or not any more.
     allowed = (pytest.ExitCode.OK, -number, *((pytest.ExitCode.INTERRUPTED,) if interrupted else ()))
     hold(code in allowed and "INTERNALERROR" not in output, f"exit code {code}\n{output[-1500:]}")
