@@ -66,7 +66,7 @@ class Seen:
     pid, and ``unanswered`` those that did not answer the roll call; ``since`` is the endpoint's first call that may be
     its own; ``ready_at`` when it was ready (:func:`clock.now`). ``accepting`` is, by id of a replica that was waited
     for without being driven, whether a process accepts connections, and ``silent`` are those whose probe did not
-    report for as long as that was waited for.
+    report, or not answer, for as long as that was waited for.
     """
 
     def __init__(self, running: Running, setting: Setting) -> None:
@@ -131,10 +131,11 @@ class Seen:
         """Every process that serves the app now, and every spawned one."""
         found = []
         for replica in self.running.replicas:
-            records = {record.pid: record for record in self.records(replica)}
-            serving = self.roster(replica).serving
+            now = self.roster(replica)
+            driven = self.driven.get(replica.id) or undriven(now)
+            recorded = Recorded(replica.id, tuple(self.records(replica)), driven, self.setting.delivery.names, "")
             spawned = {pid for name, pid in self.spawned if name == replica.id}
-            found += [self._live_worker(replica, pid, records.get(pid)) for pid in sorted(serving | spawned)]
+            found += [self._live_worker(recorded, pid) for pid in sorted(now.serving | spawned)]
         return tuple(found)
 
     def calls(self) -> tuple[ReceivedCall, ...]:
@@ -145,14 +146,12 @@ class Seen:
         """The calls that it made before it took requests: each process for itself, where its server says so."""
         return tuple(call for call in self._own_calls() if self._at_startup(call))
 
-    def _live_worker(self, replica: RunningReplica, pid: int, record: ProcessRecord | None) -> LiveWorker:
-        own = {replica.id}
+    def _live_worker(self, recorded: Recorded, pid: int) -> LiveWorker:
+        own = {recorded.replica}
         calls = tuple(call for call in self.calls() if _by(call, own, pid))
         before = tuple(call for call in self.startup_calls() if _by(call, own, pid))
-        if record is None:
+        if pid not in recorded.by_pid:
             return LiveWorker(pid, "worker", None, calls, startup_calls=before)
-        driven = self.driven.get(replica.id) or undriven(self.roster(replica))
-        recorded = Recorded(replica.id, tuple(self.records(replica)), driven, self.setting.delivery.names, "")
         process = process_facts(recorded, pid, "worker")
         key = self.setting.station.secrets.canary if process.key.state == "match" else process.key.shown or None
         errors = tuple(f"{error.type}: {error.message}" for error in process.errors)

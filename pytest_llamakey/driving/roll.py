@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_llamakey.driving.fronts import embeds_python
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from pytest_llamakey.probe.listener import ProcessRecord
     from pytest_llamakey.runtimes.base import RunningReplica
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     _Awaited = tuple[str, int, str, int]
 
+_STATE = ("report", "snapshot")
+_CREDENTIALS = ("rollcall", "rollcall")
 ROLLCALL_WAIT = 5.0
 """Seconds within which every process must have answered the roll call; more where the app took more to get ready."""
 REPEAT = 0.3
@@ -28,6 +30,21 @@ def call_the_roll(seen: Seen, slowly: float) -> frozenset[tuple[str, int]]:
     ``slowly``: seconds that the app took to get ready. Returns replica and pid of those that live and did not answer.
     Those whose server keeps the interpreter to itself while it waits have told it unasked, after each call.
     """
+    return _ask(seen, slowly, (_STATE, _CREDENTIALS))
+
+
+def hear_all(seen: Seen) -> None:
+    """Have every such process say its state, and with that all that it had to say before.
+
+    One that does not is not asked again: it is ``silent`` then.
+    """
+    seen.silent |= _ask(seen, 0.0, (_STATE,), seen.silent)
+
+
+def _ask(
+    seen: Seen, slowly: float, questions: Sequence[tuple[str, str]], passed_over: Collection[tuple[str, int]] = ()
+) -> frozenset[tuple[str, int]]:
+    """Those that do not answer these ``questions``, each a command and the kind of its answer."""
     listener = seen.setting.station.listener
     awaited: set[_Awaited] = set()
     asked: list[tuple[RunningReplica, set[int]]] = []
@@ -39,8 +56,9 @@ def call_the_roll(seen: Seen, slowly: float) -> frozenset[tuple[str, int]]:
             for record in seen.records(replica)
             if record.alive and (record.pid in now.serving or any(event.kind == "client" for event in record.events))
         } - deaf
+        pids -= {pid for name, pid in passed_over if name == replica.id}
         for pid in sorted(pids):
-            for command, answer in (("report", "snapshot"), ("rollcall", "rollcall")):
+            for command, answer in questions:
                 number = listener.send(replica.id, pid, command)
                 if number is not None:
                     awaited.add((replica.id, pid, answer, number))

@@ -1,4 +1,4 @@
-"""What a test waits for before it looks at workers that nobody has driven."""
+"""What a test waits for before it looks at the workers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_llamakey.driving.lookout import Lookout
+from pytest_llamakey.driving.roll import hear_all
 from pytest_llamakey.starting.ready import NotReady
 
 if TYPE_CHECKING:
@@ -23,9 +24,10 @@ REPORT_WAIT = 5.0
 
 
 def settle(seen: Seen, course: Course) -> None:
-    """Wait until all workers have come up and have reported: the first that answers makes the app ready.
+    """Wait until all workers have come up, and have told what they have to: the first that answers makes the app ready.
 
-    At most ``course.boot`` seconds, and what :func:`await_reports` takes.
+    What was seen in them may come after the answer to a request. At most ``course.boot`` seconds where nobody has
+    driven them, and those that :func:`await_reports` and a roll call take.
     """
     until = time.monotonic() + course.boot
     setting = seen.setting
@@ -38,6 +40,7 @@ def settle(seen: Seen, course: Course) -> None:
             lookout.settled(course.expected)
         seen.accepting[each.id] = lookout.accepting
     await_reports(seen, ((each.id, seen.roster(each)) for each in seen.running.replicas))
+    hear_all(seen)
 
 
 def await_reports(seen: Seen, rosters: Iterable[tuple[str, Roster]]) -> None:

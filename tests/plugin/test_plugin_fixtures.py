@@ -115,6 +115,19 @@ def test_so_it_is_where_no_request_is_sent(bench: Bench) -> None:
     bench.run("shop", "-k", "keyed or parity").assert_outcomes(passed=2)
 
 
+def test_workers_are_asked_for_their_state_at_each_look(bench: Bench) -> None:
+    bench.app(files={"server.py": server(worker="import httpx")})
+    bench.pytester.makepyfile(
+        """
+        def test_versions(llamakey_deploy):
+            app = llamakey_deploy("shop")
+            assert len(app.workers) == 2
+            assert all("httpx" in worker.versions for _replica, worker in app.facts().workers)
+        """
+    )
+    bench.run("-k", "test_versions").assert_outcomes(passed=1)
+
+
 def test_a_worker_that_never_says_who_it_is_is_told(bench: Bench) -> None:
     silent = LATE.replace("sleep 2", "sleep 60")
     bench.app(files={"server.py": server(worker=silent)})
