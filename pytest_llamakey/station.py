@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import posixpath
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,10 +14,11 @@ from pytest_llamakey.endpoint.routes import openai_router
 from pytest_llamakey.endpoint.server import Endpoint
 from pytest_llamakey.probe.listener import Listener
 from pytest_llamakey.probe.render import AgentConfig, render_agent
+from pytest_llamakey.runtimes.base import RuntimeFault
 from pytest_llamakey.secrecy.delivery import INTERCEPTED, PROVIDER_HOSTS, PROVIDER_PATTERNS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from pytest_llamakey.endpoint.tls import Authority
@@ -45,13 +48,20 @@ class Station:
         )
 
     def __enter__(self) -> Station:  # noqa: PYI034 - Self is not in Python 3.10
-        self.endpoint.start()
+        """Raises :class:`RuntimeFault` where it cannot listen."""
+        with _told():
+            self.endpoint.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.endpoint.close()
+
+    def listen_also(self, address: str) -> None:
+        """Be reached at a further address of this machine; raises :class:`RuntimeFault` where that cannot be had."""
+        with _told():
+            self.endpoint.listen_also(address)
 
     def rotate(self, canary: str) -> None:
         """From now on ``canary`` is the delivered key, and the endpoint takes no other."""
@@ -100,6 +110,16 @@ class Station:
             )
 
         return render
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        gone = " This machine has no such address any more: run it again." if fault.errno == errno.EADDRNOTAVAIL else ""
+        said = fault.strerror or str(fault) or "the mocked endpoint did not start to listen in time"
+        raise RuntimeFault(f"{said[:1].upper()}{said[1:]}.{gone}") from fault
 
 
 def _around_the_app() -> tuple[int, ...]:

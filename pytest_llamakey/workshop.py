@@ -165,7 +165,7 @@ class Workshop:
             progress(quoted(line, station.secrets))  # a build step is quoted as its Dockerfile has it
 
         reach = self._reach(choice, after)
-        station.endpoint.listen_also(reach.listen)
+        station.listen_also(reach.listen)
         dial = reach.dial
         port = self._port(choice.deployment)
         deployment = with_ports(replace(choice.deployment, port=port))
@@ -189,7 +189,7 @@ class Workshop:
             boot=self.options.timeout,
             secrets=delivery.secrets,
             ports=station.ports,
-            listen=station.endpoint.listen_also,
+            listen=station.listen_also,
             network=reach.network,
         )
         read = sources(deployment, self.root, station.secrets, plan.build_args)

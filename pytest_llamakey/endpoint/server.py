@@ -85,16 +85,9 @@ class Endpoint:
         """Open the ports and serve; raises :class:`OSError` with the address where one cannot be had."""
         if self._thread is not None:
             raise RuntimeError("this endpoint was started already: make another one")
-        plain = _bind(self._listen, self._wanted[0])
+        plain, secure = self._opened(self._listen, *self._wanted)
         self._port = plain[0].getsockname()[1]
-        secure: list[socket.socket] = []
-        if self._authority:
-            try:
-                secure = _bind(self._listen, self._wanted[1])
-            except OSError:
-                for opened in plain:
-                    opened.close()
-                raise
+        if secure:
             self._tls_port = secure[0].getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
@@ -113,11 +106,22 @@ class Endpoint:
         """Serve on a further local address too, on the same ports; raises :class:`OSError` where that cannot be had."""
         if address in self._listen or self._loop is None:
             return
-        plain = _bind((address,), self._port)
-        secure = _bind((address,), self._tls_port) if self._tls_port else []
+        plain, secure = self._opened((address,), self._port, self._tls_port or 0)
         self._listen = (*self._listen, address)
         serving = self._service.serve(plain, secure, self._authority, self._listen)
         asyncio.run_coroutine_threadsafe(serving, self._loop).result(_START_SECONDS)
+
+    def _opened(
+        self, addresses: Sequence[str], plain: int, tls: int
+    ) -> tuple[list[socket.socket], list[socket.socket]]:
+        """Sockets that listen on these addresses and ports, plain ones and those for TLS; all of them or none."""
+        opened = _bind(addresses, plain)
+        try:
+            return opened, _bind(addresses, tls) if self._authority else []
+        except OSError:
+            for each in opened:
+                each.close()
+            raise
 
     def close(self) -> None:
         """Close the ports and every connection, and end the thread. May be called again."""

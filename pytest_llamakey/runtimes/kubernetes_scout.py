@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import re
 import secrets
 import socket
 import time
@@ -48,6 +49,8 @@ found = package_folders()
 for each in dialling: each.join()
 print({_MARK!r} + json.dumps([sys.executable, found, os.getcwd(), reached]))
 """
+# Docker names the interface of a network that a user has made after the network's id.
+_CONTAINER_NETWORK = re.compile("br-[0-9a-f]{12}")
 # What decides whether and where the image can run; the app's own way of starting is left out.
 _KEPT = (
     "serviceAccountName", "automountServiceAccountToken", "imagePullSecrets", "nodeSelector", "tolerations", "affinity",
@@ -233,13 +236,17 @@ class Doors:
 
 
 def own_addresses() -> list[str]:
-    """The addresses of this machine but for its loopback, private ones first."""
-    up = {name for name, state in psutil.net_if_stats().items() if state.isup}
+    """The addresses of this machine but for its loopback: private ones first, those of container networks last.
+
+    Such a network may be another run's, and end with it. An interface at which nobody is just now counts too.
+    """
+    stats = psutil.net_if_stats()
+    up = {name for name, state in stats.items() if state.isup or "up" in state.flags.split(",")}
     found = [
-        ipaddress.IPv4Address(one.address)
+        (bool(_CONTAINER_NETWORK.fullmatch(name)), ipaddress.IPv4Address(one.address))
         for name, addresses in psutil.net_if_addrs().items()
         for one in addresses
         if name in up and one.family == socket.AF_INET
     ]
-    usable = [each for each in found if not (each.is_loopback or each.is_link_local)]
-    return [str(each) for each in sorted(usable, key=lambda each: (not each.is_private, each))]
+    usable = [(passing, each) for passing, each in found if not (each.is_loopback or each.is_link_local)]
+    return [str(each) for _, each in sorted(usable, key=lambda one: (not one[1].is_private, *one))]

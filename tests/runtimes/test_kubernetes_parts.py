@@ -8,6 +8,7 @@ import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from pytest_llamakey.runtimes import kubernetes
@@ -19,7 +20,7 @@ from pytest_llamakey.runtimes.kubernetes_patch import Inlay
 from pytest_llamakey.runtimes.kubernetes_pods import PodState
 from pytest_llamakey.runtimes.kubernetes_replica import KubernetesReplica, PodWorld
 from pytest_llamakey.runtimes.kubernetes_running import KubernetesRunning, World
-from pytest_llamakey.runtimes.kubernetes_scout import Found
+from pytest_llamakey.runtimes.kubernetes_scout import Found, own_addresses
 from pytest_llamakey.runtimes.warden_client import WardenGone
 from pytest_llamakey.spec import manifests
 from pytest_llamakey.spec.model import Defaults
@@ -179,3 +180,28 @@ def test_a_roll_out_of_somebody_elses_is_over_when_the_workload_says_so(
     began = time.monotonic()
     deployment._wait_for_roll_out({"web-0": "before", "web-1": "u1", "web-2": "u2"}, of_ours=False)
     assert (time.monotonic() - began < 0.4) is over
+
+
+def test_addresses_that_may_go_with_another_run_are_tried_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    up, empty, down = "up,broadcast,running", "up,broadcast", "broadcast"
+    machine = {
+        "lo": ("127.0.0.1", up),
+        "br-780d6aa25209": ("172.16.0.1", up),
+        "br-lan": ("192.168.7.1", up),
+        "docker0": ("172.17.0.1", empty),
+        "eth0": ("198.51.100.4", up),
+        "eth1": ("9.9.9.9", up),
+        "wlan0": ("10.0.0.9", down),
+        "veth1": ("169.254.1.1", up),
+    }
+    stats = {name: SimpleNamespace(isup="running" in flags, flags=flags) for name, (_, flags) in machine.items()}
+    own = {
+        name: [
+            SimpleNamespace(family=socket.AF_INET6, address="fe80::1"),
+            SimpleNamespace(family=socket.AF_INET, address=ip),
+        ]
+        for name, (ip, _) in machine.items()
+    }
+    monkeypatch.setattr(psutil, "net_if_stats", lambda: stats)
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: own)
+    assert own_addresses() == ["172.17.0.1", "192.168.7.1", "198.51.100.4", "172.16.0.1", "9.9.9.9"]
