@@ -11,8 +11,8 @@ from pytest_llamakey import clock
 from pytest_llamakey.driving.attribute import Yardstick, attribute
 from pytest_llamakey.driving.course import Course
 from pytest_llamakey.driving.drive_all import drive_all
-from pytest_llamakey.driving.roll import call_the_roll
-from pytest_llamakey.driving.settle import await_reports, settle
+from pytest_llamakey.driving.roll import call_the_roll, hear_all
+from pytest_llamakey.driving.settle import await_last_words, await_reports, settle
 from pytest_llamakey.exposure import image_sightings, sightings
 from pytest_llamakey.facts import DeploymentFacts, Facts, Sighting, Via
 from pytest_llamakey.lines.hard_paths import advice
@@ -74,6 +74,7 @@ class LiveDeployment:
                     if fault.refusal is not None:
                         self._refusals[replica.id] = fault.refusal
                     self._tell(fault)
+                    await_last_words(self._seen)
                     raise
             self._seen.ready_at = clock.now()
         finally:
@@ -110,6 +111,7 @@ class LiveDeployment:
             self._drive()
         except RuntimeFault as fault:
             self._tell(fault)
+            await_last_words(self._seen)
             raise
         await_reports(self._seen, ((name, driven.last) for name, driven in self._seen.driven.items()))
         self._seen.unanswered = call_the_roll(self._seen, self._timings.get("ready", 0.0))
@@ -225,6 +227,10 @@ class LiveDeployment:
             strays=ledger.strays,
             timings=dict(self._timings),
         )
+
+    def hear_all(self) -> None:
+        """Have each process tell what it has to, so that :meth:`facts` are complete."""
+        hear_all(self._seen)
 
     @property
     def workers(self) -> tuple[LiveWorker, ...]:

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from pytest_llamakey.driving.course import Course
     from pytest_llamakey.driving.roster import Roster
     from pytest_llamakey.probe.listener import ProcessRecord
+    from pytest_llamakey.runtimes.base import RunningReplica
     from pytest_llamakey.seen import Seen
 
 REPORT_WAIT = 5.0
 """Seconds within which the probe of each process that serves must have reported."""
+LAST_WORDS = 1.0
+"""Seconds within which all has been read that the processes of a replica had sent before it ended."""
 
 
 def settle(seen: Seen, course: Course) -> None:
@@ -61,3 +64,20 @@ def await_reports(seen: Seen, rosters: Iterable[tuple[str, Roster]]) -> None:
     listener = seen.setting.station.listener
     listener.wait_for(lambda records: not missing(records), REPORT_WAIT)
     seen.silent |= missing(listener.processes())
+
+
+def await_last_words(seen: Seen) -> None:
+    """Wait, at most :data:`LAST_WORDS` seconds, until all has been read that ended replicas had to tell.
+
+    That an app has ended may be known before the last that its probe has sent.
+    """
+    ended = {each.id for each in seen.running.replicas if _has_ended(each)}
+    listener = seen.setting.station.listener
+    listener.wait_for(lambda records: not any(each.alive for each in records if each.replica in ended), LAST_WORDS)
+
+
+def _has_ended(replica: RunningReplica) -> bool:
+    try:
+        return replica.exited() is not None
+    except NotReady:
+        return True
