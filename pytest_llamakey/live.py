@@ -228,14 +228,17 @@ class LiveDeployment:
             timings=dict(self._timings),
         )
 
+    def _settle(self) -> None:
+        settle(self._seen, self._course, self._timings.get("ready", 0.0))
+
     def hear_all(self) -> None:
         """Have each process tell what it has to, so that :meth:`facts` are complete."""
         hear_all(self._seen)
 
     @property
     def workers(self) -> tuple[LiveWorker, ...]:
-        """Every process that serves the app now, once all have come up, and every spawned one."""
-        settle(self._seen, self._course)
+        """Every process that serves the app now, once they have come up, and every spawned one."""
+        self._settle()
         return self._seen.workers()
 
     @property
@@ -250,10 +253,10 @@ class LiveDeployment:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What is wrong, by cause, once all workers have come up."""
+        """What is wrong, by cause, once the workers have come up."""
         from pytest_llamakey.causes import diagnose
 
-        settle(self._seen, self._course)
+        self._settle()
         return diagnose(self.facts())
 
     def assert_parity(self) -> None:
@@ -265,7 +268,7 @@ class LiveDeployment:
         from pytest_llamakey.causes import diagnose
         from pytest_llamakey.checks import judge
 
-        settle(self._seen, self._course)
+        self._settle()
         facts = self.facts()
         results = judge(facts, diagnose(facts), ("keyed", "parity"))
         failed = [result for result in results if result.outcome != "passed"]

@@ -17,8 +17,9 @@ from pytest_llamakey.secrecy.masked import quoted
 from pytest_llamakey.secrecy.shown_endpoint import shown_call
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from pytest_llamakey.driving.roll import Awaited
     from pytest_llamakey.endpoint.server import ReceivedCall
     from pytest_llamakey.probe.listener import ProcessRecord
     from pytest_llamakey.reaper import Reaper
@@ -64,9 +65,9 @@ class Seen:
 
     ``driven`` is how its replicas were driven, by id; ``spawned`` are processes that a test has started, by replica and
     pid, and ``unanswered`` those that did not answer the roll call; ``since`` is the endpoint's first call that may be
-    its own; ``ready_at`` when it was ready (:func:`clock.now`). ``accepting`` is, by id of a replica that was waited
-    for without being driven, whether a process accepts connections, and ``silent`` are those whose probe did not
-    report, or not answer, for as long as that was waited for.
+    its own; ``ready_at`` when it was ready (:func:`clock.now`). ``waited_for`` are the replicas
+    whose workers were waited for without being driven, ``silent`` those whose probe did not report for as long as that
+    was waited for, and ``owed`` the answers that such a wait did not bring.
     """
 
     def __init__(self, running: Running, setting: Setting) -> None:
@@ -74,7 +75,8 @@ class Seen:
         self.driven: dict[str, Driven] = {}
         self.spawned: set[tuple[str, int]] = set()
         self.unanswered: frozenset[tuple[str, int]] = frozenset()
-        self.accepting: dict[str, Mapping[int, bool]] = {}
+        self.waited_for: frozenset[str] = frozenset()
+        self.owed: frozenset[Awaited] = frozenset()
         self.silent: frozenset[tuple[str, int]] = frozenset()
         self.since = len(setting.station.endpoint.calls)
         self.ready_at = 0.0
@@ -92,7 +94,7 @@ class Seen:
         """Who serves in ``replica`` now."""
         records, rows, deployment = self.records(replica), replica.census(), self.setting.deployment
         driven = self.driven.get(replica.id)
-        accepting = driven.accepting if driven else self.accepting.get(replica.id, {})
+        accepting = driven.accepting if driven else {}
         found = roster(rows, replica.app_port, told_by(records, replica.app_port, accepting, probed=deployment.probe))
         if deployment.task is None:
             return found

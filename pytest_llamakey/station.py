@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import errno
 import posixpath
@@ -116,9 +117,11 @@ class Station:
 def _told() -> Iterator[None]:
     try:
         yield
+    except concurrent.futures.TimeoutError as fault:  # an OSError from Python 3.11 on only
+        raise RuntimeFault("The mocked endpoint did not start to listen in time.") from fault
     except OSError as fault:
         gone = " This machine has no such address any more: run it again." if fault.errno == errno.EADDRNOTAVAIL else ""
-        said = fault.strerror or str(fault) or "the mocked endpoint did not start to listen in time"
+        said = fault.strerror or str(fault)
         raise RuntimeFault(f"{said[:1].upper()}{said[1:]}.{gone}") from fault
 
 

@@ -27,13 +27,13 @@ class Lookout:
         self._replica, self._listener, self._course, self._progress = replica, listener, course, progress
         self.accepting: dict[int, bool] = {}
 
-    def settled(self, expected: int | None) -> Roster:
+    def booted(self, expected: int | None) -> Roster:
         """Who serves once all workers have booted, or no more than these will come; see :func:`settled_roster`.
 
         Raises:
             NotReady: the replica ended meanwhile.
         """
-        found = settled_roster(
+        return settled_roster(
             self._replica,
             expected,
             self._course.boot,
@@ -41,6 +41,10 @@ class Lookout:
             told=self.told,
             progress=self._progress,
         )
+
+    def settled(self, expected: int | None) -> Roster:
+        """The same, and who of them accepts connections is tried out where nothing else tells; raises as it does."""
+        found = self.booted(expected)
         while doubtful := in_doubt(found, self._replica.app_port, self.told()):
             for pid in doubtful:
                 others = {row.pid for row in (*found.workers, *found.mains) if self._replica.app_port in row.listens}

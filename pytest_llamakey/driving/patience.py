@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from pytest_llamakey.driving.roster import AT_WORK
 from pytest_llamakey.probe import decode
 from pytest_llamakey.symptoms.base import about_keys
 from pytest_llamakey.symptoms.lookups import about_key
@@ -21,8 +22,6 @@ ACCEPTED = 202
 GATEWAY = frozenset({502, 503, 504})
 """Something behind the app is not there, or not yet (RFC 9110, sections 15.6.3 to 15.6.5)."""
 FAILED = 500
-AT_WORK = 0.1
-"""The share of the time from which a process's use of the processor counts as work: servers at rest look at clocks."""
 BYSTANDERS = ("multiprocessing.resource_tracker", "multiprocessing.semaphore_tracker")
 
 

@@ -32,6 +32,10 @@ IDLE = 0.3
 """Seconds without processor time after which a process counts as booted where no server in it says so itself."""
 GROWTH = 0.5
 """Seconds after the latest start of a process within which others may follow: supervisors start workers in turn."""
+AT_WORK = 0.1
+"""The share of the time from which processes' use of the processor counts as work: servers at rest look at clocks."""
+TICK = 0.02
+"""Seconds of processor time that one look at it may be off: the kernel counts in hundredths."""
 SHORT_OF_WORKERS = 5.0
 """Seconds for which all is quiet with fewer workers than expected before the wait is given up."""
 
@@ -236,7 +240,7 @@ def settled_roster(
         if found.workers and asleep >= found.serving and not growing:
             count = max(len(found.workers), len(handed_to(rows, found.serving)))
             short = found.unsure or (expected is not None and count < expected)
-            if not short or min(quiet.seconds(row, now) for row in rows) >= SHORT_OF_WORKERS:
+            if not short or quiet.calm(rows, now) >= SHORT_OF_WORKERS:
                 return found
         if now - started > seconds:
             return found
@@ -258,14 +262,26 @@ def _rest(row: ProcessRow, rows: Iterable[ProcessRow], told: Told) -> float:
 
 
 class _Quiet:
-    """For how long each process has used no processor time."""
+    """For how long processes have used no processor time, or next to none."""
 
     def __init__(self) -> None:
         self._since: dict[int, tuple[float, float]] = {}
+        self._calm: tuple[frozenset[int], float, float] = (frozenset(), 0.0, 0.0)
 
     def seconds(self, row: ProcessRow, now: float) -> float:
+        """Seconds for which this one has used none."""
         cpu, since = self._since.get(row.pid, (-1.0, now))
         if row.cpu != cpu or row.state == "R":
             self._since[row.pid] = (row.cpu, now)
+            return 0.0
+        return now - since
+
+    def calm(self, rows: Iterable[ProcessRow], now: float) -> float:
+        """Seconds for which all are the same, and have together used no more than a server that looks at its clock."""
+        rows = tuple(rows)
+        pids, used = frozenset(row.pid for row in rows), sum(row.cpu for row in rows)
+        known, before, since = self._calm
+        if pids != known or used - before > TICK + AT_WORK * (now - since):
+            self._calm = (pids, used, now)
             return 0.0
         return now - since

@@ -103,13 +103,19 @@ class Endpoint:
         return self
 
     def listen_also(self, address: str) -> None:
-        """Serve on a further local address too, on the same ports; raises :class:`OSError` where that cannot be had."""
+        """Serve on a further local address too, on the same ports.
+
+        Raises:
+            OSError: it cannot be had.
+            concurrent.futures.TimeoutError: it did not begin in time.
+        """
         if address in self._listen or self._loop is None:
             return
         plain, secure = self._opened((address,), self._port, self._tls_port or 0)
-        self._listen = (*self._listen, address)
-        serving = self._service.serve(plain, secure, self._authority, self._listen)
+        addresses = (*self._listen, address)
+        serving = self._service.serve(plain, secure, self._authority, addresses)
         asyncio.run_coroutine_threadsafe(serving, self._loop).result(_START_SECONDS)
+        self._listen = addresses
 
     def _opened(
         self, addresses: Sequence[str], plain: int, tls: int

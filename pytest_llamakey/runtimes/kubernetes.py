@@ -6,6 +6,7 @@ then looked into by an ``exec`` of the image's own Python, and asked over the AP
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import posixpath
@@ -23,7 +24,7 @@ from pytest_llamakey.runtimes.kubernetes_namespace import Namespaces
 from pytest_llamakey.runtimes.kubernetes_patch import RUN_LABEL, Inlay, left_out, replica_file
 from pytest_llamakey.runtimes.kubernetes_relay import InnerRelay, OuterRelay, may_be_inside
 from pytest_llamakey.runtimes.kubernetes_running import KubernetesRunning, World
-from pytest_llamakey.runtimes.kubernetes_scout import Scout, own_addresses, pod_like
+from pytest_llamakey.runtimes.kubernetes_scout import Scout, pod_like
 from pytest_llamakey.runtimes.kubernetes_sweep import environment, program
 from pytest_llamakey.spec import manifests as spec
 
@@ -156,10 +157,10 @@ def _way(
     plan: Plan, cluster: Cluster, running: KubernetesRunning, workload: Workload, found: Found, image: str
 ) -> tuple[str, Mapping[str, Any] | None]:
     """The address at which pods find the mock, and the container that leads there from within those of the workload."""
-    reached = next(filter(frozenset(own_addresses()).__contains__, found.reached), None)
-    if reached is not None:
-        plan.listen(reached)
-        return reached, None
+    for address in found.reached:
+        with contextlib.suppress(RuntimeFault):  # it is gone since, or another program has the port there
+            plan.listen(address)
+            return address, None
     if may_be_inside(workload):
         running.relay = inner = InnerRelay(cluster, running.namespace, plan)
         return inner.address, inner.container(workload, image, found.python, ready_made=plan.deployment.build is None)

@@ -236,7 +236,7 @@ class Doors:
 
 
 def own_addresses() -> list[str]:
-    """The addresses of this machine but for its loopback: private ones first, those of container networks last.
+    """The addresses of this machine but for its loopback: private ones first, of them those of container networks last.
 
     Such a network may be another run's, and end with it. An interface at which nobody is just now counts too.
     """

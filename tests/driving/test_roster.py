@@ -321,6 +321,16 @@ def test_missing_workers_are_given_up_when_all_is_quiet(monkeypatch: pytest.Monk
     assert 0.5 < replica.age < 3
 
 
+@pytest.mark.parametrize(("share", "given_up"), [(0.02, True), (0.5, False)], ids=["ticks", "works"])
+def test_a_server_that_looks_at_its_clock_is_quiet(
+    monkeypatch: pytest.MonkeyPatch, share: float, given_up: bool
+) -> None:
+    monkeypatch.setattr("pytest_llamakey.driving.roster.SHORT_OF_WORKERS", 0.5)
+    replica = Replica(lambda age: (replace(GUNICORN[0], cpu=round(age * share, 2)), *GUNICORN[1:]))
+    assert settle(replica, 4, 3, {7, 8}) == [7, 8]
+    assert (replica.age < 2) is given_up
+
+
 def test_a_replica_that_ends_meanwhile_is_told_with_its_last_words() -> None:
     replica = Replica(lambda age: (row(7, 1, 8000, cpu=age),), ends=0.2)
     with pytest.raises(NotReady, match=r"(?s)exit code 3.*while its workers were starting.*last words"):

@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_llamakey.driving.roster import Roster
 from pytest_llamakey.driving.settle import await_last_words, await_reports
 from pytest_llamakey.facts import Drive
-from pytest_llamakey.runtimes.base import Exit
+from pytest_llamakey.runtimes.base import Exit, ProcessRow
 from pytest_llamakey.starting.ready import NotReady
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BOTH: Any = [("web-1", SimpleNamespace(serving={7, 8}))]
+
+def worker(pid: int, command: str = "python") -> ProcessRow:
+    return ProcessRow(pid=pid, ppid=1, state="S", command=(command, "server.py"), cpu=0.0)
+
+
+BOTH: Any = [("web-1", Roster((worker(7), worker(8)), (), ()))]
 
 
 def record(pid: int, replica: str = "web-1", *, alive: bool = True) -> SimpleNamespace:
@@ -69,6 +75,12 @@ def test_one_that_has_called_has_shown_its_key_and_without_probes_there_is_nobod
     now.driven["web-1"] = SimpleNamespace(drives={7: Drive("answered"), 8: Drive("called")})
     await_reports(now, BOTH)
     await_reports(seen(listener, probe=False), BOTH)
+    assert listener.waited == 0
+
+
+def test_what_tells_nothing_before_its_first_call_is_not_waited_for() -> None:
+    listener = Listener([])
+    await_reports(seen(listener), [("web-1", Roster((worker(7, "uwsgi"),), (), ()))])
     assert listener.waited == 0
 
 
