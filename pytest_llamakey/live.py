@@ -177,8 +177,10 @@ class LiveDeployment:
         self._seen.spawned.update((replica.id, pid) for pid in pids)
         return pids
 
-    def facts(self) -> Facts:
-        """Everything seen so far."""
+    def facts(self, *, heard: bool = False) -> Facts:
+        """Everything seen so far; ``heard``: once each process has told what it has to."""
+        if heard:
+            hear_all(self._seen)
         setting, deployment = self._setting, self._setting.deployment
         station = setting.station
         received, records = station.endpoint.calls[self._seen.since :], self._seen.every_record()
@@ -230,10 +232,6 @@ class LiveDeployment:
 
     def _settle(self) -> None:
         settle(self._seen, self._course, self._timings.get("ready", 0.0))
-
-    def hear_all(self) -> None:
-        """Have each process tell what it has to, so that :meth:`facts` are complete."""
-        hear_all(self._seen)
 
     @property
     def workers(self) -> tuple[LiveWorker, ...]:

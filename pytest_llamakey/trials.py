@@ -153,8 +153,7 @@ class Trials:
         seconds = time.monotonic() - started
         refused = len([call for call in station.endpoint.calls if call.status is not None])
         although = f", although the endpoint had refused {refused} call{'' if refused == 1 else 's'}" if refused else ""
-        live.hear_all()
-        passed_over = _passed_over(live.facts())
+        passed_over = _passed_over(live.facts(heard=True))
         return GateTrial(key, True, seconds, f"reported ready after {seconds:.1f} s{although}", passed_over)
 
     def _told(self, how: str) -> Progress:
