@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_llamakey.driving import settle as settling
+from pytest_llamakey.driving.course import Course
 from pytest_llamakey.driving.roster import Roster
 from pytest_llamakey.driving.settle import await_last_words, await_reports
 from pytest_llamakey.facts import Drive
@@ -97,3 +101,59 @@ def test_what_an_ended_replica_has_sent_is_read_to_its_end(exited: Callable[[], 
     replicas = [SimpleNamespace(id="web-1", exited=exited), SimpleNamespace(id="web-2", exited=lambda: None)]
     await_last_words(seen(listener, running=SimpleNamespace(replicas=replicas)))
     assert listener.waited == waited
+
+
+class Pool:
+    """A Celery worker's pool by a script: after so many looks these serve, and these still start."""
+
+    id = "web-1"
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, workers: int | None, *script: tuple[set[int], set[int]]
+    ) -> None:
+        self.script, self.looks = list(script), 0
+        self.setting = SimpleNamespace(deployment=SimpleNamespace(task="tasks.ask", workers=workers))
+        monkeypatch.setattr(settling, "pools", lambda _rows, _records: SimpleNamespace(starting=self.now[1]))
+        monkeypatch.setattr(settling, "SHORT_OF_WORKERS", 0.4)
+
+    @property
+    def now(self) -> tuple[set[int], set[int]]:
+        return self.script[min(self.looks, len(self.script) - 1)]
+
+    def exited(self) -> Exit | None:
+        self.looks += 1
+        return Exit(1) if self.now == ({0}, set()) else None
+
+    def census(self) -> tuple[ProcessRow, ...]:
+        return ()
+
+    def records(self, _replica: object) -> list[object]:
+        return []
+
+    def roster(self, _replica: object) -> SimpleNamespace:
+        return SimpleNamespace(serving=frozenset(self.now[0]))
+
+    def awaited(self, seconds: float) -> float:
+        begun = time.monotonic()
+        course: Any = Course((), Path(), None, seconds)
+        settling._await_workers(self, self, course)  # type: ignore[arg-type]
+        return time.monotonic() - begun
+
+
+def test_a_pool_is_waited_for_until_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Pool(monkeypatch, 3, (set(), set()), (set(), set()), ({5, 6}, {6}), ({5, 6, 7}, {7}), ({5, 6, 7}, set()))
+    assert pool.awaited(30) < 5
+    assert pool.now == ({5, 6, 7}, set())
+    unnamed = Pool(monkeypatch, None, ({5}, set()), ({5, 6}, set()))
+    assert 0.5 <= unnamed.awaited(30) < 5
+
+
+@pytest.mark.parametrize(
+    ("last", "seconds", "longest"),
+    [(({5}, set()), 30, 5), ((set(), set()), 0.5, 3), (({0}, set()), 30, 0.3)],
+    ids=["no more come", "none comes", "ended"],
+)
+def test_the_wait_for_a_pool_has_an_end(
+    monkeypatch: pytest.MonkeyPatch, last: tuple[set[int], set[int]], seconds: float, longest: float
+) -> None:
+    assert Pool(monkeypatch, 3, last).awaited(seconds) < longest
