@@ -13,9 +13,12 @@ KEPT = 200
 
 
 def folder(kind: str) -> Path:
-    """Where files of this kind are (XDG Base Directory Specification); it need not exist."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return Path(base) / "pytest-llamakey" / kind
+    """Where files of this kind are (XDG Base Directory Specification); it need not exist, nor can it always be made."""
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    except RuntimeError:  # a user without a home, as in a container of a cluster's: nothing is kept
+        base = Path(os.devnull)
+    return base / "pytest-llamakey" / kind
 
 
 def read(kind: str, name: str) -> Any:

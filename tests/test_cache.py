@@ -51,3 +51,13 @@ def test_without_a_folder_nothing_is_remembered(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     cache.write("kind", "a", 0)
     assert cache.read("kind", "a") is None
+
+
+def test_a_user_without_a_home_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", dict[int, None]().__getitem__)
+    cache.write("kind", "a", 0)
+    assert cache.read("kind", "a") is None
+    with pytest.raises(OSError, match=os.devnull):
+        cache.folder("kind").mkdir(parents=True)
