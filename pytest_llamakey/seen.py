@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_llamakey.endpoint.server import ReceivedCall
     from pytest_llamakey.probe.listener import ProcessRecord
     from pytest_llamakey.reaper import Reaper
-    from pytest_llamakey.runtimes.base import Progress, Running, RunningReplica
+    from pytest_llamakey.runtimes.base import ProcessRow, Progress, Running, RunningReplica
     from pytest_llamakey.secrecy.delivery import Delivery
     from pytest_llamakey.spec.model import Deployment
     from pytest_llamakey.station import Station
@@ -65,9 +65,9 @@ class Seen:
 
     ``driven`` is how its replicas were driven, by id; ``spawned`` are processes that a test has started, by replica and
     pid, and ``unanswered`` those that did not answer the roll call; ``since`` is the endpoint's first call that may be
-    its own; ``ready_at`` when it was ready (:func:`clock.now`). ``waited_for`` are the replicas
-    whose workers were waited for without being driven, ``silent`` those whose probe did not report for as long as that
-    was waited for, and ``owed`` the answers that such a wait did not bring.
+    its own; ``ready_at`` when it was ready (:func:`clock.now`). ``waited_for`` are the replicas whose workers were
+    waited for without being driven, ``silent`` those whose probe did not report for as long as that was waited for, and
+    ``owed`` the answers that such a wait did not bring.
     """
 
     def __init__(self, running: Running, setting: Setting) -> None:
@@ -92,7 +92,11 @@ class Seen:
 
     def roster(self, replica: RunningReplica) -> Roster:
         """Who serves in ``replica`` now."""
-        records, rows, deployment = self.records(replica), replica.census(), self.setting.deployment
+        return self.roster_of(replica, replica.census())
+
+    def roster_of(self, replica: RunningReplica, rows: Sequence[ProcessRow]) -> Roster:
+        """Who of ``rows`` serves."""
+        records, deployment = self.records(replica), self.setting.deployment
         driven = self.driven.get(replica.id)
         accepting = driven.accepting if driven else {}
         found = roster(rows, replica.app_port, told_by(records, replica.app_port, accepting, probed=deployment.probe))

@@ -64,8 +64,9 @@ def _await_pool(seen: Seen, replica: RunningReplica, seconds: float) -> None:
     started = changed = time.monotonic()
     before: object = None
     while replica.exited() is None and time.monotonic() - started < seconds:
-        serving = seen.roster(replica).serving
-        starting = pools(replica.census(), seen.records(replica)).starting
+        rows = replica.census()
+        serving = seen.roster_of(replica, rows).serving
+        starting = pools(rows, seen.records(replica)).starting
         if (serving, starting) != before:
             before, changed = (serving, starting), time.monotonic()
         whole = not starting and len(serving) >= (expected or 1)

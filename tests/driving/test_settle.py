@@ -130,7 +130,7 @@ class Pool:
     def records(self, _replica: object) -> list[object]:
         return []
 
-    def roster(self, _replica: object) -> SimpleNamespace:
+    def roster_of(self, _replica: object, _rows: object) -> SimpleNamespace:
         return SimpleNamespace(serving=frozenset(self.now[0]))
 
     def awaited(self, seconds: float) -> float:
